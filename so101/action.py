@@ -1,0 +1,93 @@
+"""What a policy asks for: a chunk of joint positions, and the space its network works in."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from so101.arrays import FloatArray
+from so101.clock import NS_PER_S, POLICY_GRID, POLICY_HZ
+from so101.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionChunk:
+    """Joint positions planned from one observation.
+
+    Point ``i`` is due at ``stamp_ns + (i + 1) * period``, period = 1 / (rate_hz * speed).
+
+    Attributes:
+        stamp_ns: Stamp of the observation the chunk was planned from [ns].
+        positions: Planned joint positions [rad]. Shape (horizon, joints).
+        rate_hz: Points per second at speed 1; divides the policy rate.
+        speed: Playback factor; speed exploration plays chunks faster than they were planned.
+    """
+
+    stamp_ns: int
+    positions: FloatArray
+    rate_hz: int = POLICY_HZ
+    speed: float = 1.0
+
+    def due_ns(self) -> list[int]:
+        """Return the stamp at which each point is due [ns].
+
+        At speed 1 and a stamp on the policy grid the points fall exactly on the grid, so that a
+        recorded command of the same stamp is the planned point to the last bit.
+        """
+        ticks = POLICY_HZ // self.rate_hz
+        if self.speed == 1.0 and POLICY_GRID.is_tick(self.stamp_ns):
+            first = POLICY_GRID.floor(self.stamp_ns)
+            return [POLICY_GRID.stamp(first + (i + 1) * ticks) for i in range(len(self.positions))]
+        period_ns = NS_PER_S / self.rate_hz / self.speed
+        return [self.stamp_ns + round((i + 1) * period_ns) for i in range(len(self.positions))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpace:
+    """How the numbers of a policy's network relate to joint positions. Part of policy.json.
+
+    Attributes:
+        kind: ``joint_absolute`` [rad], ``joint_delta`` (difference to the reference, [rad]) or
+            ``ee_delta`` (translation [m] and rotation vector [rad] of the gripper frame relative
+            to the reference pose, then the gripper).
+        reference: Pose that deltas are taken from: ``measured`` or ``commanded`` joint positions.
+        gripper: ``continuous`` [rad] or ``ternary`` (-1 close, 0 stay, 1 open).
+        rate_hz: Chunk points per second.
+        horizon: Points in a chunk; 1 is legal (single-step algorithms at 10 Hz).
+        execute_steps: Points executed before the next chunk takes over.
+    """
+
+    kind: Literal["joint_absolute", "joint_delta", "ee_delta"] = "joint_absolute"
+    reference: Literal["measured", "commanded"] = "measured"
+    gripper: Literal["continuous", "ternary"] = "continuous"
+    rate_hz: int = POLICY_HZ
+    horizon: int = 16
+    execute_steps: int = 8
+
+    def __post_init__(self) -> None:
+        """Reject spaces that could not be executed."""
+        if self.horizon < 1 or not 1 <= self.execute_steps <= self.horizon:
+            raise ConfigError(
+                f"action space: need 1 <= execute_steps <= horizon, got execute_steps="
+                f"{self.execute_steps}, horizon={self.horizon}"
+            )
+        if self.rate_hz < 1 or POLICY_HZ % self.rate_hz:
+            raise ConfigError(
+                f"action space: rate_hz={self.rate_hz} must divide the policy rate {POLICY_HZ} Hz"
+            )
+
+    @property
+    def decision_ticks(self) -> int:
+        """Policy ticks (30 Hz) from one chunk to the next."""
+        return self.execute_steps * (POLICY_HZ // self.rate_hz)
+
+
+def is_finite_chunk(chunk: ActionChunk, joints: int) -> bool:
+    """Tell whether a chunk is a finite (horizon, joints) array with at least one point."""
+    positions = chunk.positions
+    return (
+        positions.ndim == 2
+        and positions.shape[0] >= 1
+        and positions.shape[1] == joints
+        and bool(np.isfinite(positions).all())
+    )

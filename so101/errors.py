@@ -1,0 +1,41 @@
+"""Errors a user can act on. Everything else is a bug and may be any exception."""
+
+
+class So101Error(Exception):
+    """Base class of every error this project raises on purpose."""
+
+
+class ConfigError(So101Error):
+    """A configuration value is missing, unknown, duplicate or out of range."""
+
+
+class TrajectoryError(So101Error):
+    """A joint trajectory breaks the rules of its topic and is rejected whole."""
+
+
+class MotionError(So101Error):
+    """A motion is refused because it cannot be carried out safely."""
+
+
+class HardwareError(So101Error):
+    """A device is missing, silent or answers nonsense."""
+
+
+class RenderError(So101Error):
+    """No usable OpenGL back-end was found for off-screen rendering."""
+
+
+class BagError(So101Error):
+    """A bag is corrupt, foreign or incomplete."""
+
+
+class StoreError(So101Error):
+    """An episode or checkpoint store is unwritable, full, or in use by another instance."""
+
+
+class CheckpointError(So101Error):
+    """A checkpoint is corrupt or does not fit the robot, its cameras or the policy."""
+
+
+class SessionError(So101Error):
+    """A request does not fit the present state of the session or episode."""

@@ -1,0 +1,208 @@
+"""Every topic and service of the graph: name, type, delivery, meaning. Names are relative.
+
+The one table that publishers, the recorder, bag readers and docs/interfaces.md share. No ROS
+import, so that bags are read where ROS is absent. Camera topics are made by `image_topic`.
+"""
+
+from dataclasses import dataclass
+
+JOINT_STATE = "sensor_msgs/msg/JointState"
+DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
+JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+POSE_ARRAY = "geometry_msgs/msg/PoseArray"
+STRING = "std_msgs/msg/String"
+FLOAT64 = "std_msgs/msg/Float64"
+HEADER = "std_msgs/msg/Header"
+TRIGGER = "std_srvs/srv/Trigger"
+SET_BOOL = "std_srvs/srv/SetBool"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic.
+
+    Attributes:
+        name: Relative name.
+        type: ROS type name.
+        doc: Meaning, one line.
+        is_latched: Late subscribers get the last message (transient local).
+        is_recorded: Part of every episode's bag.
+    """
+
+    name: str
+    type: str
+    doc: str
+    is_latched: bool = False
+    is_recorded: bool = True
+
+
+JOINT_STATES = Topic(name="joint_states", type=JOINT_STATE, doc="measured, 60 Hz on the tick grid")
+JOINT_COMMANDS = Topic(
+    name="joint_commands",
+    type=JOINT_STATE,
+    doc="the goal in force from this stamp, after filters and gate: the executed action",
+)
+ARM_STATE = Topic(
+    name="arm/state",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    doc="disarmed, armed, holding, estopped or fault, with reasons and limits hit",
+)
+ARM_TRAJECTORY = Topic(
+    name="arm_controller/joint_trajectory",
+    type=JOINT_TRAJECTORY,
+    doc="what the controller follows",
+)
+POLICY_TRAJECTORY = Topic(
+    name="policy/joint_trajectory", type=JOINT_TRAJECTORY, doc="what the policy wants"
+)
+TELEOP_TRAJECTORY = Topic(
+    name="teleop/joint_trajectory", type=JOINT_TRAJECTORY, doc="what the human or script wants"
+)
+MOTION_TRAJECTORY = Topic(
+    name="motion/joint_trajectory", type=JOINT_TRAJECTORY, doc="home, reset and recovery motions"
+)
+POLICY_ALIVE = Topic(name="policy/alive", type=HEADER, doc="20 Hz or more while it can act")
+TELEOP_ALIVE = Topic(name="teleop/alive", type=HEADER, doc="20 Hz or more while it can act")
+MOTION_ALIVE = Topic(name="motion/alive", type=HEADER, doc="20 Hz or more while it can act")
+CONTROL_SOURCE = Topic(
+    name="control_source",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    doc="who is in control from this stamp on, with device and reason",
+)
+OBJECTS = Topic(name="simulation/objects", type=POSE_ARRAY, doc="object poses, simulation only")
+TASK = Topic(name="task", type=STRING, is_latched=True, doc="the language instruction")
+EPISODE = Topic(
+    name="episode", type=DIAGNOSTICS_TYPE, is_latched=True, doc="episode id, state and facts"
+)
+LABEL = Topic(
+    name="label", type=DIAGNOSTICS_TYPE, doc="outcome or advantage of an episode, live or late"
+)
+REWARD = Topic(
+    name="reward",
+    type=DIAGNOSTICS_TYPE,
+    doc="per policy tick: reward, success probability, terminated",
+)
+REWARD_VALUE = Topic(
+    name="reward/value", type=FLOAT64, is_recorded=False, doc="reward, for plots only"
+)
+POLICY_INFO = Topic(
+    name="policy/info",
+    type=DIAGNOSTICS_TYPE,
+    doc="per chunk, keyed by observation stamp: checkpoint, inference time, ages, native action",
+)
+POLICY_CHECKPOINT = Topic(
+    name="policy/checkpoint",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    doc="path, sha256 and role: candidate, live or promoted",
+)
+LEARNER_STATUS = Topic(
+    name="learner/status",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    is_recorded=False,
+    doc="1 Hz: phase, step, losses, gate verdict",
+)
+JOY = Topic(name="joy", type="sensor_msgs/msg/Joy", doc="gamepad")
+DIAGNOSTICS = Topic(
+    name="diagnostics", type=DIAGNOSTICS_TYPE, is_recorded=False, doc="health of every node, 1 Hz"
+)
+ROBOT_DESCRIPTION = Topic(name="robot_description", type=STRING, is_latched=True, doc="the URDF")
+CLOCK = Topic(
+    name="/clock", type="rosgraph_msgs/msg/Clock", is_recorded=False, doc="simulated time"
+)
+
+TOPICS = (
+    JOINT_STATES,
+    JOINT_COMMANDS,
+    ARM_STATE,
+    ARM_TRAJECTORY,
+    POLICY_TRAJECTORY,
+    TELEOP_TRAJECTORY,
+    MOTION_TRAJECTORY,
+    POLICY_ALIVE,
+    TELEOP_ALIVE,
+    MOTION_ALIVE,
+    CONTROL_SOURCE,
+    OBJECTS,
+    TASK,
+    EPISODE,
+    LABEL,
+    REWARD,
+    REWARD_VALUE,
+    POLICY_INFO,
+    POLICY_CHECKPOINT,
+    LEARNER_STATUS,
+    JOY,
+    DIAGNOSTICS,
+    ROBOT_DESCRIPTION,
+    CLOCK,
+)
+
+
+def image_topic(camera: str) -> Topic:
+    """Return the JPEG topic of a camera."""
+    return Topic(
+        name=f"{camera}_camera/image_raw/compressed",
+        type=COMPRESSED_IMAGE,
+        doc=f"JPEG frames of the {camera} camera, 30 Hz",
+    )
+
+
+def camera_info_topic(camera: str) -> Topic:
+    """Return the calibration topic of a camera."""
+    return Topic(
+        name=f"{camera}_camera/camera_info", type=CAMERA_INFO, doc=f"calibration of {camera}"
+    )
+
+
+def aux_topic(name: str) -> Topic:
+    """Return the topic of an auxiliary array that an algorithm asked the policy to record."""
+    return Topic(
+        name=f"policy/aux/{name}", type="sensor_msgs/msg/Image", doc=f"{name}, 32FC1, per chunk"
+    )
+
+
+def recorded_topics(cameras: tuple[str, ...], aux: tuple[str, ...] = ()) -> tuple[Topic, ...]:
+    """Return every topic of an episode's bag."""
+    images = [make(camera) for camera in cameras for make in (image_topic, camera_info_topic)]
+    arrays = [aux_topic(name) for name in aux]
+    return (*(topic for topic in TOPICS if topic.is_recorded), *images, *arrays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service: relative name, ROS type, meaning. Every refusal says why in ``message``."""
+
+    name: str
+    type: str
+    doc: str
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service(name="episode/start", type=TRIGGER, doc="start an episode by hand"),
+        Service(name="episode/success", type=TRIGGER, doc="end the episode as a success"),
+        Service(name="episode/failure", type=TRIGGER, doc="end the episode as a failure"),
+        Service(name="episode/discard", type=TRIGGER, doc="end the episode, never use it"),
+        Service(name="episode/redo", type=TRIGGER, doc="discard the episode and run it again"),
+        Service(name="arm/arm", type=SET_BOOL, doc="arm (true) or disarm (false, hold) the arm"),
+        Service(name="arm/estop", type=SET_BOOL, doc="true stops and latches; false is refused"),
+        Service(name="arm/torque", type=SET_BOOL, doc="servo torque; refused while in motion"),
+        Service(name="arm/recover", type=TRIGGER, doc="the only way out of an e-stop or fault"),
+        Service(name="intervention/take_over", type=TRIGGER, doc="teleop takes control"),
+        Service(name="intervention/release", type=TRIGGER, doc="teleop gives control back"),
+        Service(name="policy/enable", type=SET_BOOL, doc="let the policy act, or not"),
+        Service(name="policy/reload", type=TRIGGER, doc="load the newest promoted checkpoint"),
+        Service(name="learner/train", type=TRIGGER, doc="train on the episodes in the store"),
+        Service(name="learner/rollback", type=TRIGGER, doc="go back to the previous checkpoint"),
+        Service(name="learner/promote", type=TRIGGER, doc="promote the candidate"),
+        Service(name="motion/home", type=TRIGGER, doc="move home along the straight joint line"),
+        Service(name="session/pause", type=SET_BOOL, doc="pause or resume between episodes"),
+    )
+}
