@@ -1,5 +1,6 @@
 """What a policy asks for: a chunk of joint positions, and the space its network works in."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,12 @@ class ActionChunk:
     positions: FloatArray
     rate_hz: int = POLICY_HZ
     speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Reject chunks whose points would not be due one after the other."""
+        _check_rate("action chunk", self.rate_hz)
+        if not (math.isfinite(self.speed) and self.speed > 0.0):
+            raise ConfigError(f"action chunk: speed={self.speed} must be positive")
 
     def due_ns(self) -> list[int]:
         """Return the stamp at which each point is due [ns].
@@ -71,15 +78,17 @@ class ActionSpace:
                 f"action space: need 1 <= execute_steps <= horizon, got execute_steps="
                 f"{self.execute_steps}, horizon={self.horizon}"
             )
-        if self.rate_hz < 1 or POLICY_HZ % self.rate_hz:
-            raise ConfigError(
-                f"action space: rate_hz={self.rate_hz} must divide the policy rate {POLICY_HZ} Hz"
-            )
+        _check_rate("action space", self.rate_hz)
 
     @property
     def decision_ticks(self) -> int:
         """Policy ticks (30 Hz) from one chunk to the next."""
         return self.execute_steps * (POLICY_HZ // self.rate_hz)
+
+
+def _check_rate(what: str, rate_hz: int) -> None:
+    if rate_hz < 1 or POLICY_HZ % rate_hz:
+        raise ConfigError(f"{what}: rate_hz={rate_hz} must divide the policy rate {POLICY_HZ} Hz")
 
 
 def is_finite_chunk(chunk: ActionChunk, joints: int) -> bool:

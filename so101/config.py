@@ -7,6 +7,8 @@ and highest allowed value) and ``choices`` (allowed values).
 
 import difflib
 import math
+import re
+import reprlib
 import types
 from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
@@ -19,6 +21,15 @@ from so101.errors import ConfigError
 
 T = TypeVar("T")
 
+MAX_BYTES = 1_000_000
+"""A larger configuration file is refused: it is something else, or an attack."""
+
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+"""Numbers that YAML 1.2 knows and YAML 1.1 reads as text, such as 1e3."""
+
+_shown = reprlib.Repr()  # bounded: a few aliases can stand for a value of any size
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 60, 60
+
 
 class _StrictLoader(yaml.SafeLoader):
     """A safe loader that refuses duplicate keys."""
@@ -28,8 +39,11 @@ def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Ha
     mapping: dict[Hashable, Any] = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            line = key_node.start_mark.line + 1
+            raise ConfigError(f"line {line}: a key must be a word, got {_show(key)}")
         if key in mapping:
-            raise ConfigError(f"line {key_node.start_mark.line + 1}: duplicate key {key!r}")
+            raise ConfigError(f"line {key_node.start_mark.line + 1}: duplicate key {_show(key)}")
         mapping[key] = loader.construct_object(value_node, deep=True)
     return mapping
 
@@ -64,16 +78,26 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{where}: nested too deeply") from None
+    except ValueError as error:  # an impossible date, a number of thousands of digits
+        raise ConfigError(f"{where}: unreadable value: {error}") from error
 
 
 def load_yaml(path: Path) -> Any:
-    """Parse a YAML file with duplicate keys refused."""
+    """Parse a YAML file with duplicate keys refused.
+
+    Raises:
+        ConfigError: The file cannot be read, is larger than `MAX_BYTES` or is not valid YAML.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes, not a configuration file")
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse_yaml(text, str(path))
@@ -97,7 +121,7 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
     known: dict[str, Field[Any]] = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}{_nearest(str(key), known)}")
+            raise ConfigError(f"{where}: unknown key {_show(key)}{_nearest(key, known)}")
     hints = get_type_hints(cls)
     arguments = {}
     for name, spec in known.items():
@@ -123,8 +147,12 @@ def to_mapping(value: Any) -> Any:
     return value
 
 
-def _nearest(key: str, known: Mapping[str, Any]) -> str:
-    matches = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+def _show(value: Any) -> str:
+    return _shown.repr(value)
+
+
+def _nearest(key: Any, known: Mapping[str, Any]) -> str:
+    matches = difflib.get_close_matches(str(key)[:100], known, n=1, cutoff=0.5)
     return f", did you mean {matches[0]!r}?" if matches else f"; known keys: {', '.join(known)}"
 
 
@@ -133,16 +161,21 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _convert_optional(kind, value, where)
     if origin is Literal:
-        if value not in get_args(kind):
-            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(get_args(kind))}")
+        allowed = get_args(kind)
+        if not any(type(value) is type(item) and value == item for item in allowed):
+            names = ", ".join(str(item) for item in allowed)
+            raise ConfigError(f"{where}: {_show(value)} is not one of {names}")
         return value
     if origin is tuple:
         return _convert_tuple(kind, value, where)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected a mapping, got {value!r}")
+            raise ConfigError(f"{where}: expected a mapping, got {_show(value)}")
         item = get_args(kind)[1]
-        return {str(k): _convert(item, v, f"{where}: {k}") for k, v in value.items()}
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(f"{where}: a key must be text, got {_show(key)}")
+        return {k: _convert(item, v, f"{where}: {k}") for k, v in value.items()}
     if is_dataclass(kind):
         return from_mapping(kind, value, where)  # type: ignore[arg-type]
     return _convert_scalar(kind, value, where)
@@ -157,7 +190,7 @@ def _convert_optional(kind: Any, value: Any, where: str) -> Any:
 
 def _convert_tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{where}: expected a list, got {value!r}")
+        raise ConfigError(f"{where}: expected a list, got {_show(value)}")
     kinds = get_args(kind)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
@@ -168,15 +201,16 @@ def _convert_tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e3 as text
+    if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             value = float(value)
-        except ValueError:
-            raise ConfigError(f"{where}: expected a number, got {value!r}") from None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: {_show(value)} is too large") from None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {kind.__name__}, got {value!r}")
+        name = "a number" if kind is float else kind.__name__
+        raise ConfigError(f"{where}: expected {name}, got {_show(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: {value} is not finite")
     return value
@@ -186,7 +220,7 @@ def _check(spec: Field[Any], value: Any, where: str) -> None:
     if "range" in spec.metadata and value is not None:
         low, high = spec.metadata["range"]
         if not low <= value <= high:
-            raise ConfigError(f"{where}: {value} is outside {low:g}..{high:g}")
+            raise ConfigError(f"{where}: {_show(value)} is outside {low:g}..{high:g}")
     if "choices" in spec.metadata and value not in spec.metadata["choices"]:
         choices = spec.metadata["choices"]
-        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(choices)}")
+        raise ConfigError(f"{where}: {_show(value)} is not one of {', '.join(choices)}")

@@ -39,3 +39,11 @@ class CheckpointError(So101Error):
 
 class SessionError(So101Error):
     """A request does not fit the present state of the session or episode."""
+
+
+class ObservationError(So101Error):
+    """An observation lacks what a policy needs, or is not finite."""
+
+
+class TrainingError(So101Error):
+    """Training cannot go on: its data, its losses or its saved state are unusable."""

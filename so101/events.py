@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from so101.clock import NS_PER_S
-from so101.episode import ControlSource, EpisodeFacts, EpisodeState
+from so101.episode import ControlSource, EpisodeFacts, EpisodeState, Outcome
 from so101.errors import BagError
 
 OK, WARN, ERROR = 0, 1, 2
@@ -40,24 +40,33 @@ def from_message(message: Any) -> Event:
     """Read a DiagnosticArray.
 
     Raises:
-        BagError: It does not hold exactly one status.
+        BagError: It does not hold exactly one status, or a key twice.
     """
     if len(message.status) != 1:
         raise BagError(f"event: expected one status, got {len(message.status)}")
     status = message.status[0]
     stamp = message.header.stamp
-    level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+    level = status.level
+    values = {item.key: item.value for item in status.values}
+    if len(values) != len(status.values):
+        keys = [item.key for item in status.values]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BagError(f"event {status.name!r}: duplicate key {twice!r}")
     return Event(
         stamp_ns=stamp.sec * NS_PER_S + stamp.nanosec,
         name=status.name,
         message=status.message,
-        values={item.key: item.value for item in status.values},
-        level=level,
+        values=values,
+        level=int.from_bytes(level, "little") if isinstance(level, bytes) else int(level),
     )
 
 
 def encode(value: Any) -> str:
-    """Write a value as text that `decode` reads back exactly."""
+    """Write a value as text that `decode` reads back exactly.
+
+    NaN and infinities survive: a diverged loss has to be reported as it is. Whoever computes with
+    a number from an event checks it.
+    """
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -73,13 +82,33 @@ def decode(event: Event, key: str, kind: type) -> Any:
     if kind is str:
         return text
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        raise BagError(f"event {event.name!r}: {key}={text!r} is not {kind.__name__}") from None
+        return _typed(json.loads(text), kind)
+    except (ValueError, OverflowError, RecursionError):  # a ValueError when it is not JSON, too
+        raise BagError(
+            f"event {event.name!r}: {key}={text[:60]!r} is not {kind.__name__}"
+        ) from None
+
+
+def decode_tuple(event: Event, key: str, kind: type) -> tuple[Any, ...]:
+    """Read a sequence of values of one kind.
+
+    Raises:
+        BagError: The key is missing, or its text is not a list of this kind.
+    """
+    try:
+        return tuple(_typed(item, kind) for item in decode(event, key, list))
+    except (ValueError, OverflowError):
+        text = event.values[key]
+        raise BagError(
+            f"event {event.name!r}: {key}={text[:60]!r} is not a list of {kind.__name__}"
+        ) from None
+
+
+def _typed(value: Any, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise BagError(f"event {event.name!r}: {key}={text!r} is not {kind.__name__}")
+        raise ValueError(f"{value!r} is not {kind.__name__}")
     return value
 
 
@@ -193,7 +222,7 @@ class LabelEvent:
         episode: Episode id.
         rater: Who said it.
         outcome: An `Outcome` value, or empty.
-        advantage: A number, or None.
+        advantage: A number, or None; the key may be absent from a label given by hand.
         reasons: Reason codes or words.
     """
 
@@ -218,13 +247,16 @@ class LabelEvent:
     def from_event(cls, event: Event) -> "LabelEvent":
         """Read the event."""
         advantage = event.values.get("advantage", "null")
+        outcome = decode(event, "outcome", str)
+        if outcome:
+            _enum(Outcome, outcome, event, "outcome")
         return cls(
             stamp_ns=event.stamp_ns,
             episode=event.name,
             rater=decode(event, "rater", str),
-            outcome=decode(event, "outcome", str),
+            outcome=outcome,
             advantage=None if advantage == "null" else decode(event, "advantage", float),
-            reasons=tuple(decode(event, "reasons", list)),
+            reasons=decode_tuple(event, "reasons", str),
         )
 
 
@@ -271,7 +303,7 @@ class PolicyInfo:
             inference_ms=decode(event, "inference_ms", float),
             speed=decode(event, "speed", float),
             ages_ms={key.removeprefix("age_ms/"): decode(event, key, float) for key in ages},
-            native_action=tuple(decode(event, "native_action", list)),
+            native_action=decode_tuple(event, "native_action", float),
             indicator=decode(event, "indicator", str),
             guidance=decode(event, "guidance", float),
             waiting_for=decode(event, "waiting_for", str),
@@ -313,9 +345,111 @@ class CheckpointEvent:
         )
 
 
-def _enum(kind: Any, value: str, event: Event) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class RecorderStatus:
+    """The ``recorder/status`` topic: what became of an episode's bag.
+
+    Attributes:
+        stamp_ns: Last stamp of the episode [ns].
+        episode: Episode id.
+        state: ``saved`` or ``lost``.
+        path: The bag's directory, empty when lost.
+        outcome: An `Outcome` value.
+        messages: Messages in the bag.
+        missing: Messages that were published but did not arrive.
+        reason: Why it was lost, or what is wrong with it.
+    """
+
+    stamp_ns: int
+    episode: str
+    state: str
+    path: str = ""
+    outcome: str = ""
+    messages: int = 0
+    missing: int = 0
+    reason: str = ""
+
+    def to_event(self) -> Event:
+        """Return the event, named by the episode id."""
+        names = ("path", "outcome", "messages", "missing", "reason")
+        values = {name: encode(getattr(self, name)) for name in names}
+        level = OK if self.state == "saved" and not self.missing else ERROR
+        return Event(
+            stamp_ns=self.stamp_ns,
+            name=self.episode,
+            message=self.state,
+            values=values,
+            level=level,
+        )
+
+    @classmethod
+    def from_event(cls, event: Event) -> "RecorderStatus":
+        """Read the event."""
+        return cls(
+            stamp_ns=event.stamp_ns,
+            episode=event.name,
+            state=event.message,
+            path=decode(event, "path", str),
+            outcome=decode(event, "outcome", str),
+            messages=decode(event, "messages", int),
+            missing=decode(event, "missing", int),
+            reason=decode(event, "reason", str),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerStatus:
+    """The ``learner/status`` topic, at least once a second while the learner is alive.
+
+    Attributes:
+        stamp_ns: When [ns].
+        phase: ``idle``, ``loading``, ``training``, ``trained`` or ``failed``.
+        step: Training steps done.
+        steps: Training steps of the whole job.
+        loss: Newest loss.
+        checkpoint: sha256 of the checkpoint that training led to; empty before.
+        episodes: Episodes trained on.
+        reason: What went wrong, or what was left out.
+    """
+
+    stamp_ns: int
+    phase: str
+    step: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    checkpoint: str = ""
+    episodes: int = 0
+    reason: str = ""
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        names = ("step", "steps", "loss", "checkpoint", "episodes", "reason")
+        values = {name: encode(getattr(self, name)) for name in names}
+        level = ERROR if self.phase == "failed" else OK
+        return Event(
+            stamp_ns=self.stamp_ns, name="learner", message=self.phase, values=values, level=level
+        )
+
+    @classmethod
+    def from_event(cls, event: Event) -> "LearnerStatus":
+        """Read the event."""
+        return cls(
+            stamp_ns=event.stamp_ns,
+            phase=event.message,
+            step=decode(event, "step", int),
+            steps=decode(event, "steps", int),
+            loss=decode(event, "loss", float),
+            checkpoint=decode(event, "checkpoint", str),
+            episodes=decode(event, "episodes", int),
+            reason=decode(event, "reason", str),
+        )
+
+
+def _enum(kind: Any, value: str, event: Event, key: str = "message") -> Any:
     try:
         return kind(value)
     except ValueError:
         allowed = ", ".join(item.value for item in kind)
-        raise BagError(f"event {event.name!r}: {value!r} is not one of {allowed}") from None
+        raise BagError(
+            f"event {event.name!r}: {key}={value[:60]!r} is not one of {allowed}"
+        ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from so101.arrays import FloatArray, frozen
+from so101.arrays import BoolArray, FloatArray, frozen
 from so101.config import from_mapping, load_yaml
 from so101.errors import ConfigError
 
@@ -102,11 +102,9 @@ def load_robot(limits_file: Path | None = None, poses_file: Path | None = None) 
         return frozen([getattr(limits[joint], name) for joint in JOINTS])
 
     lower, upper = column("min_position"), column("max_position")
-    if not (lower < upper).all():
-        raise ConfigError(f"{limits_file}: min_position must be below max_position")
+    _check_joints(lower < upper, f"{limits_file}: min_position must be below max_position")
     for name in ("max_velocity", "max_acceleration", "max_jerk", "max_effort"):
-        if not (column(name) > 0).all():
-            raise ConfigError(f"{limits_file}: {name} must be positive")
+        _check_joints(column(name) > 0, f"{limits_file}: {name} must be positive")
     poses = {}
     for name, values in from_mapping(
         _PosesFile, load_yaml(poses_file), str(poses_file)
@@ -127,6 +125,12 @@ def load_robot(limits_file: Path | None = None, poses_file: Path | None = None) 
         max_effort=column("max_effort"),
         poses=poses,
     )
+
+
+def _check_joints(is_good: BoolArray, rule: str) -> None:
+    if not is_good.all():
+        bad = (joint for joint, good in zip(JOINTS, is_good, strict=True) if not good)
+        raise ConfigError(f"{rule}: {', '.join(bad)}")
 
 
 @cache

@@ -107,6 +107,13 @@ LEARNER_STATUS = Topic(
     is_recorded=False,
     doc="1 Hz: phase, step, losses, gate verdict",
 )
+RECORDER_STATUS = Topic(
+    name="recorder/status",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    is_recorded=False,
+    doc="episode id, saved or lost, path, steps, messages lost; the session waits for it",
+)
 JOY = Topic(name="joy", type="sensor_msgs/msg/Joy", doc="gamepad")
 DIAGNOSTICS = Topic(
     name="diagnostics", type=DIAGNOSTICS_TYPE, is_recorded=False, doc="health of every node, 1 Hz"
@@ -137,6 +144,7 @@ TOPICS = (
     POLICY_INFO,
     POLICY_CHECKPOINT,
     LEARNER_STATUS,
+    RECORDER_STATUS,
     JOY,
     DIAGNOSTICS,
     ROBOT_DESCRIPTION,

@@ -1,8 +1,13 @@
 """Joint trajectories as JointTrajectoryController understands them on its topic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from so101.action import ActionChunk, is_finite_chunk
 from so101.arrays import FloatArray
+from so101.errors import TrajectoryError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +20,8 @@ class JointTrajectory:
         times_ns: Time of each point from the start [ns].
         positions: [rad]. Shape (points, joints).
         velocities: [rad/s], shape (points, joints), or None.
+        source: Whose it is; the arbiter writes it into the header's frame_id, which controllers
+            ignore.
     """
 
     stamp_ns: int
@@ -22,3 +29,102 @@ class JointTrajectory:
     times_ns: tuple[int, ...]
     positions: FloatArray
     velocities: FloatArray | None = None
+    source: str = ""
+
+
+def validate(trajectory: JointTrajectory, joints: Sequence[str]) -> None:
+    """Check a trajectory by the rules of JointTrajectoryController's topic, and then some.
+
+    Stricter than the controller: names must be in the robot's order, and every number finite.
+
+    Args:
+        trajectory: As it came from the topic.
+        joints: The robot's joints in order.
+
+    Raises:
+        TrajectoryError: It breaks a rule; the message says which.
+    """
+    _check_names(trajectory.joints, tuple(joints))
+    points = len(trajectory.times_ns)
+    if points == 0:
+        raise TrajectoryError("trajectory: no points")
+    _check_array("positions", trajectory.positions, (points, len(joints)))
+    if trajectory.velocities is not None:
+        _check_array("velocities", trajectory.velocities, (points, len(joints)))
+    if trajectory.stamp_ns < 0:
+        raise TrajectoryError(f"trajectory: negative start stamp {trajectory.stamp_ns} ns")
+    if trajectory.times_ns[0] < 0:
+        raise TrajectoryError(f"trajectory: first point is due at {trajectory.times_ns[0]} ns < 0")
+    for i, (before, after) in enumerate(
+        zip(trajectory.times_ns, trajectory.times_ns[1:], strict=False)
+    ):
+        if after <= before:
+            raise TrajectoryError(
+                f"trajectory: times do not increase: point {i} at {before} ns, "
+                f"point {i + 1} at {after} ns"
+            )
+
+
+def _check_names(names: tuple[str, ...], joints: tuple[str, ...]) -> None:
+    if tuple(names) == joints:
+        return
+    got, need = ", ".join(names) or "none", ", ".join(joints)
+    kind = "shuffled" if sorted(names) == sorted(joints) else "wrong"
+    raise TrajectoryError(f"trajectory: {kind} joint names: got {got}; need {need}")
+
+
+def _check_array(name: str, values: FloatArray, shape: tuple[int, int]) -> None:
+    if np.shape(values) != shape:
+        raise TrajectoryError(f"trajectory: {name} have shape {np.shape(values)}, need {shape}")
+    if not np.isfinite(values).all():
+        raise TrajectoryError(f"trajectory: {name} are not all finite")
+
+
+def chunk_to_trajectory(chunk: ActionChunk, joints: Sequence[str]) -> JointTrajectory:
+    """Return the trajectory of a chunk: stamped with its observation, points when they are due.
+
+    Args:
+        chunk: The plan. Its stamp should be after 0, which means "now" on the topic.
+        joints: Joint names, one per column of the chunk.
+
+    Raises:
+        TrajectoryError: The chunk is empty, not finite or has another number of joints.
+    """
+    if not is_finite_chunk(chunk, len(joints)):
+        raise TrajectoryError(
+            f"chunk at {chunk.stamp_ns} ns: need finite positions of shape (>= 1, {len(joints)}), "
+            f"got shape {chunk.positions.shape}"
+        )
+    return JointTrajectory(
+        stamp_ns=chunk.stamp_ns,
+        joints=tuple(joints),
+        times_ns=tuple(due - chunk.stamp_ns for due in chunk.due_ns()),
+        positions=chunk.positions,
+    )
+
+
+def chunk_from_trajectory(
+    trajectory: JointTrajectory, *, rate_hz: int, speed: float = 1.0
+) -> ActionChunk:
+    """Return the chunk of a trajectory, the inverse of `chunk_to_trajectory`.
+
+    Args:
+        trajectory: A recorded chunk.
+        rate_hz: Points per second the policy planned at speed 1.
+        speed: Playback factor.
+
+    Raises:
+        TrajectoryError: The points are not due when a chunk's points would be.
+    """
+    chunk = ActionChunk(
+        stamp_ns=trajectory.stamp_ns,
+        positions=trajectory.positions,
+        rate_hz=rate_hz,
+        speed=speed,
+    )
+    due = tuple(stamp - chunk.stamp_ns for stamp in chunk.due_ns())
+    if due != tuple(trajectory.times_ns):
+        raise TrajectoryError(
+            f"trajectory at {trajectory.stamp_ns} ns is no chunk of {rate_hz} Hz at speed {speed}"
+        )
+    return chunk

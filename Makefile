@@ -1,0 +1,73 @@
+# Two commands: `make rl` runs the main job, `make test` passes all tests. Both set everything up.
+#   make rl ARGS="--state --seed 1"      make test PYTEST_ARGS="-k gate"      make PYTHON=/path/to/python test
+
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
+PYTEST_ARGS ?=
+
+# A shell that has sourced /opt/ros would mix another ROS into the environment: these variables
+# stay out of every command. The same list, with reasons, is in so101_bringup/environment.py.
+FOREIGN_VARIABLES := PYTHONPATH PYTHONHOME LD_LIBRARY_PATH \
+  AMENT_PREFIX_PATH AMENT_CURRENT_PREFIX COLCON_PREFIX_PATH COLCON_CURRENT_PREFIX \
+  CMAKE_PREFIX_PATH PKG_CONFIG_PATH RMW_IMPLEMENTATION \
+  ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION ROS_PACKAGE_PATH ROS_ROOT ROS_ETC_DIR ROS_MASTER_URI \
+  _ROS_WHEELS_BOOTSTRAP_COMPLETE
+CLEAN := env $(addprefix -u ,$(FOREIGN_VARIABLES))
+IN_VENV := $(CLEAN) OMP_NUM_THREADS=1
+BIN := $(VENV)/bin
+
+.PHONY: help setup rl test lint format chaos bench where doctor-gl lock clean
+
+help:
+	@echo "make rl      set up, then demonstrations, training and evaluation (ARGS=--help for options)"
+	@echo "make test    set up, then checks and all tests"
+	@echo "make setup   the virtual environment $(VENV); instant and offline when it is up to date"
+	@echo "make lint    ruff, mypy, import-linter       make format  ruff format"
+	@echo "make chaos   long kill and fuzz rounds       make bench   speed, measured"
+	@echo "make where   which Python, numpy and ROS     make doctor-gl  can cameras be rendered"
+
+setup:
+	@tools/check_platform.sh
+	@python=$$($(CLEAN) tools/find_python.sh "$(VENV)" "$(PYTHON)") \
+	  && $(CLEAN) "$$python" tools/setup_venv.py --venv "$(VENV)"
+
+rl: setup
+	@$(CLEAN) $(BIN)/so101 rl $(ARGS)
+
+test: setup lint doctor-gl
+	@$(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	@$(IN_VENV) $(BIN)/ruff check .
+	@$(IN_VENV) $(BIN)/ruff format --check .
+	@$(IN_VENV) $(BIN)/mypy
+	@$(IN_VENV) $(BIN)/lint-imports
+
+format: setup
+	@$(IN_VENV) $(BIN)/ruff check --fix .
+	@$(IN_VENV) $(BIN)/ruff format .
+
+chaos: setup
+	@$(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m chaos --timeout 3600 $(PYTEST_ARGS)
+
+bench: setup
+	@set -e; for file in benchmarks/*.py; do \
+	  [ -e "$$file" ] || { echo "so101: no benchmarks yet"; break; }; \
+	  echo "== $$file"; $(IN_VENV) $(BIN)/python "$$file"; done
+
+# Prints where the environment's modules come from: proof that no other ROS is mixed in.
+where:
+	@$(CLEAN) $(BIN)/python -c "import sys, numpy, rclpy, sensor_msgs; \
+	  print(*(m.__file__ for m in (numpy, rclpy, sensor_msgs)), sys.executable, sep='\n')"
+
+# Never an error: state mode and most tests need no OpenGL, and those that do say so themselves.
+doctor-gl:
+	@$(CLEAN) PYTHONPATH=. $(BIN)/python tools/check_gl.py || true
+
+lock: setup
+	@$(CLEAN) $(BIN)/python tools/write_lock.py
+
+clean:
+	rm -rf $(VENV) build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	  .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,155 @@
+"""The arbiter in its graph: episodes open and close the script's takeovers. Pure.
+
+In lock-step nothing is lost to a race: an offer that came before what allows it (its episode, the
+end of a motion) is kept and ruled on again. Nothing is won by a race either: what was planned for
+an episode that is over does not pass.
+"""
+
+from collections.abc import Iterator
+
+from intervention_node.params import InterventionParams
+from so101.arrays import FloatArray
+from so101.clock import nanoseconds
+from so101.control.arbiter import Arbiter, ArbiterConfig, Ruling, SourceConfig
+from so101.control.trajectory import JointTrajectory
+from so101.decisions import after
+from so101.episode import ControlSource, EpisodeState
+from so101.events import ControlEvent, EpisodeEvent
+
+SCRIPTED = "scripted"
+
+Decision = tuple[ControlSource, Ruling]
+"""A ruling, and whose offer or control it is about."""
+
+
+class Intervention:
+    """Rules on offers and signs of life, and knows what episodes mean for control."""
+
+    def __init__(self, params: InterventionParams) -> None:
+        """Begin in hold."""
+        self._params = params
+        sources = {
+            ControlSource.POLICY: SourceConfig(
+                device="policy", decision_ticks=params.policy_decision_ticks
+            ),
+            ControlSource.TELEOP: SourceConfig(
+                device=params.teleop_device,
+                decision_ticks=params.teleop_decision_ticks,
+                must_align=params.teleop_device == "leader",
+            ),
+            ControlSource.MOTION: SourceConfig(device="motion"),
+        }
+        self.arbiter = Arbiter(
+            ArbiterConfig(sources=sources, alive_timeout_ns=nanoseconds(params.alive_timeout))
+        )
+        self._sources = sources
+        self._command: FloatArray | None = None
+        self._now_ns = 0
+        self._begun_ns = 0
+        self._acting: ControlSource | None = None
+        self._kept: dict[ControlSource, JointTrajectory] = {}
+        if params.enables_policy:
+            self.arbiter.enable(ControlSource.POLICY, 0)
+
+    @property
+    def now_ns(self) -> int:
+        """Newest stamp of the arm [ns]."""
+        return self._now_ns
+
+    def on_command(self, stamp_ns: int, command: FloatArray) -> Iterator[Decision]:
+        """Take the newest joint command: the arm's position for hand-overs, and the time.
+
+        Yields the change that the time brought, and rulings that the change allows.
+        """
+        self._now_ns, self._command = max(stamp_ns, self._now_ns), command
+        source, event = self.arbiter.source, self.arbiter.tick(self._now_ns)
+        if event is not None:
+            yield source, Ruling(event=event)
+            yield from self._rule_again(self._begun_ns)
+
+    def on_alive(self, source: ControlSource, stamp_ns: int) -> None:
+        """Note a sign of life. In lock-step only trajectories count: they arrive in order."""
+        if not self._params.lockstep:
+            self.arbiter.alive(source, stamp_ns)
+
+    def offer(self, source: ControlSource, trajectory: JointTrajectory) -> Ruling:
+        """Rule on a trajectory."""
+        if self._is_of_the_past(source, trajectory):
+            return Ruling(reason="planned for an episode that is over")
+        opening = self._open_script(source, trajectory)
+        ruling = self.arbiter.offer(source, trajectory, self._now_ns, self._command)
+        if ruling.trajectory is None:
+            if self._params.lockstep:  # with free-running time the next one is better
+                self._kept[source] = trajectory
+            return Ruling(event=opening, reason=ruling.reason)
+        self._kept.pop(source, None)
+        if self._params.lockstep:
+            self.arbiter.alive(source, self._granted_until(source, trajectory))
+        return ruling
+
+    def on_episode(self, event: EpisodeEvent) -> Iterator[Decision]:
+        """Take note of an episode; yield rulings that it changed."""
+        self._acting = None
+        if event.state is EpisodeState.RUNNING:
+            self._begun_ns = event.stamp_ns
+            self._acting = ControlSource(event.facts.source)
+        yield ControlSource.POLICY, Ruling(event=self._allow_policy(event))
+        is_scripted = self._params.teleop_device == SCRIPTED
+        wants_teleop = self._acting is ControlSource.TELEOP
+        if is_scripted and self.arbiter.has_taken_over and not wants_teleop:
+            yield ControlSource.TELEOP, Ruling(event=self.arbiter.release(self._now_ns))
+        yield from self._rule_again(event.stamp_ns)
+
+    def _rule_again(self, begun_ns: int) -> Iterator[Decision]:
+        """Rule on what was kept, unless it is over or was planned before a stamp."""
+        kept, self._kept = self._kept, {}
+        for source, trajectory in kept.items():
+            is_motion = source is ControlSource.MOTION
+            ends_ns = trajectory.stamp_ns + trajectory.times_ns[-1]
+            if ends_ns > self._now_ns if is_motion else trajectory.stamp_ns >= begun_ns:
+                ruling = self.offer(source, trajectory)
+                if ruling.trajectory is not None:
+                    yield source, ruling
+
+    def _allow_policy(self, event: EpisodeEvent) -> ControlEvent | None:
+        """Let the policy act in its own episodes, also after an e-stop, but not after them."""
+        if event.state.is_end:
+            return self.arbiter.enable(ControlSource.POLICY, self._now_ns, is_enabled=False)
+        is_wanted = self._acting is ControlSource.POLICY and self._params.enables_policy
+        if is_wanted and not self._is_stopped:
+            return self.arbiter.enable(ControlSource.POLICY, self._now_ns)
+        return None
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.arbiter.source is ControlSource.ESTOP
+
+    def _open_script(
+        self, source: ControlSource, trajectory: JointTrajectory
+    ) -> ControlEvent | None:
+        """Let the script take over by acting, in an episode of its own."""
+        if source is not ControlSource.TELEOP or self._params.teleop_device != SCRIPTED:
+            return None
+        is_its_turn = self._acting is ControlSource.TELEOP
+        if not is_its_turn or self.arbiter.has_taken_over or self._is_stopped:
+            return None
+        return self.arbiter.take_over(self._now_ns)
+
+    def _is_of_the_past(self, source: ControlSource, trajectory: JointTrajectory) -> bool:
+        """Tell whether something was planned before the present episode began; 0 means now.
+
+        A motion is of the past when its time is over: the scene may have been reset meanwhile, and
+        in lock-step nothing would ever take control from it again.
+        """
+        if source is ControlSource.MOTION and trajectory.stamp_ns and trajectory.times_ns:
+            return trajectory.stamp_ns + trajectory.times_ns[-1] <= self._now_ns
+        is_planned = source is ControlSource.POLICY or (
+            source is ControlSource.TELEOP and self._params.teleop_device == SCRIPTED
+        )
+        return is_planned and 0 < trajectory.stamp_ns < self._begun_ns
+
+    def _granted_until(self, source: ControlSource, trajectory: JointTrajectory) -> int:
+        ticks = self._sources[source].decision_ticks
+        if ticks == 0:
+            return trajectory.stamp_ns + trajectory.times_ns[-1]
+        return after(trajectory.stamp_ns, ticks)

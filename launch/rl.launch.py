@@ -1,0 +1,12 @@
+"""The main job: demonstrations, fine-tuning from the bags, hot reload, evaluation.
+
+    ros2 launch so101_bringup rl.launch.py robot:=sim
+
+``--show-args`` lists every argument. The same graph runs without launch as ``so101 rl``.
+"""
+
+from so101_bringup.launch_rendering import describe
+
+
+def generate_launch_description():
+    return describe("rl")

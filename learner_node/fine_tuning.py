@@ -1,0 +1,57 @@
+"""Which job the learner runs when asked to fine-tune: demonstrations, named by its content."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from learner_node.job import JobDirectory, TrainingJob
+from learner_node.params import LearnerParams
+from learner_node.training import TrainingRequest, plan
+from so101.config import to_mapping
+from so101.data.episode_store import EpisodeStore
+from so101.episode import Outcome
+from so101.errors import TrainingError
+from so101.spec import PolicySpec
+
+
+def request_of(params: LearnerParams) -> TrainingRequest:
+    """Return what the node's parameters ask for."""
+    size = (params.image_height, params.image_width) if params.cameras else (0, 0)
+    return TrainingRequest(
+        name=params.algorithm,
+        algorithm=params.algorithm,
+        spec=PolicySpec(cameras=params.cameras, image_size=size, uses_objects=params.uses_objects),
+        steps=params.steps,
+        seed=params.seed,
+        dataset={"outcomes": [Outcome.SUCCESS.value], "trim": {"mode": params.trim}},
+    )
+
+
+def fine_tuning_job(
+    request: TrainingRequest, store: EpisodeStore, checkpoints: Path
+) -> TrainingJob:
+    """Fix a fine-tuning on every successful demonstration that the store holds now.
+
+    The job's name, and so its checkpoint's, ends in a hash of everything that decides its result:
+    asking again for the same thing finds what was made before.
+
+    Raises:
+        TrainingError: The store holds no successful demonstration.
+    """
+    shown = {entry.facts.id for entry in store.episodes() if entry.is_demonstration}
+    job = plan(request, store, checkpoints)
+    episodes = tuple(episode for episode in job.episodes if episode.id in shown)
+    if not episodes:
+        raise TrainingError(f"{store.root}: no successful demonstration to imitate")
+    job = replace(job, episodes=episodes)
+    text = json.dumps(to_mapping(job), sort_keys=True)
+    return replace(job, name=f"{job.name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}")
+
+
+def open_job(jobs: Path, job: TrainingJob) -> JobDirectory:
+    """Return the directory of a job, made if it is new."""
+    directory = JobDirectory(jobs / job.name)
+    if not directory.exists():
+        directory.create(job)
+    return directory

@@ -1,0 +1,26 @@
+"""Parameters of the learner node."""
+
+from dataclasses import dataclass
+
+from so101.config import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerParams:
+    """What the learner trains on, and where checkpoints go."""
+
+    store: str = option("", "directory of the episode store")
+    checkpoints: str = option("", "directory of the checkpoints")
+    jobs: str = option("", "directory of the training jobs; empty: beside the checkpoints")
+    algorithm: str = option("sft", "learning algorithm", choices=("sft",))
+    steps: int = option(0, "training steps; 0 as found good for the mode", range=(0, 10_000_000))
+    seed: int = option(0, "seed of weights, batches and noise", range=(0, 1_000_000))
+    cameras: tuple[str, ...] = option(("wrist", "front"), "cameras the policy sees")
+    uses_objects: bool = option(False, "the policy sees object poses: state mode")
+    image_height: int = option(96, "height the policy sees [px]", range=(32, 1024))
+    image_width: int = option(96, "width the policy sees [px]", range=(32, 1024))
+    trim: str = option(
+        "all",
+        "idle ticks taken out of the training sequence: all, those at the start only, or none",
+        choices=("all", "start_only", "off"),
+    )

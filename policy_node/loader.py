@@ -1,0 +1,88 @@
+"""Loads checkpoints in the background, so that the policy in use never pauses. No ROS."""
+
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from so101.errors import So101Error
+from so101.policies.canary import check_canary
+from so101.policies.checkpoint import load_policy
+from so101.policies.checkpoint_files import verify
+from so101.policies.policy import Policy
+from so101.robot import JOINTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A checkpoint that was verified, loaded and tried.
+
+    Attributes:
+        path: Its directory.
+        sha256: Hash of its weights.
+        policy: The policy.
+    """
+
+    path: Path
+    sha256: str
+    policy: Policy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A checkpoint that must not drive, and why."""
+
+    path: Path
+    problem: str
+
+
+class CheckpointLoader:
+    """Verifies, loads and tries one checkpoint after another in a thread of its own.
+
+    Of several that wait only the newest is loaded.
+    """
+
+    def __init__(self, cameras: tuple[str, ...], decision_ticks: int) -> None:
+        """Start the thread.
+
+        Args:
+            cameras: Camera ids of the robot.
+            decision_ticks: Policy ticks from one chunk to the next that the graph is set to.
+        """
+        self._cameras = cameras
+        self._ticks = decision_ticks
+        self._wanted: queue.SimpleQueue[tuple[Path, Policy | None]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Loaded | Refused] = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def want(self, path: Path, previous: Policy | None) -> None:
+        """Ask for a checkpoint, to be compared with the policy in use."""
+        self._wanted.put((path, previous))
+
+    def take(self) -> Loaded | Refused | None:
+        """Return a checkpoint that was tried since the last call, or None."""
+        try:
+            return self._done.get_nowait()
+        except queue.Empty:
+            return None
+
+    def load(self, path: Path, previous: Policy | None) -> Loaded | Refused:
+        """Load one checkpoint in this thread; problems are part of the answer."""
+        try:
+            sha256 = verify(path).sha256
+            policy = load_policy(path, JOINTS, self._cameras)
+            ticks = policy.spec.action_space.decision_ticks
+            if ticks != self._ticks:
+                problem = f"{path}: decides every {ticks} ticks, the graph every {self._ticks}"
+                return Refused(path=path, problem=problem)
+            check_canary(policy, previous, where=str(path))
+        except So101Error as error:
+            return Refused(path=path, problem=str(error))
+        return Loaded(path=path, sha256=sha256, policy=policy)
+
+    def _work(self) -> None:
+        while True:
+            path, previous = self._wanted.get()
+            while not self._wanted.empty():
+                path, previous = self._wanted.get()
+            self._done.put(self.load(path, previous))

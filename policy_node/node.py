@@ -1,0 +1,192 @@
+"""Policy node: observations in, joint trajectories out.
+
+Owns the topics, the decision ticks and the swap of checkpoints between episodes. Networks and
+checkpoints are in ``so101.policies``; who follows the trajectories is the arbiter's business.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+
+from policy_node.loader import CheckpointLoader, Loaded, Refused
+from policy_node.params import PolicyParams
+from so101.acting import ActingLoop
+from so101.control.trajectory import chunk_to_trajectory
+from so101.episode import ControlSource, EpisodeState
+from so101.errors import SessionError, So101Error
+from so101.events import CheckpointEvent, EpisodeEvent, PolicyInfo
+from so101.observation import Observation
+from so101.policies.playback_speed import PlaybackSpeed
+from so101.policies.policy import Policy
+from so101.policies.seeded_noise import SeededNoise
+from so101.policies.threads import use_one_thread
+from so101.robot import JOINTS
+from so101.ros.convert import to_header, to_joint_trajectory
+from so101.ros.endpoints import Endpoints
+from so101.ros.health import Health
+from so101.ros.observing import observe
+from so101.ros.params import declare
+from so101.ros.run import run
+from so101.streams import ObservationConfig
+from so101.topics import (
+    EPISODE,
+    POLICY_ALIVE,
+    POLICY_CHECKPOINT,
+    POLICY_INFO,
+    POLICY_TRAJECTORY,
+)
+
+ALIVE_PERIOD_S = 0.03
+POLL_PERIOD_S = 0.1
+POLLS_PER_WORD = 10
+"""A new checkpoint is told once a second until an episode begins: who came late missed it."""
+
+
+class PolicyNode(Node):
+    """Acts in the episodes that name the policy as their source."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Declare parameters and create the interfaces; checkpoints load in the background."""
+        super().__init__("policy_node", **kwargs)
+        use_one_thread()
+        self._params = params = declare(self, PolicyParams)
+        self._loader = CheckpointLoader(params.cameras, params.decision_ticks)
+        self._live: Loaded | None = None
+        self._next: Loaded | None = None
+        self._actor: SeededNoise | PlaybackSpeed | None = None
+        self._unheard_polls: int | None = None
+        self._is_enabled = True
+        self._newest_ns = 0
+        config = ObservationConfig(
+            cameras=params.cameras,
+            uses_objects=params.uses_objects,
+            task=params.task,
+            is_lock_step=params.lockstep,
+        )
+        self._loop = ActingLoop(config, ControlSource.POLICY.value, params.decision_ticks)
+        self._endpoints = endpoints = Endpoints(self)
+        endpoints.offer(POLICY_TRAJECTORY, POLICY_ALIVE, POLICY_INFO)
+        endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
+        endpoints.hear(POLICY_CHECKPOINT, CheckpointEvent, self._on_checkpoint)
+        observe(endpoints, config, self._feed)
+        endpoints.switch("policy/enable", self._on_enable)
+        endpoints.trigger("policy/reload", self._on_reload)
+        self.create_timer(ALIVE_PERIOD_S, self._on_alive)
+        self.create_timer(POLL_PERIOD_S, self._on_poll)
+        Health(self, endpoints)
+        self._newest_checkpoint = Path(params.checkpoint) if params.checkpoint else None
+        if self._newest_checkpoint is not None:
+            self._loader.want(self._newest_checkpoint, None)
+
+    @property
+    def _live_policy(self) -> Policy | None:
+        return None if self._live is None else self._live.policy
+
+    def _on_checkpoint(self, event: CheckpointEvent) -> None:
+        if self._live is None or event.sha256 != self._live.sha256:
+            self._newest_checkpoint = Path(event.path)
+            self._loader.want(self._newest_checkpoint, self._live_policy)
+
+    def _on_poll(self) -> None:
+        loaded = self._loader.take()
+        if isinstance(loaded, Refused):
+            self.get_logger().error(f"checkpoint refused: {loaded.problem}")
+            self._inform(waiting_for=f"a better checkpoint: {loaded.problem}")
+        elif loaded is not None:
+            self._next = loaded
+        if self._next is not None and self._loop.facts is None:
+            self._live, self._next = self._next, None
+            self._loop.resize(self._live.policy.spec.image_size)
+            self.get_logger().info(f"running {self._live.path} ({self._live.sha256[:12]})")
+            self._unheard_polls = 0
+        if self._unheard_polls is not None:
+            if self._unheard_polls % POLLS_PER_WORD == 0:
+                self._inform(waiting_for="an episode")
+            self._unheard_polls += 1
+
+    def _on_episode(self, event: EpisodeEvent) -> None:
+        if event.state in (EpisodeState.RESETTING, EpisodeState.RUNNING):
+            self._unheard_polls = None
+        if not self._loop.on_episode(event):
+            return
+        self._actor = None
+        live = self._live
+        if live is None:
+            self.get_logger().error("an episode began, but no checkpoint is loaded")
+            return
+        if event.facts.checkpoint and event.facts.checkpoint != live.sha256:
+            self.get_logger().error(f"the episode is not for this checkpoint: {live.sha256[:12]}")
+            return
+        noisy = SeededNoise(live.policy, self._params.seed, event.facts.seed)
+        try:
+            self._actor = (
+                noisy if event.facts.speed == 1.0 else PlaybackSpeed(noisy, event.facts.speed)
+            )
+        except So101Error as error:
+            self.get_logger().error(f"episode {event.facts.id}: {error}")
+        self._act()
+
+    def _feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        self._loop.feed(topic, value, stamp_ns, arrival_ns)
+        self._act()
+
+    def _act(self) -> None:
+        if self._actor is None or not self._is_enabled:
+            return
+        observation = self._loop.due()
+        if observation is None:
+            return
+        try:
+            self._plan(self._actor, observation)
+        except So101Error as error:
+            self.get_logger().error(f"no chunk for this observation: {error}")
+            self._inform(waiting_for=str(error), stamp_ns=observation.stamp_ns)
+
+    def _plan(self, actor: SeededNoise | PlaybackSpeed, observation: Observation) -> None:
+        began = time.perf_counter()
+        inference = actor.infer(observation)
+        elapsed_ms = (time.perf_counter() - began) * 1e3
+        trajectory = chunk_to_trajectory(inference.chunk, JOINTS)
+        self._endpoints.publish(POLICY_TRAJECTORY, to_joint_trajectory(trajectory))
+        self._inform(
+            stamp_ns=observation.stamp_ns,
+            inference_ms=elapsed_ms,
+            speed=inference.chunk.speed,
+            ages_ms=self._loop.ages_ms,
+            native_action=tuple(inference.native_action.ravel().tolist()),
+        )
+
+    def _inform(self, *, stamp_ns: int | None = None, **values: Any) -> None:
+        stamp_ns = self._newest_ns if stamp_ns is None else stamp_ns
+        sha256 = "" if self._live is None else self._live.sha256
+        info = PolicyInfo(stamp_ns=stamp_ns, checkpoint=sha256, **values)
+        self._endpoints.tell(POLICY_INFO, info)
+
+    def _on_alive(self) -> None:
+        if self._actor is not None and self._loop.facts is not None and self._is_enabled:
+            self._endpoints.publish(POLICY_ALIVE, to_header(self._newest_ns))
+
+    def _on_enable(self, is_enabled: bool) -> str:
+        self._is_enabled = is_enabled
+        return "the policy acts" if is_enabled else "the policy is silent"
+
+    def _on_reload(self) -> str:
+        if self._newest_checkpoint is None:
+            raise SessionError("no checkpoint was announced yet")
+        self._loader.want(self._newest_checkpoint, self._live_policy)
+        return f"loading {self._newest_checkpoint}"
+
+
+def main() -> int:
+    """Run the policy node."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return run(PolicyNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Parameters of the policy node."""
+
+from dataclasses import dataclass
+
+from so101.config import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyParams:
+    """What the policy sees and how it runs."""
+
+    cameras: tuple[str, ...] = option(
+        ("wrist", "front"), "cameras of this robot; none in state mode"
+    )
+    uses_objects: bool = option(False, "object poses are observed: state mode, simulation only")
+    decision_ticks: int = option(
+        8,
+        "policy ticks from one chunk to the next; a checkpoint with others is refused",
+        range=(1, 300),
+    )
+    checkpoint: str = option("", "directory of a checkpoint to load at the start")
+    seed: int = option(0, "seed of the noise, with the episode's own", range=(0, 1_000_000))
+    lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")
+    task: str = option("", "instruction until the task topic says another")

@@ -1,0 +1,295 @@
+"""Conducts the session: turns what happened into what is to be published and called. Pure.
+
+It joins three pure parts: the session (what next), the episode machine (what is legal) and the
+rater (did it succeed). The node around it only carries messages.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reward_node.episode_machine import EpisodeMachine
+from reward_node.session import Finish, Load, Phase, Promote, Session, StartEpisode, Train
+from so101.clock import POLICY_GRID
+from so101.episode import EpisodeFacts, EpisodeState, Outcome
+from so101.errors import SessionError
+from so101.events import EpisodeEvent, LearnerStatus, PolicyInfo, RecorderStatus, RewardEvent
+from so101.observation import Observation
+from so101.rewards.rater import Rater
+from so101.simulation.tasks.task import Start
+
+MATCH = 1e-6
+"""A reset is acknowledged when arm and objects are this near to their start [rad, m]."""
+
+ABLE = frozenset({"armed", "holding"})
+"""Modes of the arm in which it can move."""
+
+MOST_LOSSES = 3
+"""Recordings lost in a row after which the session gives up: the disk is full, or worse."""
+
+WAY_OUT = {
+    "disarmed": "arm/arm",
+    "estopped": "arm/recover, then arm/arm",
+    "fault": "arm/recover, then arm/arm",
+}
+"""Services that bring the arm back from each mode in which it cannot move."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """Wanted: a call of another node's service, with True or nothing."""
+
+    service: str
+
+
+Output = EpisodeEvent | RewardEvent | Call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of an episode.
+
+    Attributes:
+        policy_s: Time limit of a policy's episode, simulated [s].
+        teleop_s: Time limit of a demonstration [s].
+    """
+
+    policy_s: float
+    teleop_s: float
+
+    def of(self, facts: EpisodeFacts) -> float:
+        """Return the limit of an episode [s]."""
+        return self.policy_s if facts.source == "policy" else self.teleop_s
+
+
+class Conductor:
+    """Runs episode after episode until the session is done."""
+
+    def __init__(
+        self,
+        session: Session,
+        rater: Rater,
+        start_of: Callable[[EpisodeFacts], Start],
+        limits: Limits,
+        *,
+        has_recorder: bool = True,
+    ) -> None:
+        """Wire the parts.
+
+        Args:
+            session: What to do.
+            rater: Judges every policy tick.
+            start_of: Where an episode starts: arm and objects.
+            limits: Time limits.
+            has_recorder: Go on only after the recorder has saved an episode.
+        """
+        self.session = session
+        self.machine = EpisodeMachine()
+        self.finish: Finish | None = None
+        self.running_checkpoint = ""
+        self._rater = rater
+        self._start_of = start_of
+        self._limits = limits
+        self._has_recorder = has_recorder
+        self._outbox: list[Output] = []
+        self._awaited = ""
+        self._is_redo = False
+        self._wanted_checkpoint: str | None = None
+        self._is_training = False
+        self._expected: Start | None = None
+        self._rated_ns = 0
+        self._lost = ""
+        self._losses = 0
+        self._obstacle = ""
+
+    def take(self) -> list[Output]:
+        """Return what is to be published and called, in order, once."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def poll(self, stamp_ns: int) -> None:
+        """Ask the session for its next wish when nothing else is open."""
+        if self.machine.is_busy or self._awaited or self.finish is not None or self._obstacle:
+            return
+        request = self.session.next()
+        if isinstance(request, StartEpisode):
+            self._request(request.facts, stamp_ns)
+        elif isinstance(request, Train):
+            self._is_training = True
+            self._outbox.append(Call(service="learner/train"))
+        elif isinstance(request, Load):
+            self._wanted_checkpoint = request.checkpoint
+            self._check_loaded()
+        elif isinstance(request, Promote):
+            self._outbox.append(Call(service="learner/promote"))
+        elif isinstance(request, Finish):
+            self._close(request, stamp_ns)
+
+    def on_observation(self, observation: Observation) -> None:
+        """Look at one policy tick: is the reset done, has the task succeeded, is time over?"""
+        if self.machine.state is EpisodeState.RESETTING:
+            self._check_reset(observation)
+        if self.machine.state is EpisodeState.RUNNING:
+            self._rate(observation)
+
+    def on_recorder(self, status: RecorderStatus) -> None:
+        """Go on after an episode was saved; run it again when it was lost."""
+        if status.state != "saved":
+            self._losses += 1
+            if self._losses >= MOST_LOSSES:
+                self.session.stop(f"{MOST_LOSSES} recordings in a row were lost: {status.reason}")
+            if status.episode == self._awaited:
+                self._repeat()
+            elif self.machine.is_busy:
+                self._lost = status.episode  # it could not even be begun; the end is yet to come
+        elif status.episode == self._awaited:
+            self._losses = 0
+            self._count()
+
+    def on_learner(self, status: LearnerStatus) -> None:
+        """Go on after the training."""
+        if not self._is_training:
+            return
+        if status.phase == "trained":
+            self._is_training = False
+            self.session.on_trained(status.checkpoint)
+        elif status.phase == "failed":
+            self._is_training = False
+            self.session.stop(f"training failed: {status.reason}")
+
+    def on_arm(self, mode: str, reason: str, stamp_ns: int) -> None:
+        """Cut the episode when the arm cannot move; begin none until it can."""
+        way_out = WAY_OUT.get(mode, "arm/arm")
+        self._obstacle = "" if mode in ABLE else f"the arm is {mode}; call {way_out} to go on"
+        if self._obstacle and self.machine.is_busy:
+            self.give_up(stamp_ns, f"{self._obstacle} ({reason})")
+
+    def on_policy(self, info: PolicyInfo) -> None:
+        """Take note of the checkpoint that the policy runs."""
+        self.running_checkpoint = info.checkpoint
+        self._check_loaded()
+
+    def start_manually(self, stamp_ns: int, source: str, seed: int) -> str:
+        """Start an episode by hand.
+
+        Raises:
+            SessionError: The session runs by itself, or an episode is not over.
+        """
+        if self.session.phase is not Phase.MANUAL:
+            raise SessionError(f"the session runs by itself ({self.session.phase.value})")
+        if self._obstacle:
+            raise SessionError(self._obstacle)
+        if self._awaited:
+            raise SessionError(f"episode {self._awaited} is still being saved")
+        if source == "policy" and not self.running_checkpoint:
+            raise SessionError("the policy has no checkpoint yet")
+        facts = EpisodeFacts(
+            id=self.session.new_id(f"manual-{POLICY_GRID.floor(stamp_ns)}"),
+            task=self.session.config.task,
+            source=source,
+            checkpoint=self.running_checkpoint if source == "policy" else "",
+            seed=seed,
+            start_pose=self.session.config.start,
+            operator=self.session.config.operator,
+        )
+        self._request(facts, stamp_ns)
+        return facts.id
+
+    def end(self, outcome: Outcome, stamp_ns: int, reason: str) -> None:
+        """End the episode at the newest policy tick that was rated.
+
+        Raises:
+            SessionError: No episode is running.
+        """
+        was_running = self.machine.state is EpisodeState.RUNNING
+        if was_running:
+            stamp_ns = min(stamp_ns, self._rated_ns)  # later ticks may never be complete
+        event = self.machine.end(outcome, POLICY_GRID.stamp(POLICY_GRID.floor(stamp_ns)), reason)
+        self._outbox.append(event)
+        self._awaited = event.facts.id
+        self._is_redo = outcome is Outcome.DISCARDED
+        if not (was_running and self._has_recorder):
+            self._count()
+        elif self._lost == self._awaited:
+            self._repeat()
+
+    def give_up(self, stamp_ns: int, reason: str) -> None:
+        """End the episode because the robot or its source fell silent."""
+        running = self.machine.state is EpisodeState.RUNNING
+        self.end(Outcome.TRUNCATED if running else Outcome.DISCARDED, stamp_ns, reason)
+
+    def recorder_is_silent(self) -> str:
+        """Run the episode again that the recorder did not save, and return its id."""
+        silent = self._awaited
+        if silent:
+            self._repeat()
+        return silent
+
+    def _request(self, facts: EpisodeFacts, stamp_ns: int) -> None:
+        self._expected = self._start_of(facts)
+        self._outbox.append(self.machine.request(facts, stamp_ns))
+
+    def _check_reset(self, observation: Observation) -> None:
+        expected, objects = self._expected, observation.objects
+        if expected is None or objects is None:
+            return
+        at_start = np.abs(observation.positions - expected.positions).max() < MATCH
+        if at_start and np.abs(objects[:, :3] - expected.objects[:, :3]).max() < MATCH:
+            self._rater.reset()
+            self._outbox.append(self.machine.begin(observation.stamp_ns))
+
+    def _rate(self, observation: Observation) -> None:
+        verdict = self._rater.update(observation)
+        stamp_ns = observation.stamp_ns
+        elapsed_s = (stamp_ns - self.machine.start_ns) * 1e-9
+        self._rated_ns = stamp_ns
+        facts = self.machine.facts
+        is_over = facts is not None and elapsed_s >= self._limits.of(facts)
+        self._outbox.append(
+            RewardEvent(
+                stamp_ns=stamp_ns,
+                reward=verdict.reward,
+                success_probability=verdict.probability,
+                terminated=verdict.is_success or verdict.is_failure,
+            )
+        )
+        if verdict.is_success:
+            self.end(Outcome.SUCCESS, stamp_ns, "")
+        elif verdict.is_failure:
+            self.end(Outcome.FAILURE, stamp_ns, verdict.kind)
+        elif is_over:
+            self.end(Outcome.TRUNCATED, stamp_ns, f"time limit: {verdict.kind}")
+
+    def _check_loaded(self) -> None:
+        wanted = self._wanted_checkpoint
+        if wanted is None or not self.running_checkpoint:
+            return
+        if wanted in ("", self.running_checkpoint):
+            self._wanted_checkpoint = None
+            self.session.on_loaded(self.running_checkpoint)
+
+    def _count(self) -> None:
+        last = self.machine.last
+        self._awaited = ""
+        if self.session.phase is Phase.MANUAL or last is None:
+            return
+        if self._is_redo:
+            self.session.on_discarded()
+        else:
+            self.session.on_episode(last.outcome, last.duration_s)
+
+    def _repeat(self) -> None:
+        self._awaited = ""
+        if self.session.phase is not Phase.MANUAL:
+            self.session.on_discarded()
+
+    def _close(self, finish: Finish, stamp_ns: int) -> None:
+        self.finish = finish
+        phase = self.session.phase.value if finish.is_complete else Phase.STOPPED.value
+        facts = EpisodeFacts(id="session", phase=phase)
+        self._outbox.append(
+            EpisodeEvent(
+                stamp_ns=stamp_ns, state=EpisodeState.IDLE, facts=facts, reason=finish.summary
+            )
+        )

@@ -1,0 +1,87 @@
+"""When a source acts and on what: one loop for the policy, the script and in-process roll-outs.
+
+It listens to the episode, joins the streams and hands out the observation of each decision tick
+exactly once. It neither plans nor publishes.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from so101.decisions import DecisionClock
+from so101.episode import EpisodeFacts, EpisodeState
+from so101.events import EpisodeEvent
+from so101.observation import Observation
+from so101.streams import JoinedTick, ObservationBuilder, ObservationConfig, Waiting
+from so101.topics import JOINT_STATES
+
+
+class ActingLoop:
+    """Hands a source its observations, one per decision tick of its own episodes.
+
+    Attributes:
+        builder: Joins the streams.
+        clock: Decision ticks of the present episode.
+        facts: The present episode, None between episodes and in others' episodes.
+        waiting_for: Why the due observation is not there yet; empty when nothing is due.
+    """
+
+    def __init__(self, config: ObservationConfig, source: str, decision_ticks: int) -> None:
+        """Wait for an episode.
+
+        Args:
+            config: What an observation is made of.
+            source: ``policy`` or ``teleop``: acts in episodes whose facts name it.
+            decision_ticks: Policy ticks from one chunk to the next.
+        """
+        self.builder = ObservationBuilder(config)
+        self.clock = DecisionClock()
+        self.facts: EpisodeFacts | None = None
+        self.waiting_for = ""
+        self.joined: JoinedTick | None = None
+        self._source = source
+        self._ticks = decision_ticks
+        self._newest_ns = 0
+
+    def on_episode(self, event: EpisodeEvent) -> bool:
+        """Take note of the episode topic; tell whether an episode of this source began."""
+        if event.state is not EpisodeState.RUNNING:
+            self.facts = None
+            self.clock.stop()
+            return False
+        self.builder.reset(event.stamp_ns)
+        if event.facts.source != self._source:
+            return False
+        self.facts = event.facts
+        self.clock.start(event.stamp_ns, self._ticks)
+        return True
+
+    def resize(self, image_size: tuple[int, int]) -> None:
+        """Hand out images of another size from now on [px]; (0, 0) as recorded."""
+        self.builder.config = replace(self.builder.config, image_size=image_size)
+
+    def feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
+        """Take one decoded message of one of the builder's topics."""
+        self.builder.feed(topic, value, stamp_ns, arrival_ns)
+        if topic == JOINT_STATES.name:
+            self._newest_ns = max(self._newest_ns, stamp_ns)
+
+    def due(self) -> Observation | None:
+        """Return the observation of the due decision, once; None when there is none yet."""
+        if self.clock.due_ns is None:
+            self.waiting_for = ""
+            return None
+        built = self.builder.build(self.clock.due_ns, on_join=self._keep)
+        if isinstance(built, Waiting):
+            self.waiting_for = built.reason
+            return None
+        self.waiting_for = ""
+        self.clock.decided(self._newest_ns)
+        return built
+
+    @property
+    def ages_ms(self) -> dict[str, float]:
+        """Age of every sample behind the last observation, by topic [ms]."""
+        return {} if self.joined is None else self.joined.ages_ms()
+
+    def _keep(self, joined: JoinedTick) -> None:
+        self.joined = joined

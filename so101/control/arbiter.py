@@ -1,0 +1,281 @@
+"""Who is in control: e-stop above teleop above motion above policy, else hold. Pure.
+
+Nobody is blended with anybody: at every moment the trajectories of one source pass, all others are
+counted and dropped. Time is passed in; in simulation it is simulated time.
+
+A source gets control by offering a trajectory while it is enabled and nothing above it is active.
+Motion and policy are enabled by `Arbiter.enable`, teleoperation by `Arbiter.take_over`. A source
+loses control when it falls silent; then the arm holds until a source offers again. While
+teleoperation has taken over, only teleoperation can, so a lost leader arm never hands the robot
+back to a policy.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from so101.arrays import FloatArray
+from so101.clock import NS_PER_S, seconds
+from so101.control.trajectory import JointTrajectory, validate
+from so101.episode import ControlSource
+from so101.errors import SessionError, TrajectoryError
+from so101.events import ControlEvent
+from so101.robot import JOINTS
+
+PRIORITY = (ControlSource.TELEOP, ControlSource.MOTION, ControlSource.POLICY)
+"""Sources that can be in control, highest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """What the arbiter knows about a source.
+
+    Attributes:
+        device: Its device, for the record (leader, gamepad, scripted, policy, ...).
+        decision_ticks: Policy ticks from one of its trajectories to the next; 0 when it plans its
+            whole motion at once.
+        must_align: It commands absolute positions of its own, as a leader arm does, so it may
+            only begin where the arm is. Others plan from the observation and are spliced.
+    """
+
+    device: str
+    decision_ticks: int = 0
+    must_align: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArbiterConfig:
+    """How control is granted.
+
+    Attributes:
+        sources: What is known about each source.
+        alive_timeout_ns: A source in control that was silent this long loses it [ns].
+        handover_rad: Largest step at which a source that must align may begin [rad].
+        joints: Joint names every trajectory must have.
+    """
+
+    sources: Mapping[ControlSource, SourceConfig]
+    alive_timeout_ns: int = NS_PER_S // 10
+    handover_rad: float = 0.02
+    joints: tuple[str, ...] = JOINTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """What came of an offer.
+
+    Attributes:
+        trajectory: To forward, marked with its source; None when it was dropped.
+        event: The change of control it brought, or None.
+        reason: Why it was dropped, or empty.
+    """
+
+    trajectory: JointTrajectory | None = None
+    event: ControlEvent | None = None
+    reason: str = ""
+
+
+class Arbiter:
+    """Grants control to one source at a time.
+
+    Attributes:
+        dropped: Counts of dropped trajectories by source and reason.
+    """
+
+    def __init__(self, config: ArbiterConfig) -> None:
+        """Start in hold, with motion enabled and nothing else."""
+        self.dropped: Counter[tuple[ControlSource, str]] = Counter()
+        self._config = config
+        self._source = ControlSource.HOLD
+        self._enabled = {ControlSource.MOTION}
+        self._alive_ns: dict[ControlSource, int] = {}
+        self._ends_ns = 0
+
+    @property
+    def source(self) -> ControlSource:
+        """Who is in control."""
+        return self._source
+
+    @property
+    def has_taken_over(self) -> bool:
+        """Whether teleoperation has taken over, aligned or not yet."""
+        return ControlSource.TELEOP in self._enabled
+
+    def alive(self, source: ControlSource, stamp_ns: int) -> None:
+        """Note a sign of life.
+
+        Args:
+            source: Who is alive.
+            stamp_ns: Stamp of its message [ns]; an older one than before changes nothing.
+        """
+        self._alive_ns[source] = max(stamp_ns, self._alive_ns.get(source, stamp_ns))
+
+    def enable(
+        self, source: ControlSource, now_ns: int, *, is_enabled: bool = True
+    ) -> ControlEvent | None:
+        """Allow or forbid motion or policy to take control.
+
+        Args:
+            source: Which one.
+            now_ns: The present stamp [ns].
+            is_enabled: Allow or forbid.
+
+        Returns:
+            The change to hold when the source was in control and is forbidden.
+
+        Raises:
+            SessionError: The source is neither motion nor policy, or the e-stop is on.
+        """
+        if source not in (ControlSource.MOTION, ControlSource.POLICY):
+            raise SessionError(f"control: {source.value} cannot be enabled; use take_over")
+        if is_enabled:
+            self._check_no_estop()
+            self._enabled.add(source)
+            return None
+        self._enabled.discard(source)
+        return self._leave(source, now_ns, f"{source.value} was disabled")
+
+    def take_over(self, now_ns: int) -> ControlEvent | None:
+        """Give control to teleoperation: the arm holds until its first trajectory passes.
+
+        Returns:
+            The change to hold, or None when teleoperation had taken over before.
+
+        Raises:
+            SessionError: The e-stop is on.
+        """
+        self._check_no_estop()
+        if self.has_taken_over:
+            return None
+        self._enabled.add(ControlSource.TELEOP)
+        if self._source is ControlSource.HOLD:
+            return None
+        return self._change(ControlSource.HOLD, now_ns, "takeover: waiting for teleoperation")
+
+    def release(self, now_ns: int) -> ControlEvent | None:
+        """End a takeover: the arm holds until the next trajectory of another source.
+
+        Raises:
+            SessionError: Teleoperation has not taken over.
+        """
+        if not self.has_taken_over:
+            raise SessionError("control: nothing to release, teleoperation has not taken over")
+        self._enabled.discard(ControlSource.TELEOP)
+        return self._leave(ControlSource.TELEOP, now_ns, "released")
+
+    def estop(self, now_ns: int, reason: str) -> ControlEvent | None:
+        """Take control from everybody, until `recover`."""
+        if self._source is ControlSource.ESTOP:
+            return None
+        return self._change(ControlSource.ESTOP, now_ns, reason)
+
+    def recover(self, now_ns: int) -> ControlEvent:
+        """Leave the e-stop: the arm holds, and policy and teleoperation must ask again.
+
+        Raises:
+            SessionError: The e-stop is not on.
+        """
+        if self._source is not ControlSource.ESTOP:
+            raise SessionError("control: nothing to recover from, the e-stop is not on")
+        self._enabled = {ControlSource.MOTION}
+        return self._change(ControlSource.HOLD, now_ns, "recovered")
+
+    def offer(
+        self,
+        source: ControlSource,
+        trajectory: JointTrajectory,
+        now_ns: int,
+        command: FloatArray | None = None,
+    ) -> Ruling:
+        """Rule on a trajectory. An offer is also a sign of life.
+
+        Args:
+            source: Who offers it.
+            trajectory: What it wants.
+            now_ns: The present stamp [ns].
+            command: Newest joint command [rad] of shape (joints,), for bumpless hand-over.
+        """
+        self.alive(source, now_ns)
+        reason = self._objection(source, trajectory, command)
+        if reason:
+            self.dropped[source, reason.split(":")[0]] += 1
+            return Ruling(reason=reason)
+        self._ends_ns = (trajectory.stamp_ns or now_ns) + trajectory.times_ns[-1]
+        event = None
+        if source is not self._source:
+            event = self._change(source, trajectory.stamp_ns or now_ns, "has control")
+        return Ruling(trajectory=replace(trajectory, source=source.value), event=event)
+
+    def tick(self, now_ns: int) -> ControlEvent | None:
+        """Look whether the source in control fell silent or finished its motion.
+
+        Returns:
+            The change to hold, or None.
+        """
+        source = self._source
+        if source not in PRIORITY:
+            return None
+        silent_ns = now_ns - self._alive_ns.get(source, now_ns)
+        if silent_ns > self._config.alive_timeout_ns:
+            return self._leave(
+                source, now_ns, f"{source.value} was silent for {seconds(silent_ns):.3f} s"
+            )
+        if source is ControlSource.MOTION and now_ns >= self._ends_ns:
+            return self._leave(source, now_ns, "motion finished")
+        return None
+
+    def _objection(
+        self, source: ControlSource, trajectory: JointTrajectory, command: FloatArray | None
+    ) -> str:
+        """Return why a trajectory is dropped, or nothing. The part before a colon is counted."""
+        if source not in self._config.sources:
+            return f"unknown source: {source.value}"
+        if self._source is ControlSource.ESTOP:
+            return "e-stop is on"
+        if source not in self._enabled:
+            return "not enabled"
+        if self.has_taken_over and source is not ControlSource.TELEOP:
+            return "teleoperation has taken over"
+        if self._source in PRIORITY and PRIORITY.index(self._source) < PRIORITY.index(source):
+            return f"{self._source.value} has control"
+        try:
+            validate(trajectory, self._config.joints)
+        except TrajectoryError as error:
+            return f"invalid: {error}"
+        if source is not self._source and self._config.sources[source].must_align:
+            return self._misalignment(trajectory, command)
+        return ""
+
+    def _misalignment(self, trajectory: JointTrajectory, command: FloatArray | None) -> str:
+        if command is None:
+            return "not aligned: no joint command seen yet"
+        steps = np.abs(trajectory.positions[0] - command)
+        worst = int(steps.argmax())
+        if steps[worst] <= self._config.handover_rad:
+            return ""
+        return (
+            f"not aligned: {self._config.joints[worst]} is {steps[worst]:.3f} rad away from the "
+            f"arm; at most {self._config.handover_rad} rad"
+        )
+
+    def _leave(self, source: ControlSource, now_ns: int, reason: str) -> ControlEvent | None:
+        if self._source is not source:
+            return None
+        return self._change(ControlSource.HOLD, now_ns, reason)
+
+    def _change(self, source: ControlSource, now_ns: int, reason: str) -> ControlEvent:
+        self._source = source
+        config = self._config.sources.get(source)
+        return ControlEvent(
+            stamp_ns=now_ns,
+            source=source,
+            device=config.device if config else "",
+            reason=reason,
+            decision_ticks=config.decision_ticks if config else 0,
+        )
+
+    def _check_no_estop(self) -> None:
+        if self._source is ControlSource.ESTOP:
+            raise SessionError("control: the e-stop is on; recover first")

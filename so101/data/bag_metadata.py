@@ -1,0 +1,167 @@
+"""metadata.yaml as rosbag2 writes it (version 9) and as any version's bags carry it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from so101.data.messages import definition
+from so101.errors import BagError
+
+FILE_NAME = "metadata.yaml"
+VERSION = 9
+_MAX_BYTES = 1 << 24
+_FOREVER = {"sec": 9223372036, "nsec": 854775807}
+_LATCHED = {
+    "history": "keep_last",
+    "depth": 1,
+    "reliability": "reliable",
+    "durability": "transient_local",
+    "deadline": _FOREVER,
+    "lifespan": _FOREVER,
+    "liveliness": "automatic",
+    "liveliness_lease_duration": _FOREVER,
+    "avoid_ros_namespace_conventions": False,
+}
+# libyaml where it is there: the pure Python loader is 20 times slower
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_BASE_DUMPER):  # type: ignore[misc]  # its class depends on what is installed
+    """A safe dumper that writes repeated values out: other readers need not know aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicCount:
+    """One topic of a finished bag.
+
+    Attributes:
+        name: Absolute topic name.
+        type: ROS type name.
+        messages: How many there are.
+        is_latched: Offered as transient local.
+    """
+
+    name: str
+    type: str
+    messages: int
+    is_latched: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagMetadata:
+    """What metadata.yaml says.
+
+    Attributes:
+        files: File names, in order.
+        storage: ``mcap`` or ``sqlite3``.
+        compression_mode: Empty, ``file`` or ``message``.
+        messages: Messages in all files; -1 when nobody counted.
+        duration_ns: From the first to the last message [ns].
+        custom_data: Text by key.
+    """
+
+    files: tuple[str, ...]
+    storage: str = "mcap"
+    compression_mode: str = ""
+    messages: int = -1
+    duration_ns: int = 0
+    custom_data: Mapping[str, str] = field(default_factory=dict)
+
+
+def qos_profiles(topic_is_latched: bool) -> list[dict[str, Any]]:
+    """Return the offered QoS profiles of a topic; none means rosbag2's reliable default."""
+    return [_LATCHED] if topic_is_latched else []
+
+
+def to_yaml(value: Any) -> str:
+    """Write plain values as block YAML."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False))
+
+
+def information(
+    *,
+    file: str,
+    topics: Sequence[TopicCount],
+    start_ns: int,
+    duration_ns: int,
+    custom_data: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the content of metadata.yaml for a bag of one MCAP file."""
+    messages = sum(topic.messages for topic in topics)
+    span = {
+        "duration": {"nanoseconds": duration_ns},
+        "starting_time": {"nanoseconds_since_epoch": start_ns},
+        "message_count": messages,
+    }
+    return {
+        "version": VERSION,
+        "storage_identifier": "mcap",
+        **span,
+        "topics_with_message_count": [_topic_entry(topic) for topic in topics],
+        "compression_format": "",
+        "compression_mode": "",
+        "relative_file_paths": [file],
+        "files": [{"path": file, **span}],
+        "custom_data": dict(custom_data) or None,
+        "ros_distro": "unknown",
+    }
+
+
+def _topic_entry(topic: TopicCount) -> dict[str, Any]:
+    return {
+        "topic_metadata": {
+            "name": topic.name,
+            "type": topic.type,
+            "serialization_format": "cdr",
+            "offered_qos_profiles": qos_profiles(topic.is_latched),
+            "type_description_hash": definition(topic.type).hash,
+        },
+        "message_count": topic.messages,
+    }
+
+
+def read_metadata(directory: Path) -> BagMetadata:
+    """Read the metadata.yaml of a bag.
+
+    Raises:
+        BagError: It is missing, unreadable or lacks what a reader needs.
+    """
+    path = directory / FILE_NAME
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise BagError(f"{path}: larger than {_MAX_BYTES} bytes")
+        return parse_metadata(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BagError(f"{path}: cannot be read: {error}") from error
+
+
+def parse_metadata(text: str, where: str) -> BagMetadata:
+    """Parse the text of metadata.yaml, with or without its outer key.
+
+    Raises:
+        BagError: It is not valid YAML or lacks what a reader needs.
+    """
+    try:
+        values = yaml.load(text, Loader=_LOADER)  # a safe loader
+        values = values.get("rosbag2_bagfile_information", values)
+        custom = values.get("custom_data") or {}
+        return BagMetadata(
+            files=tuple(Path(str(name)).name for name in values["relative_file_paths"]),
+            storage=str(values["storage_identifier"]),
+            compression_mode=str(values.get("compression_mode") or "").lower(),
+            messages=int(values["message_count"]),
+            duration_ns=int(values["duration"]["nanoseconds"]),
+            custom_data={str(key): str(value) for key, value in custom.items()},
+        )
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BagError(f"{where}: not valid YAML: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BagError(f"{where}: not rosbag2 metadata: {error!r}") from error

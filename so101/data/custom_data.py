@@ -1,0 +1,59 @@
+"""Facts about an episode as the text that a bag's custom_data carries, and back."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from so101.episode import EpisodeFacts, Outcome
+from so101.errors import BagError
+from so101.events import Event, decode, encode
+
+OUTCOME = "outcome"
+IS_LOCK_STEP = "is_lock_step"
+CALIBRATION = "calibration_sha256"
+SOFTWARE = "software_version"
+PUBLISHED = "published/"
+"""Prefix of the number of messages that each topic's publishers sent during the episode."""
+
+
+def facts_to_text(facts: EpisodeFacts) -> dict[str, str]:
+    """Return the facts as text by key."""
+    return {f.name: encode(getattr(facts, f.name)) for f in fields(EpisodeFacts)}
+
+
+def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
+    """Read the facts, the inverse of `facts_to_text`; absent ones keep their defaults.
+
+    Args:
+        values: Text by key.
+        default_id: Episode id when the text, of a foreign bag, names none.
+
+    Raises:
+        BagError: A value is not of its kind.
+    """
+    event = Event(stamp_ns=0, name=default_id, values=values)
+    kinds = {f.name: f.type for f in fields(EpisodeFacts) if f.name in values}
+    found = {name: decode(event, name, kind) for name, kind in kinds.items()}  # type: ignore[arg-type]
+    return EpisodeFacts(**{"id": default_id, **found})
+
+
+def outcome_from_text(values: Mapping[str, str], where: str) -> Outcome | None:
+    """Read the outcome; None when there is none.
+
+    Raises:
+        BagError: It is not an outcome.
+    """
+    text = values.get(OUTCOME, "")
+    if not text:
+        return None
+    try:
+        return Outcome(text)
+    except ValueError:
+        allowed = ", ".join(outcome.value for outcome in Outcome)
+        raise BagError(f"{where}: outcome {text!r} is not one of {allowed}") from None
+
+
+def published_from_text(values: Mapping[str, str], where: str) -> dict[str, int]:
+    """Read how many messages each topic's publishers sent, by relative topic name."""
+    event = Event(stamp_ns=0, name=where, values=values)
+    keys = [key for key in values if key.startswith(PUBLISHED)]
+    return {key.removeprefix(PUBLISHED): decode(event, key, int) for key in keys}

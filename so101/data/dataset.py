@@ -1,0 +1,299 @@
+"""Episodes to training batches, all in memory: columns as float32, images at the policy's size.
+
+Owns which steps may be used (no gaps, no idle ticks, no unfit episodes) and how they form the
+three kinds of batches of `so101.data.batch`. Normalising is the policy's business.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from so101.action import ActionSpace
+from so101.arrays import FloatArray, IntArray
+from so101.clock import POLICY_HZ
+from so101.config import option
+from so101.data.batch import ChunkBatch, ObservationBatch, SequenceBatch, TransitionBatch
+from so101.data.columns import Columns, build_columns, observations
+from so101.data.episode_reader import read_episodes
+from so101.data.episode_store import EpisodeStore
+from so101.data.fitness import SkippedEpisode, check_entry, check_episode
+from so101.data.norm_stats import ColumnStats, NormStats
+from so101.data.sampling import StepSampler
+from so101.data.segments import ReaderConfig
+from so101.data.trimming import TrimConfig
+from so101.episode import SOURCE_CODES, ControlSource, Episode, Outcome
+from so101.errors import BagError, ConfigError
+from so101.spec import PolicySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """Which episodes and steps are trained on."""
+
+    trim: TrimConfig = field(default_factory=TrimConfig)
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
+    outcomes: tuple[str, ...] = option(
+        ("success", "failure", "truncated"), "outcomes of the episodes that are used"
+    )
+    is_episode_uniform: bool = option(False, "every episode counts the same, however long")
+
+
+class EpisodeDataset:
+    """Steps of fit episodes, in memory.
+
+    Attributes:
+        spec: What the policy sees and does.
+        episodes: Ids of the episodes, in the order of the weights.
+        skipped: Episodes that were left out.
+        trimmed: Episode id to the number of idle ticks removed.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        spec: PolicySpec,
+        config: DatasetConfig,
+        skipped: Sequence[SkippedEpisode] = (),
+    ) -> None:
+        """Use `from_store` or `from_episodes`."""
+        self.spec = spec
+        self.episodes = columns.episodes
+        self.trimmed = dict(zip(columns.episodes, columns.trimmed, strict=True))
+        self.skipped = tuple(skipped)
+        self._columns = columns
+        self._config = config
+        self._samplers: dict[object, StepSampler] = {}
+
+    @classmethod
+    def from_store(
+        cls,
+        store: EpisodeStore,
+        spec: PolicySpec,
+        config: DatasetConfig | None = None,
+        *,
+        only: Iterable[str] | None = None,
+    ) -> "EpisodeDataset":
+        """Read the fit episodes of a store.
+
+        Args:
+            store: The store.
+            spec: What the policy sees and does.
+            config: Which episodes and steps are used.
+            only: Episode ids; None for all.
+
+        Raises:
+            StoreError: The store cannot be read.
+            BagError: No episode is fit; the message says why.
+        """
+        config = config or DatasetConfig()
+        wanted = None if only is None else frozenset(only)
+        episodes: list[Episode] = []
+        skipped: list[SkippedEpisode] = []
+        for entry in store.episodes():
+            if wanted is not None and entry.facts.id not in wanted:
+                continue
+            reason = check_entry(entry, config.outcomes)
+            if not reason:
+                try:
+                    episodes += read_episodes(entry.path, config.reader)
+                except BagError as error:
+                    reason = str(error)
+            if reason:
+                skipped.append(SkippedEpisode(episode=entry.facts.id, reason=reason))
+        return cls._build(episodes, spec, config, skipped, str(store.root))
+
+    @classmethod
+    def from_episodes(
+        cls, episodes: Sequence[Episode], spec: PolicySpec, config: DatasetConfig | None = None
+    ) -> "EpisodeDataset":
+        """Take episodes that are already read.
+
+        Raises:
+            BagError: No episode is fit; the message says why.
+        """
+        return cls._build(episodes, spec, config or DatasetConfig(), [], "dataset")
+
+    @classmethod
+    def _build(
+        cls,
+        episodes: Sequence[Episode],
+        spec: PolicySpec,
+        config: DatasetConfig,
+        skipped: list[SkippedEpisode],
+        where: str,
+    ) -> "EpisodeDataset":
+        fit: list[Episode] = []
+        for episode in episodes:
+            reason = check_episode(episode, spec, config.outcomes, fit[0] if fit else None)
+            if reason:
+                skipped.append(SkippedEpisode(episode=episode.facts.id, reason=reason))
+            else:
+                fit.append(episode)
+        if not fit:
+            why = "; ".join(f"{one.episode}: {one.reason}" for one in skipped[:5])
+            raise BagError(f"{where}: no episode to train on: {why or 'there is none'}")
+        return cls(build_columns(fit, spec, config.trim), spec, config, skipped)
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self._columns.positions)
+
+    @property
+    def outcomes(self) -> tuple[Outcome | None, ...]:
+        """Outcome of each episode."""
+        return self._columns.outcomes
+
+    @property
+    def durations_s(self) -> FloatArray:
+        """Recorded duration of each episode, idle ticks included [s]. Shape (episodes,)."""
+        return self._columns.durations_s
+
+    def norm_stats(self) -> NormStats:
+        """Return the statistics of what the policy sees and does."""
+        columns = self._columns
+        has_velocities = bool(np.isfinite(columns.velocities).all())
+        return NormStats(
+            positions=ColumnStats.of(columns.positions),
+            velocities=ColumnStats.of(columns.velocities) if has_velocities else None,
+            commands=ColumnStats.of(columns.commands),
+            actions=ColumnStats.of(columns.actions),
+            objects=None if columns.objects is None else ColumnStats.of(columns.objects),
+            steps=len(columns.positions),
+        )
+
+    def observations(self, steps: IntArray) -> ObservationBatch:
+        """Return the observations of steps. ``steps`` may have any shape."""
+        return observations(self._columns, steps)
+
+    def chunks(
+        self,
+        rng: np.random.Generator,
+        batch_size: int,
+        *,
+        weights: Sequence[float] | None = None,
+    ) -> ChunkBatch:
+        """Draw observations and the actions that followed, as long as the spec's horizon.
+
+        Args:
+            rng: Where chance comes from; its state decides everything.
+            batch_size: Rows.
+            weights: Relative weight of each episode; None for equal ones.
+        """
+        return self.chunks_at(self._sampler(weights, 1).draw(rng, batch_size))
+
+    def chunks_at(self, steps: IntArray) -> ChunkBatch:
+        """Return the chunks that begin at steps. ``steps`` has shape (batch,)."""
+        space: ActionSpace = self.spec.action_space
+        stride = POLICY_HZ // space.rate_hz
+        ahead = steps[:, None] + (np.arange(space.horizon) + 1) * stride - 1
+        last = self._columns.segment_last[steps][:, None]
+        return ChunkBatch(
+            observation=self.observations(steps),
+            actions=self._columns.actions[np.minimum(ahead, last)],
+            mask=ahead <= last,
+            weight=np.ones(len(steps), dtype=np.float32),
+        )
+
+    def transitions(
+        self,
+        rng: np.random.Generator,
+        batch_size: int,
+        n: int = 1,
+        gamma: float = 0.99,
+        *,
+        weights: Sequence[float] | None = None,
+    ) -> TransitionBatch:
+        """Draw n-step transitions.
+
+        A window ends early where the task is over or the recording stops. The last step of an
+        episode has no recorded successor: its own observation stands for it.
+
+        Args:
+            rng: Where chance comes from.
+            batch_size: Rows.
+            n: Steps per transition.
+            gamma: Discount per step.
+            weights: Relative weight of each episode; None for equal ones.
+        """
+        if n < 1 or not 0.0 <= gamma <= 1.0:
+            raise ConfigError(f"transitions: need n >= 1 and 0 <= gamma <= 1, got {n}, {gamma}")
+        return self.transitions_at(self._sampler(weights, 1).draw(rng, batch_size), n, gamma)
+
+    def transitions_at(self, steps: IntArray, n: int, gamma: float) -> TransitionBatch:
+        """Return the n-step transitions that begin at steps. ``steps`` has shape (batch,)."""
+        columns = self._columns
+        ahead = steps[:, None] + np.arange(n)
+        last = columns.segment_last[steps][:, None]
+        window = np.minimum(ahead, last)
+        over = columns.terminated[window]
+        # A step counts while nothing before it ended the task and it lies in the recording.
+        counts = (ahead <= last) & (np.cumsum(over, axis=1) - over == 0)
+        length = counts.sum(axis=1)
+        terminated = (over & counts).any(axis=1)
+        following = steps + length
+        truncated = ~terminated & (following > last[:, 0])
+        discount = np.where(terminated, 0.0, gamma**length)
+        human = SOURCE_CODES[ControlSource.TELEOP]
+        return TransitionBatch(
+            observation=self.observations(steps),
+            actions=columns.actions[np.minimum(window, (steps + length - 1)[:, None])],
+            reward=(columns.rewards[window] * counts * gamma ** np.arange(n))
+            .sum(axis=1)
+            .astype(np.float32),
+            discount=discount.astype(np.float32),
+            next_observation=self.observations(np.minimum(following, last[:, 0])),
+            terminated=terminated,
+            truncated=truncated,
+            is_intervention=columns.sources[steps] == human,
+            source=columns.sources[steps],
+        )
+
+    def sequences(
+        self,
+        rng: np.random.Generator,
+        batch_size: int,
+        length: int,
+        *,
+        weights: Sequence[float] | None = None,
+    ) -> SequenceBatch:
+        """Draw contiguous steps of one episode without gaps.
+
+        Args:
+            rng: Where chance comes from.
+            batch_size: Rows.
+            length: Steps per row.
+            weights: Relative weight of each episode; None for equal ones.
+
+        Raises:
+            ConfigError: No episode is long enough.
+        """
+        if length < 1:
+            raise ConfigError(f"sequences: length {length} is below 1")
+        starts = self._sampler(weights, length).draw(rng, batch_size)
+        steps = starts[:, None] + np.arange(length)
+        columns = self._columns
+        return SequenceBatch(
+            observation=self.observations(steps),
+            actions=columns.actions[steps],
+            reward=columns.rewards[steps].astype(np.float32),
+            terminated=columns.terminated[steps],
+            is_first=columns.is_first[steps],
+        )
+
+    def _sampler(self, weights: Sequence[float] | None, length: int) -> StepSampler:
+        key = (None if weights is None else tuple(weights), length)
+        if key not in self._samplers:
+            if len(self._samplers) > 8:  # weights that change with every call
+                self._samplers.clear()
+            columns = self._columns
+            usable = np.arange(len(self)) + length - 1 <= columns.segment_last
+            self._samplers[key] = StepSampler(
+                [
+                    np.flatnonzero(usable & (columns.episode == i))
+                    for i in range(len(self.episodes))
+                ],
+                is_episode_uniform=self._config.is_episode_uniform,
+                weights=weights,
+            )
+        return self._samplers[key]

@@ -1,0 +1,132 @@
+"""What a person reads about episodes: tables, and selections such as ``1,4,5-7``.
+
+Pure text: prints nothing and changes nothing.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from so101.data.recovery import RecoveredEpisode
+from so101.data.store_entry import EpisodeEntry
+from so101.data.verification import VerifiedEpisode
+from so101.episode import SOURCE_CODES, Episode
+from so101.errors import ConfigError
+
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+def parse_selection(text: str, count: int) -> tuple[int, ...]:
+    """Read a selection of numbers from 1 to ``count``: ``all``, or parts such as ``1,4,5-7``.
+
+    Returns:
+        Places from 0, ascending, each once.
+
+    Raises:
+        ConfigError: A part is not a number or a range, or is out of range.
+    """
+    if text.strip() == "all":
+        return tuple(range(count))
+    chosen: set[int] = set()
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
+            raise ConfigError(f"selection {text!r}: {part!r} is neither a number nor a range")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 1 <= first <= last <= count:
+            raise ConfigError(f"selection {text!r}: {part.strip()} is outside 1..{count}")
+        chosen.update(range(first - 1, last))
+    return tuple(sorted(chosen))
+
+
+def select(entries: Sequence[EpisodeEntry], text: str) -> list[EpisodeEntry]:
+    """Return the episodes that a selection of list numbers, or one id, names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    named = [entry for entry in entries if text in (entry.facts.id, entry.path.name)]
+    if named:
+        return named
+    return [entries[place] for place in parse_selection(text, len(entries))]
+
+
+def format_list(entries: Sequence[EpisodeEntry]) -> str:
+    """Return a numbered table of episodes, its totals below."""
+    if not entries:
+        return "no episodes"
+    header = ("#", "episode", "phase", "source", "outcome", "seconds", "task")
+    rows = [header]
+    for number, entry in enumerate(entries, 1):
+        facts = entry.facts
+        outcome = "unusable" if entry.problem else entry.outcome.value if entry.outcome else "-"
+        seconds = f"{entry.duration_s:.1f}"
+        row = (str(number), facts.id, facts.phase, facts.source, outcome, seconds, facts.task)
+        rows.append(row)
+    counts = Counter(row[4] for row in rows[1:])
+    total_s = sum(entry.duration_s for entry in entries)
+    said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    lines = [_align(rows), "", f"{len(entries)} episodes, {total_s:.1f} s: {said}"]
+    lines += [f"{entry.facts.id}: {entry.problem}" for entry in entries if entry.problem]
+    return "\n".join(lines)
+
+
+def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
+    """Return everything about one episode: facts, who acted, streams, labels."""
+    names = {code: source.value for source, code in SOURCE_CODES.items()}
+    acted = Counter(names[code] for code in episode.sources.tolist())
+    facts = [(name, str(value)) for name, value in vars(episode.facts).items()]
+    outcome = episode.outcome.value if episode.outcome else "-"
+    facts += [
+        ("outcome", outcome),
+        ("path", str(entry.path)),
+        ("steps", f"{len(episode)} ({episode.duration_s:.2f} s)"),
+        ("reward", f"{episode.rewards.sum():.3f}"),
+        ("in control", ", ".join(f"{who} {steps}" for who, steps in acted.items())),
+        ("chunks", str(len(episode.planned))),
+        ("gaps", str(0 if episode.is_gap is None else int(episode.is_gap.sum()))),
+        *((f"label {name}", f"{value:g}") for name, value in episode.labels.items()),
+    ]
+    streams = [("stream", "messages", "Hz", "mean age ms", "max age ms", "missing")]
+    streams += [
+        (
+            report.stream,
+            str(report.messages),
+            f"{report.rate_hz:.1f}",
+            f"{report.mean_age_s * 1e3:.1f}",
+            f"{report.max_age_s * 1e3:.1f}",
+            str(report.missing),
+        )
+        for report in episode.reports
+    ]
+    return f"{_align(facts)}\n\n{_align(streams)}"
+
+
+def format_verified(results: Sequence[VerifiedEpisode]) -> str:
+    """Return one line per checked episode, and one per problem."""
+    lines = []
+    for result in results:
+        verdict = f"{len(result.problems)} problems" if result.problems else "ok"
+        lines.append(f"{result.entry.path.name}: {result.messages} messages, {verdict}")
+        lines += [f"  {problem}" for problem in result.problems]
+        if result.problems and result.types:
+            lines.append(f"  holds {', '.join(f'{t} ({k})' for t, k in result.types.items())}")
+    bad = sum(bool(result.problems) for result in results)
+    return "\n".join([*lines, f"{len(results)} episodes checked, {bad} with problems"])
+
+
+def format_recovered(results: Sequence[RecoveredEpisode]) -> str:
+    """Return one line per unfinished recording that was found."""
+    if not results:
+        return "nothing to recover"
+    lines = []
+    for result in results:
+        where = "quarantine" if result.path is None else result.path.name
+        lines.append(f"{result.directory} -> {where}: {result.messages} messages, {result.reason}")
+    return "\n".join(lines)
+
+
+def _align(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,234 @@
+"""Evaluation: how often and how fast a policy succeeds from fixed starts. No ROS.
+
+The starts and the noise are those of the session's evaluation, so that the same checkpoint meets
+the same episodes in process and through the nodes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from so101.action import ActionChunk
+from so101.episode import EpisodeFacts, Outcome
+from so101.errors import ConfigError
+from so101.observation import Observation
+from so101.policies.policy import Policy
+from so101.policies.seeded_noise import SeededNoise
+from so101.rewards.pick_rater import PickRater
+from so101.simulation.build import make_cell
+from so101.simulation.rollout import Rollout, RolloutConfig, RolloutRunner
+from so101.simulation.tasks.table import make_task
+from so101.spec import PolicySpec
+from so101.statistics import median, wilson_interval
+from so101.streams import ObservationConfig
+
+PHASE = "evaluation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """Which episodes are run.
+
+    Attributes:
+        episodes: How many.
+        seed: Run seed: of the starts and of the policy's noise.
+        start: Start region.
+        task: Name of the task.
+        camera_size: Height and width of the rendered images [px].
+    """
+
+    episodes: int = 20
+    seed: int = 0
+    start: str = "std"
+    task: str = "pick"
+    camera_size: tuple[int, int] = (240, 320)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            ConfigError: There is no episode to run, or the seed, task or region is unusable.
+        """
+        if self.episodes < 1 or self.seed < 0:
+            raise ConfigError(
+                f"evaluation: episodes={self.episodes} must be at least 1 and "
+                f"seed={self.seed} at least 0"
+            )
+        make_task(self.task, self.start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How one episode of an evaluation went.
+
+    Attributes:
+        seed: Of its start and noise.
+        outcome: How it ended.
+        duration_s: From its first tick to its end, simulated [s].
+        kind: What went wrong, in one word; empty after a success.
+    """
+
+    seed: int
+    outcome: Outcome
+    duration_s: float
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        trials: Its episodes, in the order of their seeds.
+    """
+
+    trials: tuple[Trial, ...]
+
+    @property
+    def successes(self) -> int:
+        """Number of episodes that succeeded."""
+        return sum(trial.outcome is Outcome.SUCCESS for trial in self.trials)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson interval of the success probability, 95 %."""
+        return wilson_interval(self.successes, len(self.trials))
+
+    @property
+    def median_s(self) -> float | None:
+        """Median duration of the successes [s]; None without any."""
+        return median([t.duration_s for t in self.trials if t.outcome is Outcome.SUCCESS])
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Number of the other episodes by what went wrong, the commonest first."""
+        kinds = Counter(
+            t.kind or t.outcome.value for t in self.trials if t.outcome is not Outcome.SUCCESS
+        )
+        return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+
+    def lines(self) -> list[str]:
+        """Say it in a few lines for a person."""
+        low, high = self.interval
+        typical_s = self.median_s
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.failures.items())
+        share = f"{self.successes / len(self.trials):.2f}" if self.trials else "none"
+        return [
+            f"success   {self.successes}/{len(self.trials)} = {share} "
+            f"(95 % interval {low:.2f}-{high:.2f})",
+            f"duration  {'none' if typical_s is None else f'{typical_s:.2f} s'} "
+            "(median of the successes)",
+            f"failures  {kinds or 'none'}",
+        ]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "episodes": len(self.trials),
+            "successes": self.successes,
+            "interval": list(self.interval),
+            "median_s": self.median_s,
+            "failures": self.failures,
+            "trials": [
+                {
+                    "seed": t.seed,
+                    "outcome": t.outcome.value,
+                    "duration_s": t.duration_s,
+                    "kind": t.kind,
+                }
+                for t in self.trials
+            ],
+        }
+
+
+class PolicyPlanner:
+    """A policy as the `Planner` of roll-outs: its noise is seeded as in the policy node."""
+
+    def __init__(self, policy: Policy, run_seed: int) -> None:
+        """Wrap a policy."""
+        self._policy = SeededNoise(policy, run_seed)
+
+    def begin(self, facts: EpisodeFacts) -> None:
+        """Begin an episode."""
+        self._policy.start(facts.seed)
+
+    def plan(self, observation: Observation) -> ActionChunk:
+        """Plan the next chunk."""
+        return self._policy.infer(observation).chunk
+
+
+def trial_facts(config: EvaluationConfig, number: int, checkpoint: str = "") -> EpisodeFacts:
+    """Return the facts of one episode, as the session's own evaluation has them.
+
+    Args:
+        config: The evaluation.
+        number: Of the episode, from 0.
+        checkpoint: sha256 of the policy's weights.
+    """
+    return EpisodeFacts(
+        id=f"eval-{checkpoint[:8]}-{number:04d}",
+        phase=PHASE,
+        task=config.task,
+        source="policy",
+        rollout=number,
+        checkpoint=checkpoint,
+        seed=config.seed * 1_000_000 + 500_000 + number,
+        start_pose=config.start,
+    )
+
+
+def rollout_config(spec: PolicySpec, *, keeps_episode: bool = False) -> RolloutConfig:
+    """Return how episodes of a policy are run in process."""
+    return RolloutConfig(
+        decision_ticks=spec.action_space.decision_ticks,
+        observation=ObservationConfig.for_policy(spec, is_lock_step=True),
+        keeps_episode=keeps_episode,
+    )
+
+
+def evaluate(
+    policy: Policy,
+    config: EvaluationConfig,
+    *,
+    checkpoint: str = "",
+    on_trial: Callable[[Trial], None] | None = None,
+) -> Evaluation:
+    """Run a policy from every start in a simulated cell.
+
+    Args:
+        policy: What is evaluated; its spec says what it sees.
+        config: Which episodes.
+        checkpoint: sha256 of its weights, for the episodes' facts.
+        on_trial: Called after every episode.
+
+    Raises:
+        RenderError: It looks at cameras and no OpenGL back-end works.
+        ObservationError: It needs what this simulation does not show.
+    """
+    cell = make_cell(cameras=policy.spec.cameras, camera_size=config.camera_size)
+    try:
+        runner = RolloutRunner(cell, PickRater(), rollout_config(policy.spec))
+        planner = PolicyPlanner(policy, config.seed)
+        trials: list[Trial] = []
+        for number in range(config.episodes):
+            trials.append(_to_trial(runner.run(trial_facts(config, number, checkpoint), planner)))
+            if on_trial is not None:
+                on_trial(trials[-1])
+    finally:
+        cell.world.close()
+    return Evaluation(trials=tuple(trials))
+
+
+def in_seed_order(trials: Sequence[Trial]) -> Evaluation:
+    """Return the evaluation of trials that were gathered in any order."""
+    return Evaluation(trials=tuple(sorted(trials, key=lambda trial: trial.seed)))
+
+
+def _to_trial(rollout: Rollout) -> Trial:
+    return Trial(
+        seed=rollout.facts.seed,
+        outcome=rollout.outcome,
+        duration_s=rollout.duration_s,
+        kind="" if rollout.outcome is Outcome.SUCCESS else rollout.kind,
+    )

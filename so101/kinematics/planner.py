@@ -1,0 +1,122 @@
+"""Plans motions of the arm itself: home, reset, recovery. Now along the straight joint line."""
+
+import math
+
+import numpy as np
+from ruckig import InputParameter, Result, Ruckig, Trajectory
+
+from so101.arrays import FloatArray, frozen
+from so101.clock import CONTROL_GRID, CONTROL_HZ, NS_PER_S
+from so101.control.trajectory import JointTrajectory
+from so101.errors import MotionError
+from so101.kinematics.collision import CollisionModel
+from so101.robot import RobotSpec
+
+_SAME_M = 1e-6
+_LEAST_WAY_RAD = 1e-9
+
+
+def plan_line(
+    start: FloatArray,
+    goal: FloatArray,
+    spec: RobotSpec,
+    collision: CollisionModel | None,
+    *,
+    speed: float = 0.3,
+    stamp_ns: int,
+) -> JointTrajectory:
+    """Plan the straight joint line, from rest to rest, as fast as the limits allow.
+
+    One profile (ruckig, never its waypoints) drives the share of the way, so the joints move in
+    step and the line is exact.
+
+    Args:
+        start: Joint positions now [rad]. Shape (joints,).
+        goal: Where to go [rad]. Shape (joints,).
+        spec: Limits of the arm.
+        collision: Checks every point; None checks none.
+        speed: Share of the velocity, acceleration and jerk limits that is used, above 0, up to 1.
+        stamp_ns: Start [ns]; points are due at the control ticks after it.
+
+    Returns:
+        A trajectory with velocities; its last point is the goal, at rest.
+
+    Raises:
+        MotionError: The goal is not finite or out of range, the speed is not in (0, 1], or a
+            point brings two parts closer than allowed and closer than they are at the start.
+    """
+    start, goal = np.asarray(start, dtype=np.float64), np.asarray(goal, dtype=np.float64)
+    _check_request(start, goal, spec, speed)
+    way = goal - start
+    shares, rates = _profile(way, spec, speed)
+    positions = start + shares[:, None] * way
+    positions[-1] = goal
+    if collision is not None:
+        _check_line(start, positions, collision)
+    return JointTrajectory(
+        stamp_ns=stamp_ns,
+        joints=spec.joints,
+        times_ns=_tick_times(stamp_ns, len(shares)),
+        positions=frozen(positions),
+        velocities=frozen(rates[:, None] * way),
+    )
+
+
+def _check_request(start: FloatArray, goal: FloatArray, spec: RobotSpec, speed: float) -> None:
+    if not 0.0 < speed <= 1.0:
+        raise MotionError(f"motion: speed {speed} is not in (0, 1]")
+    for name, pose in (("start", start), ("goal", goal)):
+        if pose.shape != spec.lower.shape or not np.isfinite(pose).all():
+            raise MotionError(f"motion: {name} is not {len(spec.joints)} finite positions: {pose}")
+    for i, joint in enumerate(spec.joints):
+        if not spec.lower[i] <= goal[i] <= spec.upper[i]:
+            raise MotionError(
+                f"motion: goal {joint}={goal[i]:.4f} rad is outside "
+                f"{spec.lower[i]:.4f}..{spec.upper[i]:.4f}"
+            )
+
+
+def _profile(way: FloatArray, spec: RobotSpec, speed: float) -> tuple[FloatArray, FloatArray]:
+    """Return share of the way and its rate [1/s] at every control tick until rest."""
+    length = np.maximum(np.abs(way), _LEAST_WAY_RAD)
+    profile = InputParameter(1)
+    profile.current_position, profile.target_position = [0.0], [1.0]
+    profile.max_velocity = [float((speed * spec.max_velocity / length).min())]
+    profile.max_acceleration = [float((speed * spec.max_acceleration / length).min())]
+    profile.max_jerk = [float((speed * spec.max_jerk / length).min())]
+    trajectory = Trajectory(1)
+    result = Ruckig(1).calculate(profile, trajectory)
+    if result not in (Result.Working, Result.Finished):
+        raise MotionError(f"motion: no profile for the way {way}: {result}")
+    ticks = max(1, math.ceil(trajectory.duration * CONTROL_HZ))
+    samples = [trajectory.at_time((k + 1) / CONTROL_HZ) for k in range(ticks)]
+    shares = np.array([sample[0][0] for sample in samples])
+    rates = np.array([sample[1][0] for sample in samples])
+    shares[-1], rates[-1] = 1.0, 0.0
+    return shares, rates
+
+
+def _tick_times(stamp_ns: int, ticks: int) -> tuple[int, ...]:
+    """Return the times of the control ticks after a stamp, from that stamp on [ns]."""
+    if CONTROL_GRID.is_tick(stamp_ns):
+        first = CONTROL_GRID.floor(stamp_ns)
+        return tuple(CONTROL_GRID.stamp(first + k + 1) - stamp_ns for k in range(ticks))
+    return tuple(round((k + 1) * NS_PER_S / CONTROL_HZ) for k in range(ticks))
+
+
+def _check_line(start: FloatArray, positions: FloatArray, collision: CollisionModel) -> None:
+    """Refuse a line on which two parts come too close; parts too close already may only part."""
+    tight = {c.pair: c.distance for c in collision.near(start) if c.excess < 0.0}
+    for k, point in enumerate(positions):
+        still_tight: dict[tuple[str, str], float] = {}
+        for c in collision.near(point):
+            if c.excess >= 0.0:
+                continue
+            if c.pair not in tight or c.distance < tight[c.pair] - _SAME_M:
+                raise MotionError(
+                    f"motion: {c.pair[0]} and {c.pair[1]} would come within "
+                    f"{c.distance * 1e3:.1f} mm after {k / len(positions):.0%} of the way; "
+                    f"at least {c.stop * 1e3:.0f} mm are needed"
+                )
+            still_tight[c.pair] = c.distance
+        tight = still_tight

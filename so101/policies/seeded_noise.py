@@ -1,0 +1,63 @@
+"""Noise seeded per run, episode and chunk, so that a run repeats exactly."""
+
+import numpy as np
+
+from so101.arrays import FloatArray
+from so101.data.batch import Float32Array
+from so101.observation import Observation
+from so101.policies.policy import Inference, Policy
+from so101.spec import PolicySpec
+
+
+def chunk_noise(
+    run_seed: int, episode_seed: int, chunk_index: int, shape: tuple[int, ...]
+) -> Float32Array:
+    """Return the standard normal noise of one chunk."""
+    rng = np.random.default_rng([run_seed, episode_seed, chunk_index])
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+class SeededNoise:
+    """A policy that draws its noise from seeds instead of from chance."""
+
+    def __init__(self, policy: Policy, run_seed: int, episode_seed: int = 0) -> None:
+        """Wrap a policy; `start` names the episode."""
+        self._policy, self._run_seed = policy, run_seed
+        self._episode_seed, self._index = episode_seed, 0
+
+    @property
+    def spec(self) -> PolicySpec:
+        """Inputs and outputs."""
+        return self._policy.spec
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of one noise."""
+        return self._policy.noise_shape
+
+    def start(self, episode_seed: int) -> None:
+        """Begin an episode at its chunk 0."""
+        self._episode_seed = episode_seed
+        self.reset()
+
+    def infer(
+        self,
+        observation: Observation,
+        *,
+        noise: Float32Array | None = None,
+        indicator: int | None = None,
+        guidance: float | None = None,
+        prefix: FloatArray | None = None,
+    ) -> Inference:
+        """Plan a chunk from this episode's next noise, unless one is given."""
+        if noise is None:
+            noise = chunk_noise(self._run_seed, self._episode_seed, self._index, self.noise_shape)
+        self._index += 1
+        return self._policy.infer(
+            observation, noise=noise, indicator=indicator, guidance=guidance, prefix=prefix
+        )
+
+    def reset(self) -> None:
+        """Begin the present episode again at its chunk 0."""
+        self._index = 0
+        self._policy.reset()

@@ -1,0 +1,114 @@
+"""Publishers, subscribers and services of a node, made from the topic table.
+
+A service callback here is a plain function that returns what to say; a `So101Error` becomes a
+refusal that says why.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
+
+from rclpy.node import Node
+
+from so101.errors import BagError, HardwareError, So101Error, TrajectoryError
+from so101.events import Event, from_message
+from so101.ros.convert import to_event
+from so101.ros.qos import EVENTS, publisher_qos, subscriber_qos
+from so101.topics import SERVICES, Topic
+
+
+class TypedEvent(Protocol):
+    """Anything with an event form, see ``so101.events``."""
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        ...
+
+
+def interface_class(type_name: str) -> Any:
+    """Return the class of a ROS type such as ``sensor_msgs/msg/JointState``."""
+    package, kind, name = type_name.split("/")
+    return getattr(import_module(f"{package}.{kind}"), name)
+
+
+class Endpoints:
+    """The interfaces of one node. Topics are published under their table entry."""
+
+    def __init__(self, node: Node) -> None:
+        """Make nothing yet."""
+        self._node = node
+        self._publishers: dict[str, Any] = {}
+
+    def offer(self, *topics: Topic) -> None:
+        """Create publishers, so that others can find them before the first message."""
+        for topic in topics:
+            if topic.name not in self._publishers:
+                self._publishers[topic.name] = self._node.create_publisher(
+                    interface_class(topic.type), topic.name, publisher_qos(topic)
+                )
+
+    def publish(self, topic: Topic, message: Any) -> None:
+        """Publish a message, or serialized bytes, on an offered topic."""
+        self._publishers[topic.name].publish(message)
+
+    def tell(self, topic: Topic, event: TypedEvent) -> None:
+        """Publish an event on an offered topic."""
+        self.publish(topic, to_event(event.to_event()))
+
+    def listen(
+        self,
+        topic: Topic,
+        callback: Callable[..., None],
+        *,
+        depth: int = EVENTS,
+        raw: bool = False,
+    ) -> None:
+        """Subscribe to a topic. A message that cannot be read is dropped with a warning."""
+        self._node.create_subscription(
+            interface_class(topic.type),
+            topic.name,
+            callback if raw else self._guarded(topic, callback),
+            subscriber_qos(topic, depth),
+            raw=raw,
+        )
+
+    def hear(self, topic: Topic, kind: Any, callback: Callable[[Any], None]) -> None:
+        """Subscribe to a topic of events and read them as ``kind``."""
+        self.listen(topic, lambda message: callback(kind.from_event(from_message(message))))
+
+    def _guarded(self, topic: Topic, callback: Callable[..., None]) -> Callable[[Any], None]:
+        def guarded(message: Any) -> None:
+            try:
+                callback(message)
+            except (BagError, HardwareError, TrajectoryError) as error:  # not ours to read
+                self._node.get_logger().warning(
+                    f"{topic.name}: dropped: {error}", throttle_duration_sec=1.0
+                )
+
+        return guarded
+
+    def trigger(self, name: str, callback: Callable[[], str]) -> None:
+        """Serve a Trigger."""
+
+        def serve(_: Any, response: Any) -> Any:
+            return _answer(response, callback)
+
+        self._node.create_service(interface_class(SERVICES[name].type), name, serve)
+
+    def switch(self, name: str, callback: Callable[[bool], str]) -> None:
+        """Serve a SetBool."""
+
+        def serve(request: Any, response: Any) -> Any:
+            return _answer(response, lambda: callback(bool(request.data)))
+
+        self._node.create_service(interface_class(SERVICES[name].type), name, serve)
+
+
+def _answer(response: Any, callback: Callable[[], str]) -> Any:
+    try:
+        response.message = callback()
+        response.success = True
+    except So101Error as error:
+        response.message = str(error)
+        response.success = False
+    return response

@@ -1,0 +1,66 @@
+"""Subscriptions that feed an observation: the live half of the one join."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from so101.ros.convert import (
+    from_image,
+    from_joint_command,
+    from_joint_state,
+    from_poses,
+    from_text,
+)
+from so101.ros.endpoints import Endpoints
+from so101.ros.qos import EVENTS
+from so101.streams import JointSample, ObservationConfig
+from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
+
+Feed = Callable[[str, Any, int, int], None]
+
+
+def observe(endpoints: Endpoints, config: ObservationConfig, feed: Feed) -> None:
+    """Subscribe to every stream of an observation.
+
+    Args:
+        endpoints: Of the node.
+        config: What an observation is made of.
+        feed: Takes topic name, decoded value, header stamp [ns] and arrival time [ns], such as
+            `so101.streams.ObservationBuilder.feed`.
+    """
+
+    def joint_states(message: Any) -> None:
+        stamp_ns, state = from_joint_state(message)
+        sample = JointSample(
+            positions=state.positions, velocities=state.velocities, effort=state.effort
+        )
+        feed(JOINT_STATES.name, sample, stamp_ns, time.monotonic_ns())
+
+    def joint_commands(message: Any) -> None:
+        stamp_ns, positions = from_joint_command(message)
+        feed(JOINT_COMMANDS.name, positions, stamp_ns, time.monotonic_ns())
+
+    def objects(message: Any) -> None:
+        stamp_ns, poses = from_poses(message)
+        feed(OBJECTS.name, poses, stamp_ns, time.monotonic_ns())
+
+    def task(message: Any) -> None:
+        feed(TASK.name, from_text(message), 0, time.monotonic_ns())
+
+    endpoints.listen(JOINT_STATES, joint_states)
+    endpoints.listen(JOINT_COMMANDS, joint_commands)
+    endpoints.listen(TASK, task)
+    if config.uses_objects:
+        endpoints.listen(OBJECTS, objects)
+    for camera in config.cameras:
+        endpoints.listen(image_topic(camera), _images(camera, feed), depth=EVENTS)
+
+
+def _images(camera: str, feed: Feed) -> Callable[[Any], None]:
+    name = image_topic(camera).name
+
+    def image(message: Any) -> None:
+        stamp_ns, jpeg = from_image(message)
+        feed(name, jpeg, stamp_ns, time.monotonic_ns())
+
+    return image

@@ -1,0 +1,113 @@
+"""The one ``main()`` of every node: start, spin, end cleanly, and say what went wrong in one line.
+
+Exit codes: 0 after SIGINT or SIGTERM, 2 for a configuration or an environment that the user can
+put right, 1 for a bug (with its traceback).
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import TypeVar
+
+import rclpy
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from so101.errors import ConfigError, So101Error
+from so101.ros.params import check_files
+from so101.ros.spin import Spinner
+
+N = TypeVar("N", bound=Node)
+
+USER_ERROR = 2
+
+_ROS_ARGUMENT_ERRORS = (_rclpy.RCLError, _rclpy.UnknownROSArgsError, _rclpy.RCLInvalidROSArgsError)
+
+
+def run(
+    make_node: Callable[[], N],
+    args: Sequence[str] | None = None,
+    loop: Callable[[N, Spinner], None] | None = None,
+) -> int:
+    """Run a node until SIGINT or SIGTERM.
+
+    Both signals only ask the spinner to stop, so that no callback is torn apart and the node may
+    still publish while it is destroyed; a second one interrupts whatever hangs.
+
+    Args:
+        make_node: Makes the node: parameters and interfaces only, nothing that blocks.
+        args: Command line with ROS arguments; None for the process's own.
+        loop: Runs instead of plain spinning, for a node that owns its loop; it returns when
+            ``spinner.is_stopped``.
+
+    Returns:
+        The exit code.
+    """
+    argv = list(sys.argv if args is None else args)
+    try:
+        check_files(argv)
+        _init(argv)
+        try:
+            return _run(make_node, loop)
+        finally:
+            with suppress(AttributeError):  # it destroys the nodes, also half-made ones
+                rclpy.try_shutdown()
+    except KeyboardInterrupt:  # before the node was there
+        return 0
+    except So101Error as error:
+        sys.stderr.write(f"{_program(argv[0])}: error: {' '.join(str(error).split())}\n")
+        return USER_ERROR
+
+
+def _init(argv: list[str]) -> None:
+    try:
+        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    except _ROS_ARGUMENT_ERRORS as error:
+        raise ConfigError(f"ROS arguments: {error}") from None
+    unknown = remove_ros_args(argv)[1:]
+    if unknown:
+        rclpy.try_shutdown()
+        raise ConfigError(f"unknown argument {unknown[0]!r}; parameters follow --ros-args -p")
+
+
+def _program(path: str) -> str:
+    """Return the executable's name, also when it was started as ``python -m policy_node.node``."""
+    name = os.path.basename(path)
+    return os.path.basename(os.path.dirname(path)) if name == "node.py" else name
+
+
+def _run(
+    make_node: Callable[[], N],
+    loop: Callable[[N, Spinner], None] | None,
+) -> int:
+    node = make_node()
+    spinner = Spinner(node)
+    previous = _stop_on_signals(spinner)
+    try:
+        if loop is None:
+            spinner.spin()
+        else:
+            loop(node, spinner)
+    except KeyboardInterrupt:
+        node.get_logger().warning("interrupted twice: ended in the middle of a callback")
+    finally:
+        spinner.close()
+        node.destroy_node()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _stop_on_signals(spinner: Spinner) -> dict[signal.Signals, "signal._HANDLER"]:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if spinner.is_stopped:
+            raise KeyboardInterrupt
+        spinner.stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    return {number: signal.signal(number, on_signal) for number in numbers}

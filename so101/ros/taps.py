@@ -1,0 +1,110 @@
+"""Raw subscriptions that are emptied on demand, with what the middleware knows of each message.
+
+The wheels' EventsExecutor fails on callbacks that want message info, and the recorder needs the
+publishers' sequence numbers to prove that nothing was lost. So its subscriptions belong to a
+hidden node that no executor spins, and `Taps.drain` takes from them directly.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rclpy.node import Node
+
+from so101.ros.endpoints import interface_class
+from so101.ros.qos import DEEP, subscriber_qos
+from so101.topics import Topic
+
+
+class Tapped(NamedTuple):
+    """One serialized message.
+
+    Attributes:
+        topic: Its table entry.
+        data: CDR bytes, exactly as sent.
+        received_ns: When the middleware received it [ns, system clock].
+        sequence: The publisher's sequence number of it.
+        publisher: Identity of the publisher.
+    """
+
+    topic: Topic
+    data: bytes
+    received_ns: int
+    sequence: int
+    publisher: bytes
+
+
+class Taps:
+    """Raw subscriptions to some topics, emptied by `drain`.
+
+    Attributes:
+        node: The hidden node that has them.
+    """
+
+    def __init__(self, node: Node, topics: Sequence[Topic]) -> None:
+        """Subscribe.
+
+        Args:
+            node: Whose namespace and context to use; it is not given the subscriptions.
+            topics: What to take.
+        """
+        self.node = Node(
+            f"_{node.get_name()}_taps",
+            namespace=node.get_namespace(),
+            context=node.context,
+            start_parameter_services=False,
+            enable_rosout=False,
+            use_global_arguments=False,
+        )
+        self._subscriptions = [
+            (
+                topic,
+                self.node.create_subscription(
+                    interface_class(topic.type),
+                    topic.name,
+                    _unused,
+                    subscriber_qos(topic, DEEP),
+                    raw=True,
+                ),
+            )
+            for topic in topics
+        ]
+
+    def drain(self) -> list[Tapped]:
+        """Return everything that has arrived since the last call, in order of arrival."""
+        taken = [
+            _tapped(topic, *message)
+            for topic, subscription in self._subscriptions
+            for message in _take_all(subscription)
+        ]
+        taken.sort(key=lambda message: message.received_ns)
+        return taken
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self.node.destroy_node()
+
+
+def _take_all(subscription: Any) -> list[tuple[bytes, Any]]:
+    messages: list[tuple[bytes, Any]] = []
+    with subscription.handle:
+        while len(messages) < DEEP:
+            taken = subscription.handle.take_message(subscription.msg_type, True)
+            if taken is None:
+                break
+            messages.append(taken)
+    return messages
+
+
+def _tapped(topic: Topic, data: bytes, info: Any) -> Tapped:
+    publisher = info.get("publisher_gid") or {}
+    return Tapped(
+        topic=topic,
+        data=data,
+        received_ns=int(info["received_timestamp"]),
+        sequence=int(info["publication_sequence_number"]),
+        publisher=bytes(publisher.get("data", b"")),
+    )
+
+
+def _unused(_: bytes) -> None:
+    """Stand in for the callback that nobody calls."""

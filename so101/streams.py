@@ -1,0 +1,326 @@
+"""Asynchronous messages to one observation per policy tick, live and from bags alike.
+
+Owns the join rule: per stream the newest sample with a header stamp at or before the tick that had
+arrived by then, within the stream's age limit. Arrival time never enters a joined value. Knows
+neither ROS nor bags: values come in decoded, in the order in which they arrived.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from so101.arrays import FloatArray
+from so101.clock import CONTROL_GRID, nanoseconds
+from so101.config import option
+from so101.errors import ConfigError
+from so101.images import decode_image
+from so101.observation import Observation
+from so101.robot import JOINTS
+from so101.spec import PolicySpec
+from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSample:
+    """One joint_states message in the builder's joint order.
+
+    Attributes:
+        positions: [rad]. Shape (joints,).
+        velocities: [rad/s]. Shape (joints,).
+        effort: [N·m]. Shape (joints,).
+    """
+
+    positions: FloatArray
+    velocities: FloatArray
+    effort: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservationConfig:
+    """What an observation is made of, and how old its parts may be."""
+
+    joints: tuple[str, ...] = option(JOINTS, "joint names in the order of every joint array")
+    cameras: tuple[str, ...] = option((), "camera ids an observation needs")
+    image_size: tuple[int, int] = option((0, 0), "height and width [px]; (0, 0) as recorded")
+    uses_objects: bool = option(False, "observations carry object poses (simulation only)")
+    task: str = option("", "language instruction until the task topic says another")
+    is_lock_step: bool = option(True, "wait for samples stamped with the tick itself")
+    max_joint_age_s: float = option(0.05, "age limit of joint states [s]", range=(0.0, 10.0))
+    max_image_age_s: float = option(0.1, "age limit of images [s]", range=(0.0, 10.0))
+    max_object_age_s: float = option(0.1, "age limit of object poses [s]", range=(0.0, 10.0))
+
+    @classmethod
+    def for_policy(cls, spec: PolicySpec, *, is_lock_step: bool) -> "ObservationConfig":
+        """Return what a policy needs to see."""
+        return cls(
+            joints=spec.joints,
+            cameras=spec.cameras,
+            image_size=spec.image_size,
+            uses_objects=spec.uses_objects,
+            task=spec.task,
+            is_lock_step=is_lock_step,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """No observation yet: the stream that is missing, and why, for a person."""
+
+    stream: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedTick:
+    """The samples that belong to one tick, images still compressed.
+
+    Attributes:
+        stamp_ns: The tick [ns].
+        joints: Joint state used.
+        command: Goal in force just before the tick [rad]. Shape (joints,).
+        images: Camera id to JPEG; cameras in ``missing`` are absent.
+        missing: Ids of cameras without an image within the age limit.
+        objects: Object poses, shape (objects, 7), or None.
+        task: The language instruction.
+        stamps_ns: Topic to header stamp of the sample used [ns].
+    """
+
+    stamp_ns: int
+    joints: JointSample
+    command: FloatArray
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+    objects: FloatArray | None = None
+    task: str = ""
+    stamps_ns: Mapping[str, int] = field(default_factory=dict)
+
+    def ages_ms(self) -> dict[str, float]:
+        """Return the age of every sample used, by topic [ms]; what policy/info records."""
+        return {name: (self.stamp_ns - stamp) * 1e-6 for name, stamp in self.stamps_ns.items()}
+
+
+class StreamBuffer(Generic[T]):
+    """The recent samples of one stream by header stamp, fed in arrival order.
+
+    Late and out-of-order samples take their place; of two with one stamp the later arrival counts.
+    """
+
+    def __init__(self, *, max_age_ns: int | None = None, capacity: int = 256) -> None:
+        """Create an empty buffer.
+
+        Args:
+            max_age_ns: Oldest usable sample at a tick [ns]; None for no limit.
+            capacity: Samples kept; the oldest stamps are dropped first.
+        """
+        self._max_age_ns = max_age_ns
+        self._capacity = capacity
+        self._stamps: list[int] = []
+        self._values: list[tuple[int, T]] = []
+
+    def __len__(self) -> int:
+        """Return the number of samples held."""
+        return len(self._stamps)
+
+    @property
+    def newest_stamp_ns(self) -> int | None:
+        """Largest stamp that has arrived [ns]; None when empty."""
+        return self._stamps[-1] if self._stamps else None
+
+    def add(self, stamp_ns: int, value: T, arrival_ns: int) -> None:
+        """Take a sample that arrived."""
+        at = bisect_left(self._stamps, stamp_ns)
+        if at < len(self._stamps) and self._stamps[at] == stamp_ns:
+            self._values[at] = (arrival_ns, value)
+            return
+        self._stamps.insert(at, stamp_ns)
+        self._values.insert(at, (arrival_ns, value))
+        if len(self._stamps) > self._capacity:
+            del self._stamps[0], self._values[0]
+
+    def newest(
+        self, tick_ns: int, *, is_inclusive: bool = True, arrived_by_ns: int | None = None
+    ) -> tuple[int, T] | None:
+        """Return stamp and value of the newest usable sample at a tick, or None.
+
+        Args:
+            tick_ns: The tick [ns].
+            is_inclusive: A sample stamped with the tick itself counts.
+            arrived_by_ns: Ignore samples that arrived later than this; None ignores none.
+        """
+        at = (bisect_right if is_inclusive else bisect_left)(self._stamps, tick_ns) - 1
+        while at >= 0:
+            stamp = self._stamps[at]
+            if self._max_age_ns is not None and tick_ns - stamp > self._max_age_ns:
+                return None
+            arrival_ns, value = self._values[at]
+            if arrived_by_ns is None or arrival_ns <= arrived_by_ns:
+                return stamp, value
+            at -= 1
+        return None
+
+    def drop_before(self, stamp_ns: int) -> None:
+        """Forget samples with an older stamp."""
+        at = bisect_left(self._stamps, stamp_ns)
+        del self._stamps[:at], self._values[:at]
+
+
+class ObservationBuilder:
+    """Joins the streams of a policy: `feed` each message as it arrives, `build` at a tick.
+
+    After a reset of the world call `reset`: samples from before it would show another world.
+    """
+
+    def __init__(self, config: ObservationConfig) -> None:
+        """Create a builder that has seen nothing."""
+        self.config = config
+        self._start_ns: int | None = None
+        self._task = config.task
+        joint_age, image_age, object_age = (
+            nanoseconds(age)
+            for age in (config.max_joint_age_s, config.max_image_age_s, config.max_object_age_s)
+        )
+        self._joints: StreamBuffer[JointSample] = StreamBuffer(max_age_ns=joint_age)
+        # A goal stays in force until the next one: no age limit.
+        self._commands: StreamBuffer[FloatArray] = StreamBuffer()
+        self._objects: StreamBuffer[FloatArray] = StreamBuffer(max_age_ns=object_age)
+        self._images: dict[str, StreamBuffer[bytes]] = {
+            camera: StreamBuffer(max_age_ns=image_age) for camera in config.cameras
+        }
+        self._pace = ((JOINT_STATES.name, self._joints),)
+        self._buffers: dict[str, StreamBuffer[Any]] = {
+            JOINT_STATES.name: self._joints,
+            JOINT_COMMANDS.name: self._commands,
+            **{image_topic(camera).name: buffer for camera, buffer in self._images.items()},
+        }
+        if config.uses_objects:
+            self._buffers[OBJECTS.name] = self._objects
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Relative names of the topics to feed."""
+        return (*self._buffers, TASK.name)
+
+    def reset(self, stamp_ns: int) -> None:
+        """Forget everything stamped before a reset of the world, also what arrives later."""
+        self._start_ns = stamp_ns
+        for buffer in self._buffers.values():
+            buffer.drop_before(stamp_ns)
+
+    def feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
+        """Take one message.
+
+        Args:
+            topic: Relative topic name, one of ``topics``.
+            value: `JointSample` for joint_states, positions [rad] for joint_commands, JPEG bytes
+                for images, poses of shape (objects, 7) for objects, text for task.
+            stamp_ns: Header stamp [ns]; ignored for task.
+            arrival_ns: When it arrived, by whatever clock the caller orders arrivals [ns].
+
+        Raises:
+            ConfigError: The topic is not part of this observation.
+        """
+        if topic == TASK.name:
+            self._task = str(value)
+        elif topic not in self._buffers:
+            raise ConfigError(f"{topic}: not a stream of this observation: {self.topics}")
+        elif self._start_ns is None or stamp_ns >= self._start_ns:
+            self._buffers[topic].add(stamp_ns, value, arrival_ns)
+
+    def pending(self, tick_ns: int) -> Waiting | None:
+        """Return the stream that must still deliver before a tick can be joined, or None.
+
+        Free-running, a tick is due when joint_states has reached it. In lock-step nothing moves
+        on until the observation is used, so every stream is waited for: its sample of the tick
+        itself, and the command of the control tick before.
+        """
+        for name, buffer in self._buffers.items() if self.config.is_lock_step else self._pace:
+            stamp_ns = tick_ns
+            if name == JOINT_COMMANDS.name:
+                stamp_ns = CONTROL_GRID.stamp(CONTROL_GRID.ceil(tick_ns) - 1)
+                if self._start_ns is None or stamp_ns < self._start_ns:
+                    continue  # nobody need have commanded before the episode
+            newest = buffer.newest_stamp_ns
+            if newest is None:
+                return Waiting(stream=name, reason=f"{name}: nothing has arrived yet")
+            if newest < stamp_ns:
+                late_ms = (stamp_ns - newest) * 1e-6
+                return Waiting(stream=name, reason=f"{name}: newest is {late_ms:.1f} ms too old")
+        return None
+
+    def join(self, tick_ns: int) -> JoinedTick | Waiting:
+        """Join what has arrived for a tick, without waiting for anything more."""
+        joints = self._joints.newest(tick_ns)
+        if joints is None:
+            return _stale(JOINT_STATES.name, self.config.max_joint_age_s)
+        stamps = {JOINT_STATES.name: joints[0]}
+        objects = None
+        if self.config.uses_objects:
+            objects = self._objects.newest(tick_ns)
+            if objects is None:
+                return _stale(OBJECTS.name, self.config.max_object_age_s)
+            stamps[OBJECTS.name] = objects[0]
+        images: dict[str, bytes] = {}
+        for camera, buffer in self._images.items():
+            image = buffer.newest(tick_ns)
+            if image is not None:
+                stamps[image_topic(camera).name], images[camera] = image
+        command = self._commands.newest(tick_ns, is_inclusive=False)
+        if command is not None:
+            stamps[JOINT_COMMANDS.name] = command[0]
+        return JoinedTick(
+            stamp_ns=tick_ns,
+            joints=joints[1],
+            # Before the first goal the arm holds where it is.
+            command=joints[1].positions if command is None else command[1],
+            images=images,
+            missing=frozenset(self._images) - frozenset(images),
+            objects=None if objects is None else objects[1],
+            task=self._task,
+            stamps_ns=stamps,
+        )
+
+    def build(
+        self, tick_ns: int, on_join: Callable[[JoinedTick], None] | None = None
+    ) -> Observation | Waiting:
+        """Return the observation of a tick, or what it still waits for.
+
+        Args:
+            tick_ns: The policy tick [ns].
+            on_join: Called with the joined samples, for the stamps and ages that were used.
+
+        Raises:
+            BagError: An image cannot be decoded.
+        """
+        joined = self.pending(tick_ns) or self.join(tick_ns)
+        if isinstance(joined, Waiting):
+            return joined
+        if on_join is not None:
+            on_join(joined)
+        return to_observation(joined, self.config.image_size)
+
+
+def to_observation(joined: JoinedTick, image_size: tuple[int, int]) -> Observation:
+    """Decode the images of a joined tick.
+
+    Args:
+        joined: The tick's samples.
+        image_size: Height and width [px]; (0, 0) as recorded.
+    """
+    return Observation(
+        stamp_ns=joined.stamp_ns,
+        positions=joined.joints.positions,
+        velocities=joined.joints.velocities,
+        effort=joined.joints.effort,
+        command=joined.command,
+        images={name: decode_image(jpeg, image_size) for name, jpeg in joined.images.items()},
+        missing=joined.missing,
+        task=joined.task,
+        objects=joined.objects,
+    )
+
+
+def _stale(name: str, max_age_s: float) -> Waiting:
+    return Waiting(stream=name, reason=f"{name}: no sample within {max_age_s:g} s of the tick")

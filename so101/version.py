@@ -1,0 +1,3 @@
+"""The version of this software, recorded in every episode and checkpoint."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,131 @@
+"""Verbs that run a graph of nodes or talk to a running one: rl, record, up, call, motion."""
+
+import argparse
+from difflib import get_close_matches
+from typing import Any
+
+from so101_bringup.graph import GRAPHS, GraphOptions
+
+STORES = {"rl": "runs/rl", "record": "runs/rl", "up": "runs/rl"}
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    rl = verbs.add_parser("rl", help="demonstrations, fine-tuning, evaluation: the main job")
+    _add_common(rl)
+    rl.add_argument("--episodes", default="", metavar="DIR", help="start from these bags")
+    rl.add_argument("--demonstrations", type=int, default=0, help="demonstrations to collect")
+    rl.add_argument("--evaluations", type=int, default=0, help="episodes of the evaluation")
+    rl.add_argument(
+        "--target",
+        type=float,
+        default=0.0,
+        help="success below which it collects more (0.75; 0.9)",
+    )
+    rl.set_defaults(run=_run_rl)
+    record = verbs.add_parser("record", help="record demonstrations as bags")
+    _add_common(record)
+    record.add_argument("--demonstrations", type=int, default=10, help="how many (10)")
+    record.set_defaults(run=_run_record)
+    up = verbs.add_parser("up", help="the robot with everything but the learner")
+    _add_common(up)
+    up.add_argument("--checkpoint", default="", metavar="DIR", help="policy to run")
+    up.set_defaults(run=_run_up)
+    motion = verbs.add_parser("motion", help="move the arm of a running graph")
+    motion.add_argument("where", choices=("home",))
+    _add_client(motion)
+    motion.set_defaults(run=lambda a: _call(a, f"motion/{a.where}", None))
+    call = verbs.add_parser("call", help="call a service of a running graph")
+    call.add_argument("service", help="such as episode/start or arm/estop")
+    call.add_argument("value", nargs="?", choices=("true", "false"))
+    _add_client(call)
+    call.set_defaults(
+        run=lambda a: _call(a, a.service, None if a.value is None else a.value == "true")
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", action="store_true", help="object poses instead of cameras")
+    parser.add_argument("--store", default="", metavar="DIR", help="directory of the run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn (0)")
+    parser.add_argument(
+        "--speed", type=float, default=0.0, help="simulated speed: 1 is real time, 0 lock-step (0)"
+    )
+    parser.add_argument("--start", default="std", help="start region: small, std, wide (std)")
+    parser.add_argument("--namespace", default="", help="namespace of every name")
+    parser.add_argument("--params-file", default="", metavar="FILE", help="your parameter file")
+    parser.add_argument("--verbose", action="store_true", help="show what the nodes print")
+
+
+def _add_client(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--namespace", default="", help="namespace of the robot")
+
+
+def _options(arguments: argparse.Namespace, **values: Any) -> GraphOptions:
+    from so101_bringup.run_job import options_of
+
+    default = STORES[arguments.verb] + ("-state" if arguments.state else "")
+    options = options_of(
+        {
+            "robot": "sim",
+            "state": arguments.state,
+            "store": arguments.store or default,
+            "seed": arguments.seed,
+            "speed": arguments.speed,
+            "start": arguments.start,
+            "namespace": arguments.namespace,
+            "params_file": arguments.params_file,
+            **values,
+        }
+    )
+    GRAPHS[arguments.verb](options)  # refuses what makes no graph before anything is said
+    return options
+
+
+def _run_rl(arguments: argparse.Namespace) -> int:
+    from so101_bringup.run_job import run_job
+    from so101_bringup.session_defaults import session_goals
+
+    options = _options(
+        arguments,
+        episodes=arguments.episodes,
+        demonstrations=arguments.demonstrations,
+        evaluation_episodes=arguments.evaluations,
+        target_success=arguments.target,
+    )
+    mode = (
+        "object poses (state mode)" if options.state else f"cameras {', '.join(options.cameras)}"
+    )
+    print(f"so101 rl: simulated SO-101, {mode}, seed {options.seed}, store {options.store}")
+    return run_job("rl", options, session_goals(options), say=print, is_verbose=arguments.verbose)
+
+
+def _run_record(arguments: argparse.Namespace) -> int:
+    from so101_bringup.run_job import run_job
+
+    options = _options(arguments, demonstrations=arguments.demonstrations)
+    goals = {"demonstrations": arguments.demonstrations}
+    return run_job("record", options, goals, say=print, is_verbose=arguments.verbose)
+
+
+def _run_up(arguments: argparse.Namespace) -> int:
+    from so101_bringup.run_job import run_job
+
+    options = _options(arguments, checkpoint=arguments.checkpoint)
+    print("so101 up: start an episode with `so101 call episode/start`; Ctrl-C ends")
+    return run_job("up", options, {}, say=print, is_verbose=arguments.verbose)
+
+
+def _call(arguments: argparse.Namespace, service: str, value: bool | None) -> int:
+    from so101.errors import ConfigError
+    from so101.topics import SERVICES
+
+    if service not in SERVICES:
+        nearest = get_close_matches(service, SERVICES, n=1, cutoff=0.4)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(SERVICES)}"
+        raise ConfigError(f"unknown service {service!r}; {hint}")
+    from so101.ros.client import GraphClient
+
+    with GraphClient("so101_call", arguments.namespace) as client:
+        print(client.call(service, value))
+    return 0

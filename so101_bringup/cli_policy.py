@@ -1,0 +1,148 @@
+"""Verbs that train and try policies without a running graph: eval, train, playback."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from so101_bringup.cli_store import add_store, episodes_path, select_one
+
+if TYPE_CHECKING:
+    from so101.evaluation import Evaluation, EvaluationConfig
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    evaluate = verbs.add_parser("eval", help="how often and how fast a checkpoint succeeds")
+    evaluate.add_argument("checkpoint", metavar="CHECKPOINT", help="its directory, or a run's")
+    evaluate.add_argument("--episodes", type=int, default=20, metavar="N", help="how many (20)")
+    evaluate.add_argument("--seed", type=int, default=0, help="seed of starts and noise (0)")
+    evaluate.add_argument("--start", default="std", help="start region: small, std, wide (std)")
+    evaluate.add_argument("--ros", action="store_true", help="through the nodes, with bags")
+    evaluate.add_argument("--store", default="", metavar="DIR", help="with --ros: keep the bags")
+    evaluate.add_argument("--json", default="", metavar="FILE", help="write the result there")
+    evaluate.add_argument("--verbose", action="store_true", help="show what the nodes print")
+    evaluate.set_defaults(run=_evaluate)
+    train = verbs.add_parser("train", help="fine-tune on the recorded demonstrations, without ROS")
+    train.add_argument("--store", default="", metavar="DIR", help="directory of the run")
+    train.add_argument("--state", action="store_true", help="object poses instead of cameras")
+    train.add_argument("--steps", type=int, default=0, metavar="N", help="training steps")
+    train.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
+    train.set_defaults(run=_train)
+    playback = verbs.add_parser("playback", help="replay a recorded episode on the simulated arm")
+    playback.add_argument("episode", metavar="EPISODE", help="number, id, or path of a bag")
+    add_store(playback)
+    playback.set_defaults(run=_playback)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from so101.evaluation import EvaluationConfig
+    from so101.policies.checkpoint_copy import find_checkpoint
+
+    path = find_checkpoint(Path(arguments.checkpoint).expanduser().absolute())
+    config = EvaluationConfig(
+        episodes=arguments.episodes, seed=arguments.seed, start=arguments.start
+    )
+    print(f"so101 eval: {path}, {config.episodes} episodes, start {config.start}")
+    run = _evaluate_in_graph if arguments.ros else _evaluate_in_process
+    evaluation = run(path, config, arguments)
+    for trial in evaluation.trials:
+        print(
+            f"seed {trial.seed}  {trial.outcome.value:<9} {trial.duration_s:6.2f} s  {trial.kind}"
+        )
+    for line in evaluation.lines():
+        print(line)
+    if arguments.json:
+        values = {"checkpoint": str(path), "start": config.start, **evaluation.to_mapping()}
+        _write_json(Path(arguments.json).expanduser(), values)
+    return 0
+
+
+def _evaluate_in_process(
+    path: Path, config: "EvaluationConfig", arguments: argparse.Namespace
+) -> "Evaluation":
+    from so101.evaluation import evaluate
+    from so101.policies.checkpoint import load_policy
+    from so101.policies.checkpoint_files import verify
+    from so101.robot import CAMERAS, JOINTS
+
+    policy = load_policy(path, JOINTS, CAMERAS)
+    return evaluate(policy, config, checkpoint=verify(path).sha256)
+
+
+def _evaluate_in_graph(
+    path: Path, config: "EvaluationConfig", arguments: argparse.Namespace
+) -> "Evaluation":
+    from so101.errors import SessionError
+    from so101.policies.checkpoint import read_spec
+    from so101.policies.checkpoint_files import verify
+    from so101_bringup.paths import RunPaths
+    from so101_bringup.recorded_trials import recorded_evaluation
+    from so101_bringup.run_job import options_of, run_job
+    from so101_bringup.session_defaults import session_goals
+
+    checkpoint, spec = verify(path), read_spec(path)
+    with tempfile.TemporaryDirectory(prefix="so101-eval-") as temporary:
+        store = arguments.store or temporary
+        values = {
+            "robot": "sim",
+            "state": not spec.cameras,
+            "store": store,
+            "seed": config.seed,
+            "start": config.start,
+            "checkpoint": str(path),
+            "evaluation_episodes": config.episodes,
+        }
+        options = options_of({**values, "cameras": spec.cameras} if spec.cameras else values)
+        goals = session_goals(options)
+        code = run_job("evaluate", options, goals, say=print, is_verbose=arguments.verbose)
+        if code:
+            raise SessionError(f"the evaluation did not end well (exit code {code})")
+        episodes = RunPaths(root=Path(store).expanduser()).episodes
+        return recorded_evaluation(episodes, config, checkpoint.sha256)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    from so101.data.durable import write_text
+
+    write_text(path, json.dumps(values, indent=1) + "\n")
+    print(f"written to {path}")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from so101_bringup.train_job import train
+
+    default = "runs/rl-state" if arguments.state else "runs/rl"
+    return train(
+        Path(arguments.store or default).expanduser().absolute(),
+        is_state=arguments.state,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        say=print,
+    )
+
+
+def _playback(arguments: argparse.Namespace) -> int:
+    from so101.data.episode_store import EpisodeStore
+    from so101.rewards.pick_rater import PickRater
+    from so101.simulation.build import make_cell
+    from so101.simulation.playback import play
+    from so101_bringup.recorded_trials import recorded_motion
+
+    path = Path(arguments.episode).expanduser()
+    if not path.exists():
+        path = select_one(EpisodeStore(episodes_path(arguments.store)), arguments.episode).path
+    entry = EpisodeStore(path).episodes()[0]
+    found = play(recorded_motion(path), make_cell(cameras=()), PickRater())
+    recorded = entry.outcome.value if entry.outcome else "unlabelled"
+    reasons = f" ({', '.join(found.reasons)})" if found.reasons else ""
+    print(f"so101 playback: {path}")
+    print(f"replayed  {found.ticks} control ticks, {found.ticks / 60:.2f} s")
+    print(
+        f"arm       off by {found.max_error_rad:.2e} rad at most, {found.mean_error_rad:.2e} mean"
+    )
+    print(f"gate      changed the command at {found.changed_ticks} ticks{reasons}")
+    again = "success" if found.is_success else found.kind
+    print(f"outcome   recorded {recorded}, now {again}")
+    return 0

@@ -1,0 +1,129 @@
+"""What a person reads while a session runs: one line per event, a summary at the end. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from so101.episode import EpisodeState
+from so101.events import EpisodeEvent, LearnerStatus, RecorderStatus
+from so101.statistics import median, wilson_interval
+
+TITLES = {
+    "demonstrations": "demonstrations",
+    "sft": "fine-tuning",
+    "evaluation": "evaluation",
+    "manual": "episode",
+}
+REPORT_EVERY = 0.1
+"""Share of the training steps between two progress lines."""
+
+
+@dataclass
+class Tally:
+    """Counts of one phase."""
+
+    ended: int = 0
+    successes: int = 0
+    durations_s: list[float] = field(default_factory=list)
+
+
+class Display:
+    """Turns events into lines."""
+
+    def __init__(self, goals: Mapping[str, int]) -> None:
+        """Begin with nothing seen.
+
+        Args:
+            goals: Phase to the number of episodes (or successful demonstrations) aimed at.
+        """
+        self._goals = goals
+        self._tallies: dict[str, Tally] = {}
+        self._evaluated = ""
+        self._starts: dict[str, int] = {}
+        self._ended = ""
+        self._reported = -1.0
+        self._learner_phase = ""
+        self.missing = 0
+        self.summary: str | None = None
+        self.is_complete = False
+
+    def on_episode(self, event: EpisodeEvent) -> list[str]:
+        """Read the episode topic."""
+        if event.state is EpisodeState.RUNNING:
+            self._starts[event.facts.id] = event.stamp_ns
+        elif event.state.is_end and event.facts.id != self._ended:
+            self._ended = event.facts.id
+            has_run = event.facts.id in self._starts
+            if has_run or event.state is not EpisodeState.DISCARDED:  # else its reset was given up
+                return [self._episode_line(event)]
+        elif event.state is EpisodeState.IDLE and event.facts.id == "session":
+            self.summary = event.reason
+            self.is_complete = event.facts.phase == "done"
+        return []
+
+    def on_recorder(self, status: RecorderStatus) -> list[str]:
+        """Read what became of a bag; only trouble is worth a line."""
+        self.missing += status.missing
+        if status.state == "lost":
+            return [f"{status.episode}: the recording was lost: {status.reason}"]
+        if status.missing:
+            return [f"{status.episode}: {status.missing} messages are missing from the bag"]
+        return []
+
+    def on_learner(self, status: LearnerStatus) -> list[str]:
+        """Read how far the training is."""
+        is_new = status.phase != self._learner_phase
+        self._learner_phase = status.phase
+        if status.phase == "failed" and is_new:
+            return [f"fine-tuning failed: {status.reason}"]
+        if status.phase == "loading" and is_new:
+            return ["fine-tuning     reading the bags"]
+        if status.phase == "trained" and is_new:
+            self._reported = -1.0
+            return [f"fine-tuning     checkpoint {status.checkpoint[:12]}, loss {status.loss:.4f}"]
+        if status.phase != "training" or not status.steps:
+            return []
+        share = status.step / status.steps
+        is_due = share >= self._reported + REPORT_EVERY or share >= 1.0 > self._reported
+        if not is_due:
+            return []
+        self._reported = share
+        text = f"fine-tuning     {status.step}/{status.steps} steps"
+        if status.step:
+            text += f", loss {status.loss:.4f}"
+        return [f"{text}, {status.episodes} episodes"]
+
+    def closing_lines(self) -> list[str]:
+        """Say per phase how it went."""
+        lines = []
+        for phase, tally in self._tallies.items():
+            low, high = wilson_interval(tally.successes, tally.ended)
+            typical_s = median(tally.durations_s)
+            duration = "" if typical_s is None else f", median {typical_s:.1f} s"
+            lines.append(
+                f"{TITLES.get(phase, phase):<15} {tally.successes}/{tally.ended} succeeded "
+                f"(95 % {low:.2f}-{high:.2f}){duration}"
+            )
+        return lines
+
+    def _episode_line(self, event: EpisodeEvent) -> str:
+        phase = event.facts.phase
+        if phase == "evaluation" and event.facts.checkpoint != self._evaluated:
+            self._evaluated = event.facts.checkpoint
+            self._tallies.pop(phase, None)  # another checkpoint, another evaluation
+        tally = self._tallies.setdefault(phase, Tally())
+        start_ns = self._starts.pop(event.facts.id, None)  # None: this display came later
+        duration_s = math.nan if start_ns is None else (event.stamp_ns - start_ns) * 1e-9
+        if event.state is not EpisodeState.DISCARDED:
+            tally.ended += 1
+        if event.state is EpisodeState.SUCCEEDED:
+            tally.successes += 1
+            tally.durations_s += [] if start_ns is None else [duration_s]
+        count = tally.successes if phase == "demonstrations" else tally.ended
+        aim = self._goals.get(phase, 0)
+        goal = f"/{aim}" if count <= aim else ""  # a later round adds to what was aimed at
+        reason = f"  {event.reason}" if event.reason else ""
+        return (
+            f"{TITLES.get(phase, phase):<15} {count:>3}{goal}  {event.facts.id:<18} "
+            f"{event.state.value:<9} {duration_s:5.1f} s{reason}"
+        )

@@ -1,0 +1,52 @@
+"""What a person can choose about a graph, as data. Launch arguments and flags are made of it."""
+
+from dataclasses import dataclass
+
+from so101.config import option
+from so101.robot import CAMERAS
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphOptions:
+    """What a person can choose: launch arguments and flags of the ``so101`` command."""
+
+    robot: str = option("", "sim or real; never guessed", choices=("", "sim", "real"))
+    namespace: str = option("", "namespace of every name, for a second robot")
+    task: str = option("pick", "name of the task")
+    start: str = option("std", "start region of every episode")
+    state: bool = option(False, "state mode: object poses instead of cameras (simulation only)")
+    cameras: tuple[str, ...] = option(CAMERAS, "camera ids")
+    camera_height: int = option(240, "height of the images [px]", range=(32, 2160))
+    camera_width: int = option(320, "width of the images [px]", range=(32, 3840))
+    speed: float = option(
+        0.0,
+        "simulated seconds per second; 0 is lock-step as fast as it goes, 1 is real time",
+        range=(0.0, 2.0),
+    )
+    simulated_latency: float = option(
+        0.0, "simulated time between an observation and its chunk [s]", range=(0.0, 0.25)
+    )
+    seed: int = option(0, "seed of start poses, noise and training", range=(0, 1_000_000))
+    store: str = option("runs/default", "directory of the run: episodes, checkpoints, logs")
+    episodes: str = option(
+        "", "directory of bags to start from; they are linked into the store and never changed"
+    )
+    checkpoint: str = option("", "checkpoint directory to start from")
+    algorithm: str = option("sft", "learning algorithm")
+    operator: str = option("", "who watches; recorded in every episode")
+    demonstrations: int = option(
+        0, "demonstrations to collect; 0 as found good for the mode", range=(0, 10_000)
+    )
+    evaluation_episodes: int = option(
+        0, "episodes of an evaluation; 0 as found good for the mode", range=(0, 10_000)
+    )
+    target_success: float = option(
+        0.0,
+        "success below which more demonstrations are collected; 0 as found good for the mode",
+        range=(0.0, 1.0),
+    )
+    use_sim_time: bool = option(False, "timers follow /clock; not needed, stamps do anyway")
+    use_ros2_control: bool = option(False, "ros2_control in topic mode drives the arm")
+    launch_rviz: bool = option(False, "show the robot in RViz (ROS installation only)")
+    discovery: str = option("localhost", "who may join the graph", choices=("localhost", "subnet"))
+    params_file: str = option("", "your own parameter file; it wins over everything else")

@@ -1,0 +1,114 @@
+"""Turns the graph into launch_ros actions.
+
+``launch`` exists on ROS installations only, so it is imported when it is used, and by name: the
+checkout's own ``launch`` folder looks like a package of that name to type checkers.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from importlib import import_module
+from itertools import chain
+from typing import Any, get_type_hints
+
+from so101.config import from_mapping, parse_yaml
+from so101.errors import ConfigError
+from so101_bringup.graph import GRAPHS, GraphOptions, NodeSpec, environment_of, launchable
+from so101_bringup.paths import config_path
+from so101_bringup.preparation import prepare
+
+
+def describe(graph: str) -> Any:
+    """Return the launch description of a graph: its arguments, then its nodes.
+
+    Args:
+        graph: Key in `so101_bringup.graph.GRAPHS`.
+    """
+    actions = import_module("launch.actions")
+    arguments = [
+        actions.DeclareLaunchArgument(name, default_value=text, description=doc)
+        for name, text, doc in launch_arguments()
+    ]
+    nodes = actions.OpaqueFunction(function=_actions(graph))
+    return import_module("launch").LaunchDescription([*arguments, nodes])
+
+
+def launch_arguments() -> list[tuple[str, str, str]]:
+    """Return name, default as text and documentation of every launch argument.
+
+    An empty default that `GraphOptions` refuses, such as the robot's, makes the launch stop with
+    the reason.
+    """
+    return [(f.name, _to_text(f.default), str(f.metadata["doc"])) for f in fields(GraphOptions)]
+
+
+def read_options(texts: dict[str, str]) -> GraphOptions:
+    """Read launch arguments, all given as text.
+
+    Raises:
+        ConfigError: An argument is unknown or its value is not allowed.
+    """
+    hints = get_type_hints(GraphOptions)
+    values = {name: _from_text(hints.get(name, str), text, name) for name, text in texts.items()}
+    return from_mapping(GraphOptions, values, "launch arguments")
+
+
+def node_arguments(node: NodeSpec) -> dict[str, Any]:
+    """Return the keyword arguments of ``launch_ros.actions.Node`` for a node."""
+    files = [str(config_path(name)) for name in node.config_files]
+    values = {name: launchable(value) for name, value in node.parameters.items()}
+    return {
+        "package": node.package,
+        "executable": node.executable,
+        "name": node.name,
+        "namespace": node.namespace,
+        "parameters": [*files, values, *node.own_files],
+        "remappings": list(node.remappings),
+        "output": "screen",
+        "respawn": node.respawn,
+        "respawn_delay": 2.0,
+    }
+
+
+def _actions(graph: str) -> Callable[[Any], list[Any]]:
+    def make(context: Any) -> list[Any]:
+        names = [f.name for f in fields(GraphOptions)]
+        texts = {name: context.launch_configurations[name] for name in names}
+        options = prepare(read_options(texts))
+        set_variable = import_module("launch.actions").SetEnvironmentVariable
+        variables = [set_variable(*pair) for pair in environment_of(options).items()]
+        rendered = [_render(node) for node in GRAPHS[graph](options)]
+        return [*variables, *chain.from_iterable(rendered)]
+
+    return make
+
+
+def _render(node: NodeSpec) -> list[Any]:
+    """Return a node's action, and for an essential one the end of the launch at its death."""
+    actions = import_module("launch.actions")
+    process = import_module("launch_ros.actions").Node(**node_arguments(node))
+    if not node.is_essential:
+        return [process]
+    end = actions.EmitEvent(
+        event=import_module("launch.events").Shutdown(reason=f"{node.name} ended")
+    )
+    on_exit = import_module("launch.event_handlers").OnProcessExit(
+        target_action=process, on_exit=[end]
+    )
+    return [process, actions.RegisterEventHandler(on_exit)]
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _from_text(kind: Any, text: str, name: str) -> Any:
+    if kind is str:
+        return text
+    if kind == tuple[str, ...]:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    value = parse_yaml(text.strip(), name)
+    if isinstance(value, (bool, int, float)):
+        return value
+    raise ConfigError(f"launch arguments: {name}: expected {kind.__name__}, got {text!r}")

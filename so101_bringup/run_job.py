@@ -1,0 +1,202 @@
+"""Runs a graph as processes with a progress display, from start to summary."""
+
+import asyncio
+import fcntl
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from so101.config import from_mapping
+from so101.data.durable import free_bytes
+from so101.errors import SessionError, StoreError
+from so101.events import EpisodeEvent, LearnerStatus, RecorderStatus
+from so101.ros.client import GraphClient
+from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS
+from so101_bringup.display import Display
+from so101_bringup.environment import clean_environment
+from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
+from so101_bringup.parameters import check_parameters
+from so101_bringup.paths import RunPaths
+from so101_bringup.preparation import prepare
+from so101_bringup.store_claim import claimed_store
+from so101_bringup.supervisor import Ending, Supervisor, program_of
+
+SHORT_OF_TARGET = 3
+"""Exit code of a session that ran to its end and missed its target."""
+
+MIN_FREE_BYTES = 1_000_000_000
+
+
+def run_job(
+    graph: str,
+    options: GraphOptions,
+    goals: Mapping[str, int],
+    *,
+    say: Callable[[str], None],
+    is_verbose: bool = False,
+) -> int:
+    """Run a graph until its session is done, something essential dies, or Ctrl-C.
+
+    Args:
+        graph: Name in `so101_bringup.graph.GRAPHS`.
+        options: What a person chose.
+        goals: Phase to the number aimed at, for the display.
+        say: Takes each line for the person.
+        is_verbose: Show every line that the nodes print.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: The options make no graph.
+        StoreError: The store cannot be written, is full, or is in use.
+        SessionError: Another graph runs in this ROS domain.
+    """
+    paths = RunPaths(root=Path(options.store).expanduser().absolute())
+    GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
+    check_store(paths.root)
+    with claimed_store(paths.root), claimed_domain():
+        options = prepare(options)
+        if options.episodes:
+            goals = {**goals, "demonstrations": options.demonstrations}
+        return _run_graph(graph, options, Display(goals), say=say, is_verbose=is_verbose)
+
+
+def _run_graph(
+    graph: str,
+    options: GraphOptions,
+    display: Display,
+    *,
+    say: Callable[[str], None],
+    is_verbose: bool,
+) -> int:
+    paths = RunPaths(root=Path(options.store).expanduser().absolute())
+    nodes = GRAPHS[graph](options)
+    check_parameters(nodes)
+    programs = [program_of(node) for node in nodes]
+    os.environ.update(environment_of(options))
+    environment = {**clean_environment(os.environ), **environment_of(options)}
+    environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
+    supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
+    watcher = _Watcher(display, supervisor, say, options.namespace)
+    ending = asyncio.run(_run(supervisor, watcher))
+    return _conclude(ending, display, paths, say)
+
+
+def options_of(values: Mapping[str, object]) -> GraphOptions:
+    """Check what was typed like every other configuration."""
+    return from_mapping(GraphOptions, dict(values), "options")
+
+
+def check_store(root: Path) -> None:
+    """Refuse a store that cannot be written or whose disk is nearly full.
+
+    Raises:
+        StoreError: The message names the directory and what to do.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be written: {error.strerror}") from error
+    free = free_bytes(root)
+    if free < MIN_FREE_BYTES:
+        raise StoreError(f"{root}: {free / 1e9:.2f} GB free, a session needs 1 GB")
+
+
+@contextmanager
+def claimed_domain() -> Iterator[None]:
+    """Hold this machine's claim on the ROS domain: two graphs in one would mix their arms.
+
+    Raises:
+        SessionError: Another graph holds it.
+    """
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    path = Path(tempfile.gettempdir()) / f"so101-{os.getuid()}-domain-{domain}.lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SessionError(
+                f"another so101 graph runs in ROS domain {domain}; end it, or set ROS_DOMAIN_ID"
+            ) from None
+        yield
+
+
+async def _run(supervisor: Supervisor, watcher: "_Watcher") -> Ending:
+    watcher.start()
+    try:
+        return await supervisor.run()
+    finally:
+        await asyncio.to_thread(watcher.close)
+
+
+class _Watcher:
+    """Follows the session's topics in a thread and ends the graph when the session is done."""
+
+    def __init__(
+        self,
+        display: Display,
+        supervisor: Supervisor,
+        say: Callable[[str], None],
+        namespace: str,
+    ) -> None:
+        self._display = display
+        self._supervisor = supervisor
+        self._say = say
+        self._client = GraphClient("so101_display", namespace)
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._client.spinner.stop()
+        self._thread.join(timeout=2.0)
+        self._client.close()
+
+    def _watch(self) -> None:
+        display = self._display
+        self._client.follow(EPISODE, EpisodeEvent, lambda e: self._show(display.on_episode(e)))
+        self._client.follow(
+            RECORDER_STATUS, RecorderStatus, lambda e: self._show(display.on_recorder(e))
+        )
+        self._client.follow(
+            LEARNER_STATUS, LearnerStatus, lambda e: self._show(display.on_learner(e))
+        )
+        self._client.spinner.spin()
+
+    def _show(self, lines: list[str]) -> None:
+        for line in lines:
+            minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+            self._say(f"{minutes:3d}:{seconds:02d}  {line}")
+        if self._display.summary is not None:
+            exit_code = 0 if self._display.is_complete else SHORT_OF_TARGET
+            self._supervisor.stop(exit_code, "the session is done")
+
+
+def _conclude(
+    ending: Ending, display: Display, paths: RunPaths, say: Callable[[str], None]
+) -> int:
+    say("")
+    for line in display.closing_lines():
+        say(line)
+    if display.summary is not None:
+        say(f"summary         {display.summary}")
+    else:
+        say(f"ended           {ending.reason}; the same command goes on where it was")
+    for title, path in (
+        ("episodes", paths.episodes),
+        ("checkpoints", paths.checkpoints),
+        ("logs", paths.logs),
+    ):
+        say(f"{title:<15} {path}")
+    sys.stdout.flush()
+    return ending.exit_code

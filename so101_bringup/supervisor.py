@@ -1,0 +1,267 @@
+"""Runs the graph as processes: what ``ros2 launch`` does, where there is no launch.
+
+Each node has its own process group, a prefix before every line it prints, and a log file. A node
+that may respawn is started again after growing pauses; when an essential one dies, the graph ends
+with an error. Shutting down is orderly and bounded: SIGINT, SIGTERM, SIGKILL. A guardian process
+ends the nodes when the supervisor itself is killed.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from so101.errors import ConfigError
+from so101_bringup.graph import NodeSpec, ParameterValue, launchable
+from so101_bringup.paths import PACKAGE, config_path
+from so101_bringup.process import Output, Process
+
+USER_ERROR = 2
+"""Exit code of a node that a person must put right: starting it again is pointless."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One process to run.
+
+    Attributes:
+        name: Prefix of its lines and name of its log file.
+        argv: Command line.
+        is_essential: Its death ends everything.
+        respawn: Started again when it dies.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    is_essential: bool = True
+    respawn: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Bounds of the supervisor, all in seconds.
+
+    Attributes:
+        interrupt_s: Time a program has after SIGINT.
+        terminate_s: Time it then has after SIGTERM, before SIGKILL.
+        first_pause_s: Pause before the first respawn; doubled each time.
+        longest_pause_s: Bound of the pause.
+        stable_s: A program that ran this long starts over with the first pause.
+        max_respawns: Deaths in a row after which it is given up, and the graph ends.
+    """
+
+    interrupt_s: float = 2.0
+    terminate_s: float = 1.0
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 8.0
+    stable_s: float = 30.0
+    max_respawns: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a graph ended.
+
+    Attributes:
+        exit_code: 0 when it was asked to.
+        reason: One sentence.
+    """
+
+    exit_code: int
+    reason: str
+
+
+def program_of(node: NodeSpec, python: str = sys.executable) -> Program:
+    """Return the process that runs a node.
+
+    Raises:
+        ConfigError: The node is of a package that only a ROS installation has.
+    """
+    if node.package != PACKAGE:
+        raise ConfigError(f"{node.name}: {node.package} needs a ROS installation and ros2 launch")
+    argv = [python, "-m", f"{node.executable}.node", "--ros-args", "-r", f"__node:={node.name}"]
+    if node.namespace:
+        argv += ["-r", f"__ns:=/{node.namespace.strip('/')}"]
+    for old, new in node.remappings:
+        argv += ["-r", f"{old}:={new}"]
+    for name in node.config_files:
+        argv += ["--params-file", str(config_path(name))]
+    for key, value in node.parameters.items():
+        argv += ["-p", f"{key}:={parameter_text(value)}"]
+    for path in node.own_files:
+        argv += ["--params-file", path]
+    return Program(
+        name=node.name,
+        argv=tuple(argv),
+        is_essential=node.is_essential,
+        respawn=node.respawn,
+    )
+
+
+def parameter_text(value: ParameterValue) -> str:
+    """Return a value as the YAML that ROS reads after ``-p name:=``."""
+    return json.dumps(launchable(value), allow_nan=False)  # JSON is YAML, with quoted texts
+
+
+class Supervisor:
+    """Runs programs until one that is essential dies, or it is stopped."""
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        environment: Mapping[str, str],
+        log_directory: Path | None = None,
+        write: Callable[[str], None] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            programs: What to run, started in this order.
+            environment: Environment variables of every program, all of them.
+            log_directory: Where each program's output is also written, one file each.
+            write: Takes each line with its prefix, such as ``print``; None keeps them silent.
+            timing: Bounds.
+        """
+        self._programs = programs
+        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        width = max((len(program.name) for program in programs), default=0)
+        self._output = Output(log_directory, write, width)
+        self._timing = timing or Timing()
+        self._processes: dict[str, Process] = {}
+        self._ending: asyncio.Future[Ending] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._guardian: asyncio.subprocess.Process | None = None
+        self._is_hurried = False
+
+    def stop(self, exit_code: int = 0, reason: str = "stopped") -> None:
+        """Ask for an orderly end; from any thread, once `run` runs."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end, Ending(exit_code=exit_code, reason=reason))
+
+    async def run(self) -> Ending:
+        """Run everything and return how it ended. No process is left when this returns."""
+        self._loop = asyncio.get_running_loop()
+        self._ending = self._loop.create_future()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            self._guardian = await self._start_guardian()
+            tasks = [asyncio.create_task(self._keep(program)) for program in self._programs]
+            ending = await self._ending
+            self._say(f"ending: {ending.reason}")
+            return ending
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(self._shut_down(p) for p in self._processes.values()))
+            await self._dismiss_guardian()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._loop.remove_signal_handler(number)
+            self._output.close()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        assert self._ending is not None
+        if self._ending.done():  # asked twice: no more patience
+            self._is_hurried = True
+            for process in self._processes.values():
+                if not process.is_over:
+                    process.send_group(signal.SIGKILL)
+            return
+        exit_code = INTERRUPTED if number == signal.SIGINT else 128 + number
+        self._end(Ending(exit_code=exit_code, reason=number.name))
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(ending)
+
+    async def _keep(self, program: Program) -> None:
+        """Run a program, again where it may respawn, until it matters that it died."""
+        deaths = 0
+        try:
+            while True:
+                code, lived_s = await self._run_once(program)
+                deaths = 1 if lived_s > self._timing.stable_s else deaths + 1
+                if not program.respawn or code == USER_ERROR or deaths > self._timing.max_respawns:
+                    break
+                pause_s = self._timing.first_pause_s * 2 ** (deaths - 1)
+                pause_s = min(pause_s, self._timing.longest_pause_s)
+                self._say(f"{program.name} {_died(code)}; starting it again in {pause_s:g} s")
+                await asyncio.sleep(pause_s)
+        except OSError as error:
+            code = USER_ERROR
+            self._say(f"{program.name} cannot be started: {error}")
+        if program.is_essential or program.respawn:
+            exit_code = code if code > 0 else 1
+            self._end(Ending(exit_code=exit_code, reason=f"{program.name} {_died(code)}"))
+        else:
+            self._say(f"{program.name} {_died(code)}; going on without it")
+
+    async def _run_once(self, program: Program) -> tuple[int, float]:
+        assert self._loop is not None
+        started_s = self._loop.time()
+        process = await Process.start(program.name, program.argv, self._environment, self._output)
+        self._processes[program.name] = process
+        self._tell_guardian(f"+{process.group}")
+        code = await process.wait()
+        self._forget(process)
+        return code, self._loop.time() - started_s
+
+    async def _shut_down(self, process: Process) -> None:
+        """End one process: politely, firmly, at once."""
+        steps = (
+            (signal.SIGINT, self._timing.interrupt_s),
+            (signal.SIGTERM, self._timing.terminate_s),
+        )
+        for number, patience_s in steps:
+            if process.is_over or self._is_hurried:
+                break
+            process.send(number)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), patience_s)
+        if not process.is_over:
+            self._say(f"{process.name} does not end: killed")
+            process.send_group(signal.SIGKILL)
+        await process.wait()
+        self._forget(process)
+
+    def _forget(self, process: Process) -> None:
+        process.bury()
+        self._tell_guardian(f"-{process.group}")
+
+    async def _start_guardian(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("guardian.py")),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=self._environment,
+            start_new_session=True,
+        )
+
+    def _tell_guardian(self, line: str) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            self._guardian.stdin.write(f"{line}\n".encode())
+
+    async def _dismiss_guardian(self) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            self._guardian.stdin.close()
+            await self._guardian.wait()
+
+    def _say(self, text: str) -> None:
+        self._output.line("supervisor", text)
+
+
+def _died(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

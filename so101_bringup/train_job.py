@@ -1,0 +1,111 @@
+"""Fine-tuning from a run's bags in this process: the learner node's job without the node."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from learner_node import training
+from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
+from learner_node.params import LearnerParams
+from learner_node.trainer import Progress
+from so101.config import from_mapping
+from so101.data.dataset import EpisodeDataset
+from so101.data.episode_store import EpisodeStore
+from so101.errors import StoreError
+from so101_bringup.paths import RunPaths
+from so101_bringup.store_claim import claimed_store
+
+INTERRUPTED = 130
+REPORTS = 20
+"""Progress lines of a training."""
+
+
+def train(root: Path, *, is_state: bool, steps: int, seed: int, say: Callable[[str], None]) -> int:
+    """Run the fine-tuning that the store's demonstrations ask for, from wherever it was.
+
+    Args:
+        root: Directory of the run.
+        is_state: The policy sees object poses instead of cameras.
+        steps: Training steps; 0 as found good for the mode.
+        seed: Of weights, batches and noise.
+        say: Takes each line for the person.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        StoreError: There are no episodes, or the store is in use.
+        TrainingError: The job cannot be done.
+    """
+    paths = RunPaths(root=root)
+    if not paths.episodes.is_dir():
+        raise StoreError(f"{paths.episodes}: no such directory; record demonstrations first")
+    values = {"uses_objects": is_state, "steps": steps, "seed": seed}
+    params = from_mapping(
+        LearnerParams, {**values, "cameras": []} if is_state else values, "so101 train"
+    )
+    with claimed_store(root, "so101 train"), _stop_question() as should_stop:
+        store = EpisodeStore(paths.episodes)
+        job = fine_tuning_job(request_of(params), store, paths.checkpoints)
+        say(f"so101 train: {len(job.episodes)} demonstrations, {job.steps} steps, job {job.name}")
+        checkpoint = training.run(
+            open_job(root / "jobs", job),
+            store,
+            paths.checkpoints,
+            on_dataset=lambda dataset: say(_describe(dataset)),
+            report=_report(say, job.steps),
+            should_stop=should_stop,
+        )
+    if checkpoint is None:
+        say("so101: interrupted; the same command goes on where it was")
+        return INTERRUPTED
+    say(f"checkpoint {checkpoint.path}")
+    return 0
+
+
+def _describe(dataset: EpisodeDataset) -> str:
+    trimmed = sum(dataset.trimmed.values())
+    text = f"{len(dataset)} ticks, {trimmed} idle ones left out"
+    left_out = "; ".join(f"{one.episode} {one.reason}" for one in dataset.skipped[:3])
+    return f"{text}, {len(dataset.skipped)} episodes left out: {left_out}" if left_out else text
+
+
+def _report(say: Callable[[str], None], steps: int) -> Callable[[Progress], None]:
+    reported = -1
+
+    def report(progress: Progress) -> None:
+        nonlocal reported
+        part = progress.step * REPORTS // steps
+        if part > reported:
+            reported = part
+            say(f"{progress.step:>6}/{steps} steps, loss {progress.loss:.4f}")
+
+    return report
+
+
+@contextmanager
+def _stop_question() -> Iterator[Callable[[], bool]]:
+    """Yield whether Ctrl-C was pressed: once asks to stop between two steps, twice interrupts.
+
+    Before the first step is asked about, as while the bags are read, once interrupts as well.
+    """
+    asked, is_training = False, False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked or not is_training:
+            raise KeyboardInterrupt
+        asked = True
+
+    def should_stop() -> bool:
+        nonlocal is_training
+        is_training = True
+        return asked
+
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield should_stop
+    finally:
+        signal.signal(signal.SIGINT, previous)

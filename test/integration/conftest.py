@@ -1,0 +1,49 @@
+"""Expensive sessions, run once and looked at by many tests."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from integration import graphs
+
+SEED = 3
+DEMONSTRATIONS = 6
+EVALUATIONS = 2
+TIME_LIMIT_S = 3.0
+STEPS = 150
+START = "small"
+
+
+class Job(NamedTuple):
+    """A finished run of a graph, its store, and the options that repeat it."""
+
+    run: graphs.Run
+    store: Path
+    options: dict
+
+
+@pytest.fixture(scope="session")
+def record_job(tmp_path_factory):
+    """A session that only recorded."""
+    store = tmp_path_factory.mktemp("record")
+    options = {"seed": SEED, "start": START, "demonstrations": DEMONSTRATIONS}
+    return Job(graphs.run("record", store, **options), store, options)
+
+
+@pytest.fixture(scope="session")
+def rl_job(tmp_path_factory):
+    """The whole main job in small: few demonstrations, little training, few evaluations."""
+    store = tmp_path_factory.mktemp("rl")
+    params = graphs.write_params(
+        store / "params.yaml",
+        learner_node={"steps": STEPS},
+        reward_node={"time_limit": TIME_LIMIT_S, "session": {"target_success": 0.0}},
+    )
+    options = {
+        "seed": SEED,
+        "start": START,
+        "demonstrations": DEMONSTRATIONS,
+        "evaluation_episodes": EVALUATIONS,
+        "params_file": params,
+    }
+    return Job(graphs.run("rl", store, **options), store, options)

@@ -1,0 +1,94 @@
+"""Kill -9 at any moment: the session goes on or says why not; what was finished is kept."""
+
+from random import Random
+
+import pytest
+from integration import graphs
+from integration.conftest import SEED, START
+
+from so101.data.episode_store import EpisodeStore
+from so101.episode import Outcome
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+
+ESSENTIAL = ("simulation", "teleop", "intervention", "motion", "recorder", "reward")
+RESPAWNED = ("policy", "learner")
+ROUNDS = range(3)
+
+
+RECORDING = {"seed": SEED, "start": START, "demonstrations": 3}
+
+
+def learning(tmp_path):
+    params = graphs.write_params(
+        tmp_path / "params.yaml",
+        learner_node={"steps": 300},
+        reward_node={"time_limit": 3.0, "session": {"target_success": 0.0}},
+    )
+    return {**RECORDING, "evaluation_episodes": 3, "params_file": params}
+
+
+def finished(store):
+    """Return the outcome and size of every whole episode by id."""
+    return {
+        entry.facts.id: (entry.outcome, entry.messages)
+        for entry in EpisodeStore(store / "episodes").episodes()
+        if not entry.is_incomplete
+    }
+
+
+def check_store(store, before):
+    """Nothing that was finished is gone or changed, and every bag is whole."""
+    after = finished(store)
+    assert {name: after.get(name) for name in before} == before
+    for checked in EpisodeStore(store / "episodes").verify():
+        assert checked.problems == () or checked.entry.is_incomplete, checked
+
+
+@pytest.mark.parametrize("trial", ROUNDS)
+@pytest.mark.parametrize("node", ESSENTIAL)
+def test_a_killed_node_that_is_needed_ends_the_session_which_then_goes_on(tmp_path, node, trial):
+    store = tmp_path / "run"
+    random = Random(f"{node} {trial}")
+    with graphs.running("record", store, **RECORDING) as graph:
+        graph.wait_for_line("demo-0000")
+        graph.spend(random.uniform(0.0, 2.0))
+        graph.kill(f"{node}_node.node")
+        killed = graph.wait(30.0)
+        graphs.wait_until(lambda: graph.pids() == [])
+    assert killed.code != 0
+    assert f"{node}_node was killed by SIGKILL" in killed.text
+    before = finished(store)
+    assert "demo-0000" in before
+    again = graphs.run("record", store, **RECORDING)
+    assert again.code == 0, again.text
+    check_store(store, before)
+    good = [outcome for outcome, _ in finished(store).values()].count(Outcome.SUCCESS)
+    assert good == RECORDING["demonstrations"]
+
+
+@pytest.mark.parametrize("trial", ROUNDS)
+@pytest.mark.parametrize("node", RESPAWNED)
+def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, node, trial):
+    """Whenever it dies: while others demonstrate, while it works, while others evaluate."""
+    store = tmp_path / "run"
+    with graphs.running("rl", store, **learning(tmp_path)) as graph:
+        graph.wait_for_line(("demo-0000", "fine-tuning", "eval-")[trial])
+        graph.kill(f"{node}_node.node")
+        ended = graph.wait(300.0)
+    assert ended.code == 0, ended.text
+    assert "of 3 evaluation episodes" in ended.text
+    check_store(store, {})
+
+
+@pytest.mark.parametrize("trial", ROUNDS)
+def test_a_killed_supervisor_leaves_no_process_behind(tmp_path, trial):
+    store = tmp_path / "run"
+    with graphs.running("record", store, **RECORDING) as graph:
+        graph.wait_for_line("demo-0000")
+        graph.spend(0.3 * trial)
+        before = finished(store)
+        graph.kill("session_driver.py")
+        graphs.wait_until(lambda: graph.pids() == [], 10.0)
+    check_store(store, before)
+    assert graphs.run("record", store, **RECORDING).code == 0

@@ -1,0 +1,141 @@
+"""A session under a person's hands: Ctrl-C, a second instance, the e-stop, bad input."""
+
+import os
+import stat
+from collections import deque
+
+from integration import graphs
+from integration.conftest import SEED, START
+
+from so101.data.episode_store import EpisodeStore
+from so101.episode import EpisodeState, Outcome
+from so101.errors import SessionError
+from so101.events import EpisodeEvent, RewardEvent
+from so101.ros.client import GraphClient
+from so101.topics import EPISODE, REWARD
+
+OPTIONS = {"seed": SEED, "start": START, "demonstrations": 4}
+EXIT_WITHIN_S = 5.0
+
+
+def outcomes_of(store):
+    return [entry.outcome for entry in EpisodeStore(store / "episodes").episodes()]
+
+
+class Watch:
+    """A person's console on a running graph."""
+
+    def __init__(self, domain, monkeypatch):
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        self.client = GraphClient("test_watch")
+        self.events = deque()
+        self.client.follow(EPISODE, EpisodeEvent, self.events.append)
+
+    def has_recovered(self):
+        """Ask for the way out of the e-stop, which is refused while the arm still moves."""
+        try:
+            return "recovered" in self.client.call("arm/recover")
+        except SessionError:
+            return False
+
+    def wait_for(self, state):
+        """Return the next event of a state."""
+        while True:
+            while self.events:
+                event = self.events.popleft()
+                if event.state is state:
+                    return event
+            assert self.client.spinner.spin_until(lambda: bool(self.events), graphs.PATIENCE_S)
+
+
+def test_a_session_that_is_interrupted_disturbed_and_stopped_goes_on(tmp_path, monkeypatch):
+    """One long story, because every graph takes seconds to start."""
+    store = tmp_path / "run"
+    with graphs.running("record", store, **OPTIONS) as graph:
+        graph.wait_for_line("demo-0000")
+        with graphs.running("record", store, **OPTIONS) as second:
+            refused = second.wait()
+        assert refused.code == 2
+        (line,) = refused.errors
+        assert "in use" in line and str(store) in line
+        assert graph.interrupt() < EXIT_WITHIN_S
+        graphs.wait_until(lambda: graph.pids() == [], EXIT_WITHIN_S)
+        stopped = graph.wait()
+    assert stopped.code == 130
+    assert "the same command goes on" in stopped.text
+    finished = outcomes_of(store)
+    assert finished.count(Outcome.SUCCESS) >= 1
+
+    with graphs.running("record", store, **OPTIONS) as graph:
+        watch = Watch(graph.domain, monkeypatch)
+        running = watch.wait_for(EpisodeState.RUNNING)
+        rewards = []
+        watch.client.follow(REWARD, RewardEvent, rewards.append)
+        assert watch.client.spinner.spin_until(lambda: len(rewards) > 5, graphs.PATIENCE_S)
+        assert watch.client.call("arm/estop", True) == "stopping"
+        cut = watch.wait_for(EpisodeState.TRUNCATED)
+        assert cut.facts == running.facts
+        assert "estopped" in cut.reason and "arm/recover, then arm/arm" in cut.reason
+        saved = graph.wait_for_line(cut.facts.id)
+        assert "truncated" in saved
+        graphs.wait_until(watch.has_recovered)
+        assert watch.events == deque()  # nothing begins before a person arms the arm
+        watch.client.call("arm/arm", True)
+        assert watch.wait_for(EpisodeState.RUNNING).facts.id != cut.facts.id
+        watch.client.close()
+        ended = graph.wait()
+    assert ended.code == 0, ended.text
+    after = outcomes_of(store)
+    assert after[: len(finished)] == finished
+    assert after.count(Outcome.SUCCESS) == OPTIONS["demonstrations"]
+    assert after.count(Outcome.TRUNCATED) == finished.count(Outcome.TRUNCATED) + 1
+    episode = graphs.episodes_of(store)[cut.facts.id]
+    assert len(episode) > 5
+    assert episode.truncated[-1] and not episode.terminated.any()
+    for checked in EpisodeStore(store / "episodes").verify():
+        is_cut = checked.entry.outcome is Outcome.INCOMPLETE
+        assert is_cut or checked.problems == ()
+
+
+def test_an_unknown_parameter_is_refused_before_anything_moves(tmp_path):
+    params = graphs.write_params(tmp_path / "mine.yaml", motion_node={"spede": 0.3})
+    refused = graphs.run("record", tmp_path / "run", params_file=params, **OPTIONS)
+    assert (refused.code, len(refused.errors)) == (2, 1)
+    for word in ("mine.yaml", "motion_node", "'spede'", "did you mean 'speed'"):
+        assert word in refused.errors[0]
+    assert not (tmp_path / "run" / "logs").exists()  # no node was started
+
+
+def test_a_section_for_a_node_that_does_not_exist_is_refused(tmp_path):
+    params = graphs.write_params(tmp_path / "mine.yaml", motion_nod={"speed": 0.3})
+    refused = graphs.run("record", tmp_path / "run", params_file=params, **OPTIONS)
+    assert (refused.code, len(refused.errors)) == (2, 1)
+    assert "motion_nod" in refused.errors[0] and "did you mean" in refused.errors[0]
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path):
+    locked = tmp_path / "locked"
+    if os.geteuid() == 0:  # root may write anywhere; a file in the way stops it too
+        locked.write_text("")
+    else:
+        locked.mkdir()
+        locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    refused = graphs.run("record", locked / "run", **OPTIONS)
+    assert (refused.code, len(refused.errors)) == (2, 1)
+    assert str(locked / "run") in refused.errors[0] and "cannot be written" in refused.errors[0]
+
+
+def test_two_graphs_never_share_a_domain(tmp_path, ros_domain):
+    """Two simulated arms behind the same topics would be one arm that jumps."""
+    first = graphs.RunningGraph("up", ros_domain, {"state": True, "store": str(tmp_path / "a")})
+    try:
+        graphs.wait_until(lambda: len(first.pids("_node.node")) > 0)
+        other = {"state": True, "store": str(tmp_path / "b")}
+        second = graphs.RunningGraph("up", ros_domain, other)
+        refused = second.wait()
+        second.end()
+    finally:
+        assert first.interrupt() < EXIT_WITHIN_S
+        first.end()
+    assert refused.code == 2
+    assert f"ROS domain {ros_domain}" in refused.text

@@ -1,0 +1,237 @@
+"""Launch files render the very graph that the supervisor runs.
+
+ROS's launch is not on PyPI. A stand-in records what the files ask of it; the files themselves run
+unchanged. Where the real one is installed, test_real_launch below loads them with it.
+"""
+
+import ast
+import importlib.util
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from so101.errors import ConfigError
+from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
+from so101_bringup.launch_rendering import launch_arguments, read_options
+from so101_bringup.supervisor import program_of
+
+ROOT = Path(__file__).parents[2]
+FILES = {"rl.launch.py": "rl", "record.launch.py": "record"}
+EXPECTED_ARGUMENTS = {
+    "robot",
+    "namespace",
+    "use_sim_time",
+    "task",
+    "episodes",
+    "checkpoint",
+    "algorithm",
+    "launch_rviz",
+    "discovery",
+    "use_ros2_control",
+}
+
+
+class Action:
+    """Any class of launch: keeps its name and arguments."""
+
+    def __init__(self, *args, **kwargs):
+        self.args = args
+        self.kwargs = kwargs
+
+
+def stub(name, *classes):
+    module = types.ModuleType(name)
+    for each in classes:
+        setattr(module, each, type(each, (Action,), {}))
+    return module
+
+
+@pytest.fixture
+def launch(monkeypatch):
+    modules = [
+        stub("launch", "LaunchDescription"),
+        stub(
+            "launch.actions",
+            "DeclareLaunchArgument",
+            "EmitEvent",
+            "OpaqueFunction",
+            "RegisterEventHandler",
+            "SetEnvironmentVariable",
+        ),
+        stub("launch.event_handlers", "OnProcessExit"),
+        stub("launch.events", "Shutdown"),
+        stub("launch_ros"),
+        stub("launch_ros.actions", "Node"),
+    ]
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def load(file):
+    spec = importlib.util.spec_from_file_location("launch_file", ROOT / "launch" / file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.generate_launch_description()
+
+
+def run(file, **given):
+    """Do what ``ros2 launch`` does: defaults, what was given, then the opaque function."""
+    *arguments, function = load(file).args[0]
+    values = {action.args[0]: action.kwargs["default_value"] for action in arguments}
+    assert set(given) <= set(values)
+    context = types.SimpleNamespace(launch_configurations={**values, **given})
+    return function.kwargs["function"](context)
+
+
+def of_kind(actions, kind):
+    return [action for action in actions if type(action).__name__ == kind]
+
+
+def from_launch(actions):
+    """Reduce node actions to comparable rows."""
+    rows = []
+    for action in of_kind(actions, "Node"):
+        values = action.kwargs
+        files = [each for each in values["parameters"] if isinstance(each, str)]
+        (parameters,) = [each for each in values["parameters"] if not isinstance(each, str)]
+        order = [isinstance(each, str) for each in values["parameters"]]
+        assert all(value != () for value in parameters.values())  # launch_ros refuses these
+        row = (
+            values["executable"],
+            values["name"],
+            f"/{values['namespace']}" if values["namespace"] else "",
+            files,
+            json.loads(json.dumps(parameters)),
+            [list(pair) for pair in values["remappings"]],
+            order.index(False) if parameters else None,
+            values["respawn"],
+        )
+        rows.append(row)
+    return rows
+
+
+def from_supervisor(nodes):
+    """Read the same rows back from the supervisor's command lines."""
+    rows = []
+    for node in nodes:
+        program = program_of(node)
+        module, flag, *rest = program.argv[2:]
+        assert flag == "--ros-args"
+        pairs = list(zip(rest[::2], rest[1::2], strict=True))
+        remaps = dict(value.split(":=", 1) for flag, value in pairs if flag == "-r")
+        values = [value.split(":=", 1) for flag, value in pairs if flag == "-p"]
+        flags = [flag for flag, _ in pairs if flag != "-r"]
+        row = (
+            module.removesuffix(".node"),
+            remaps.pop("__node"),
+            remaps.pop("__ns", ""),
+            [value for flag, value in pairs if flag == "--params-file"],
+            {key: json.loads(text) for key, text in values},
+            [list(pair) for pair in remaps.items()],
+            flags.index("-p") if "-p" in flags else None,
+            program.respawn,
+        )
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"state": "true", "seed": "7", "speed": "1.0", "store": "/data/a b"},
+        {"namespace": "robot1", "cameras": "wrist", "use_sim_time": "true", "operator": "1: é"},
+    ],
+    ids=["plain", "state", "namespace"],
+)
+def test_launch_and_supervisor_run_the_same_graph(launch, file, given):
+    given = {"robot": "sim", **given}
+    actions = run(file, **given)
+    nodes = GRAPHS[FILES[file]](read_options(given))
+    assert from_launch(actions) == from_supervisor(nodes)
+    variables = dict(a.args for a in of_kind(actions, "SetEnvironmentVariable"))
+    assert variables == environment_of(read_options(given))
+
+
+def test_an_own_parameter_file_comes_last_in_both(launch, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("/**: {ros__parameters: {seed: 1}}\n")
+    given = {"robot": "sim", "params_file": str(path)}
+    actions = run("rl.launch.py", **given)
+    assert from_launch(actions) == from_supervisor(GRAPHS["rl"](read_options(given)))
+    for action in of_kind(actions, "Node"):
+        assert action.kwargs["parameters"][-1] == str(path)
+
+
+def test_the_launch_ends_when_an_essential_node_does(launch):
+    actions = run("rl.launch.py", robot="sim")
+    watched = {
+        handler.args[0].kwargs["target_action"].kwargs["name"]
+        for handler in of_kind(actions, "RegisterEventHandler")
+    }
+    essential = {n.name for n in GRAPHS["rl"](GraphOptions(robot="sim")) if n.is_essential}
+    assert watched == essential
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_robot_is_never_guessed(launch, file):
+    with pytest.raises(ConfigError, match="never guessed"):
+        run(file)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seed": "x"}, "seed: expected int, got 'x'"),
+        ({"speed": "3"}, "speed: 3.0 is outside 0..2"),
+        ({"discovery": "world"}, "discovery: 'world' is not one of localhost, subnet"),
+        ({"state": "maybe"}, "state: expected bool, got 'maybe'"),
+        ({"robt": "sim"}, "unknown key 'robt', did you mean 'robot'?"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_name(given, message):
+    with pytest.raises(ConfigError) as caught:
+        read_options({"robot": "sim", **given})
+    assert message in str(caught.value)
+
+
+def test_arguments_have_the_names_people_expect_and_are_documented():
+    arguments = {name: doc for name, _, doc in launch_arguments()}
+    assert set(arguments) >= EXPECTED_ARGUMENTS
+    assert all(arguments.values())
+
+
+def test_default_arguments_are_the_default_options():
+    texts = {name: text for name, text, _ in launch_arguments()}
+    assert read_options(texts) == GraphOptions()
+
+
+def test_launch_files_are_thin_and_the_folder_is_no_package():
+    files = sorted(path.name for path in (ROOT / "launch").iterdir() if path.is_file())
+    assert files == sorted(FILES)
+    for file in FILES:
+        assert len((ROOT / "launch" / file).read_text().splitlines()) <= 60
+
+
+def test_every_executable_of_every_graph_is_installed():
+    """setup.py names a console script for each; ros2 run and launch find nothing else."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    texts = {
+        n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    }
+    for make in GRAPHS.values():
+        for node in make(GraphOptions(robot="sim", checkpoint="x")):
+            assert any(
+                text.replace(" ", "") == f"{node.executable}={node.executable}.node:main"
+                for text in texts
+            ), node.executable
+
+
+def test_real_launch(monkeypatch):
+    """Only where ROS is installed; the checkout's own ``launch`` folder is not ROS's."""
+    pytest.importorskip("launch.actions")
+    assert load("rl.launch.py").entities

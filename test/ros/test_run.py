@@ -1,0 +1,111 @@
+"""A node process ends cleanly and quickly when asked, and says in one line what is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+NODE = """
+import sys
+from dataclasses import dataclass
+from rclpy.node import Node
+from std_msgs.msg import String
+from so101.config import option
+from so101.ros.params import declare
+from so101.ros.run import run
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    rate_hz: float = option(30.0, "Rate [Hz].", range=(1.0, 60.0))
+    task: str = option("", "Instruction.")
+
+class Talker(Node):
+    def __init__(self):
+        super().__init__("talker")
+        print(declare(self, Params), flush=True)
+        self.publisher = self.create_publisher(String, "t", 10)
+
+    def destroy_node(self):
+        self.publisher.publish(String(data="last words"))  # ROS is still there
+        print("destroyed", flush=True)
+        super().destroy_node()
+
+def loop(node, spinner):
+    print("looping", flush=True)
+    while not spinner.is_stopped:
+        spinner.spin_once(0.05)
+
+if __name__ == "__main__":
+    sys.exit(run(Talker, loop=loop if "loop" in __file__ else None))
+"""
+
+
+@pytest.fixture
+def start(tmp_path, request):
+    processes = []
+
+    def start(*ros_args, name="talker.py"):
+        script = tmp_path / name
+        script.write_text(NODE)
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(request.config.rootpath),
+            "ROS_DOMAIN_ID": str(1 + os.getpid() % 200),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "ROS_LOG_DIR": str(tmp_path),
+        }
+        process = subprocess.Popen(
+            [sys.executable, str(script), *(("--ros-args", *ros_args) if ros_args else ())],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "talker.py"), (signal.SIGTERM, "talker_loop.py")]
+)
+def test_signals_end_the_node_cleanly_within_a_second(start, number, name):
+    process = start("-p", "rate_hz:=20", "-p", 'task:="pick: {it}"', name=name)
+    assert "rate_hz=20.0, task='pick: {it}'" in process.stdout.readline()
+    time.sleep(0.2)  # from the constructor to the spinning
+    asked = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert time.monotonic() - asked < 1.0
+    assert process.returncode == 0
+    assert out.endswith("destroyed\n")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("ros_args", "message"),
+    [
+        (("-p", "rate_hx:=1"), "unknown key 'rate_hx', did you mean 'rate_hz'?"),
+        (("-p", "rate_hz"), "ROS arguments"),
+        (("-p", "rate_hz:=1.0", "--", "--speed"), "unknown argument '--speed'"),
+        (("--params-file", "absent.yaml"), "absent.yaml: cannot be read"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(start, ros_args, message):
+    process = start(*ros_args)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    errors = [line for line in err.splitlines() if line.startswith("talker.py: error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in err
+    assert "destroyed" not in out

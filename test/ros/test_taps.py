@@ -1,0 +1,96 @@
+"""Taps take every message as it was sent, in order, with the publisher's own numbers."""
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from rclpy.serialization import deserialize_message
+
+from so101.ros.convert import to_joint_command, to_text
+from so101.ros.endpoints import Endpoints
+from so101.ros.spin import Spinner, wait_for_matched
+from so101.ros.taps import Taps
+from so101.topics import JOINT_COMMANDS, LABEL, TASK
+
+MESSAGES = 2000
+
+
+@pytest.fixture
+def sender(make_node):
+    node = make_node("sender")
+    endpoints = Endpoints(node)
+    endpoints.offer(JOINT_COMMANDS, TASK)
+    spinner = Spinner(node)
+    yield endpoints, node, spinner
+    spinner.close()
+
+
+@pytest.fixture
+def taps(make_node, sender):
+    taps = Taps(make_node("recorder", namespace=""), (JOINT_COMMANDS, TASK))
+    _, node, spinner = sender
+    wait_for_matched(spinner, list(node.publishers)[-2:])
+    yield taps
+    taps.close()
+
+
+def drain(taps, spinner, count):
+    taken = []
+    spinner.spin_until(lambda: bool(taken.extend(taps.drain())) or len(taken) >= count, 10.0)
+    return taken
+
+
+def command(k):
+    return to_joint_command(k + 1, [float(k)] * 6)
+
+
+def test_two_thousand_messages_arrive_in_order_and_without_a_gap(sender, taps):
+    endpoints, _, spinner = sender
+    taken = []
+    for k in range(MESSAGES):
+        endpoints.publish(JOINT_COMMANDS, command(k))
+        if k % 100 == 99:
+            taken += taps.drain()
+    taken += drain(taps, spinner, MESSAGES - len(taken))
+    assert len(taken) == MESSAGES
+    first = taken[0].sequence
+    assert [message.sequence for message in taken] == list(range(first, first + MESSAGES))
+    assert [message.received_ns for message in taken] == sorted(m.received_ns for m in taken)
+    assert len({message.publisher for message in taken}) == 1
+    assert taken[0].publisher
+
+
+def test_bytes_are_those_that_were_sent(sender, taps):
+    """Fields are compared: padding behind the last one is garbage."""
+    endpoints, _, spinner = sender
+    sent = [command(k) for k in range(3)]
+    for message in sent:
+        endpoints.publish(JOINT_COMMANDS, message)
+    for tapped, message in zip(drain(taps, spinner, 3), sent, strict=True):
+        assert tapped.topic is JOINT_COMMANDS
+        assert deserialize_message(tapped.data, type(message)) == message
+
+
+def test_topics_are_merged_in_the_order_of_arrival(sender, taps):
+    endpoints, _, spinner = sender
+    for k in range(20):
+        endpoints.publish(JOINT_COMMANDS, command(k))
+    drained = drain(taps, spinner, 20)
+    endpoints.publish(TASK, to_text("pick"))
+    drained += drain(taps, spinner, 1)
+    assert [m.topic.name for m in drained] == [JOINT_COMMANDS.name] * 20 + [TASK.name]
+
+
+def test_a_latched_message_reaches_taps_that_come_later(sender, make_node):
+    endpoints, _, spinner = sender
+    endpoints.publish(TASK, to_text("pick"))
+    late = Taps(make_node("late"), (TASK,))
+    (message,) = drain(late, spinner, 1)
+    assert b"pick" in message.data
+    late.close()
+
+
+def test_nothing_there_is_nothing_taken(make_node):
+    taps = Taps(make_node("alone"), (LABEL,))
+    assert taps.drain() == []
+    taps.close()

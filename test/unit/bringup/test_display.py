@@ -1,0 +1,132 @@
+"""What a person reads: one line per event, a summary at the end, nothing twice."""
+
+import pytest
+
+from so101.episode import EpisodeFacts, EpisodeState
+from so101.events import EpisodeEvent, LearnerStatus, RecorderStatus
+from so101_bringup.display import Display
+
+NS = 1_000_000_000
+
+
+def event(state, *, name="demo-0000", phase="demonstrations", at_s=1.0, reason=""):
+    facts = EpisodeFacts(id=name, phase=phase)
+    return EpisodeEvent(stamp_ns=round(at_s * NS), state=state, facts=facts, reason=reason)
+
+
+def play(display, name, state, *, phase="demonstrations", lasts_s=2.0, reason=""):
+    """Show a whole episode; return its one line."""
+    assert display.on_episode(event(EpisodeState.RESETTING, name=name, phase=phase)) == []
+    assert display.on_episode(event(EpisodeState.RUNNING, name=name, phase=phase)) == []
+    end = event(state, name=name, phase=phase, at_s=1.0 + lasts_s, reason=reason)
+    (line,) = display.on_episode(end)
+    assert display.on_episode(end) == []  # a latched event is heard twice
+    return line
+
+
+def learner(phase, **values):
+    return LearnerStatus(stamp_ns=0, phase=phase, **values)
+
+
+def test_a_line_says_what_ran_how_it_ended_and_how_long_it_took():
+    display = Display({"demonstrations": 3})
+    line = play(display, "demo-0000", EpisodeState.SUCCEEDED, lasts_s=4.25)
+    assert line.split() == ["demonstrations", "1/3", "demo-0000", "succeeded", "4.2", "s"]
+
+
+def test_only_successful_demonstrations_count_towards_their_goal():
+    display = Display({"demonstrations": 3, "evaluation": 2})
+    play(display, "demo-0000", EpisodeState.SUCCEEDED)
+    assert "1/3" in play(display, "demo-0001", EpisodeState.FAILED, reason="dropped")
+    assert "1/3" in play(display, "demo-0002", EpisodeState.DISCARDED)
+    line = play(display, "eval-0", EpisodeState.TRUNCATED, phase="evaluation", reason="limit")
+    assert "1/2" in line and line.endswith("limit")
+
+
+def test_an_episode_that_was_discarded_while_resetting_is_no_line():
+    display = Display({})
+    display.on_episode(event(EpisodeState.RESETTING))
+    assert display.on_episode(event(EpisodeState.DISCARDED)) == []
+    assert display.closing_lines() == []
+
+
+def test_a_display_that_came_late_shows_the_end_all_the_same():
+    display = Display({})
+    end = event(EpisodeState.TRUNCATED, reason="the arm is estopped")
+    (line,) = display.on_episode(end)
+    assert "truncated" in line and line.endswith("the arm is estopped")
+    assert display.on_episode(end) == []
+    (line,) = display.closing_lines()
+    assert "0/1 succeeded" in line and "median" not in line
+
+
+def test_the_closing_lines_say_per_phase_how_it_went():
+    display = Display({})
+    for name, state, lasts_s in (
+        ("a", EpisodeState.SUCCEEDED, 2.0),
+        ("b", EpisodeState.SUCCEEDED, 4.0),
+        ("c", EpisodeState.FAILED, 9.0),
+        ("d", EpisodeState.DISCARDED, 9.0),
+    ):
+        play(display, name, state, lasts_s=lasts_s)
+    play(display, "e", EpisodeState.TRUNCATED, phase="evaluation")
+    demonstrations, evaluation = display.closing_lines()
+    assert "2/3 succeeded" in demonstrations and "median 3.0 s" in demonstrations
+    assert "0/1 succeeded" in evaluation and "median" not in evaluation
+
+
+@pytest.mark.parametrize(("phase", "is_complete"), [("done", True), ("stopped", False)])
+def test_the_session_ends_with_its_own_words(phase, is_complete):
+    display = Display({})
+    assert display.summary is None
+    words = "3 successful demonstrations"
+    assert (
+        display.on_episode(event(EpisodeState.IDLE, name="session", phase=phase, reason=words))
+        == []
+    )
+    assert (display.summary, display.is_complete) == (words, is_complete)
+
+
+def test_a_recorder_without_trouble_is_silent():
+    display = Display({})
+    saved = RecorderStatus(stamp_ns=0, episode="demo-0000", state="saved", messages=100)
+    assert display.on_recorder(saved) == []
+    missing = RecorderStatus(stamp_ns=0, episode="demo-0001", state="saved", missing=3)
+    assert display.on_recorder(missing) == ["demo-0001: 3 messages are missing from the bag"]
+    assert display.missing == 3
+    lost = RecorderStatus(stamp_ns=0, episode="demo-0002", state="lost", reason="disk full")
+    (line,) = display.on_recorder(lost)
+    assert "demo-0002" in line and "disk full" in line
+
+
+def test_training_is_shown_in_about_ten_steps():
+    display = Display({})
+    assert display.on_learner(learner("idle")) == []
+    assert len(display.on_learner(learner("loading"))) == 1
+    assert display.on_learner(learner("loading")) == []  # its heartbeat
+    lines = []
+    for step in range(0, 1001, 5):
+        for _ in range(2):
+            lines += display.on_learner(learner("training", step=step, steps=1000, loss=0.5))
+    lines = [line for k, line in enumerate(lines) if line not in lines[:k]]
+    assert 10 <= len(lines) <= 12
+    assert "0/1000 steps" in lines[0] and "loss" not in lines[0]
+    assert "1000/1000 steps, loss 0.5000" in lines[-1]
+    (trained,) = display.on_learner(learner("trained", checkpoint="ab" * 32, loss=0.25))
+    assert "abababababab," in trained and "loss 0.2500" in trained
+    assert display.on_learner(learner("trained", checkpoint="ab" * 32)) == []
+
+
+def test_the_end_of_the_training_is_said_once():
+    display = Display({})
+    display.on_learner(learner("training", step=1, steps=10))
+    end = learner("training", step=10, steps=10, loss=0.1)
+    assert len(display.on_learner(end)) == 1
+    assert display.on_learner(end) == []
+
+
+def test_a_failed_training_says_why_once():
+    display = Display({})
+    failed = learner("failed", reason="no demonstration")
+    assert display.on_learner(failed) == ["fine-tuning failed: no demonstration"]
+    assert display.on_learner(failed) == []

@@ -1,0 +1,245 @@
+"""The graph is plain data that fits the nodes it names."""
+
+import ast
+import importlib.util
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from so101.config import from_mapping, load_yaml
+from so101.errors import ConfigError
+from so101_bringup.graph import (
+    GRAPHS,
+    GraphOptions,
+    environment_of,
+    evaluate_graph,
+    rl_graph,
+    up_graph,
+)
+from so101_bringup.session_defaults import CAMERAS, STATE, session_goals
+
+ROOT = Path(__file__).parents[3]
+SIM = GraphOptions(robot="sim", checkpoint="somewhere")
+ALL = {
+    (graph, mode): make(options)
+    for graph, make in GRAPHS.items()
+    for mode, options in {
+        "cameras": SIM,
+        "state": replace(SIM, state=True, namespace="robot1", use_sim_time=True),
+        "counts": replace(SIM, demonstrations=3, evaluation_episodes=4, operator="Ada"),
+    }.items()
+}
+every_graph = pytest.mark.parametrize(
+    "nodes", list(ALL.values()), ids=["-".join(key) for key in ALL]
+)
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def nest(flat):
+    nested = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return nested
+
+
+@every_graph
+def test_every_parameter_is_one_that_its_node_takes(nodes):
+    params_class = load_tool("write_config").params_class
+    for node in nodes:
+        values = {k: v for k, v in node.parameters.items() if k != "use_sim_time"}
+        from_mapping(params_class(node.executable), nest(values), node.name)
+
+
+@every_graph
+def test_every_executable_is_a_node_module_and_every_file_exists(nodes):
+    for node in nodes:
+        module = ROOT / node.executable / "node.py"
+        names = {
+            item.name
+            for item in ast.parse(module.read_text()).body
+            if isinstance(item, ast.FunctionDef)
+        }
+        assert "main" in names, module
+        for file in node.config_files:
+            assert (ROOT / "config" / file).exists()
+
+
+@every_graph
+def test_names_are_unique_and_share_the_namespace(nodes):
+    assert len({node.name for node in nodes}) == len(nodes)
+    assert len({node.namespace for node in nodes}) == 1
+
+
+def test_the_shipped_files_hold_the_defaults():
+    """Run tools/write_config.py when this fails."""
+    tool = load_tool("write_config")
+    nodes = sorted(module.parent.name for module in ROOT.glob("*_node/params.py"))
+    for node in nodes:
+        path = ROOT / "config" / f"{node}.yaml"
+        assert path.read_text() == tool.config_text(node), path
+        values = load_yaml(path)[f"/**/{node}"]["ros__parameters"]
+        kind = tool.params_class(node)
+        assert from_mapping(kind, undo_empty(values), str(path)) == kind()
+    assert {path.stem for path in (ROOT / "config").glob("*_node.yaml")} == set(nodes)
+
+
+def undo_empty(values):
+    if isinstance(values, dict):
+        return {key: undo_empty(value) for key, value in values.items()}
+    return [] if values == [""] else values
+
+
+def test_every_parameter_is_documented():
+    def check(kind):
+        hints = get_type_hints(kind)
+        for spec in fields(kind):
+            if is_dataclass(hints[spec.name]):
+                check(hints[spec.name])
+            else:
+                assert spec.metadata["doc"], (kind, spec.name)
+
+    check(GraphOptions)
+    for module in ROOT.glob("*_node/params.py"):
+        check(load_tool("write_config").params_class(module.parent.name))
+
+
+def test_the_main_job_has_every_node():
+    assert {node.name for node in rl_graph(SIM)} == {
+        "simulation_node",
+        "teleop_node",
+        "intervention_node",
+        "motion_node",
+        "policy_node",
+        "reward_node",
+        "recorder_node",
+        "learner_node",
+    }
+
+
+def test_a_person_can_take_over_when_every_learning_process_is_dead():
+    for node in rl_graph(SIM):
+        learns = node.name in ("policy_node", "learner_node")
+        assert node.is_essential != learns
+        assert node.respawn == learns
+
+
+def test_rviz_needs_a_ros_installation_and_nothing_of_ours_depends_on_it():
+    *_, publisher, viewer = rl_graph(replace(SIM, launch_rviz=True))
+    assert "<robot" in publisher.parameters["robot_description"]
+    assert (publisher.package, viewer.package) == ("robot_state_publisher", "rviz2")
+    assert not publisher.is_essential and not viewer.is_essential
+
+
+def test_state_mode_has_no_cameras():
+    nodes = {node.name: node.parameters for node in rl_graph(replace(SIM, state=True))}
+    assert nodes["simulation_node"]["cameras"] == ()
+    assert nodes["policy_node"]["uses_objects"] is True
+    assert nodes["recorder_node"]["cameras"] == ()
+
+
+def test_nodes_agree_on_the_store():
+    options = replace(SIM, store="/data/run")
+    stores = {node.parameters["store"] for node in rl_graph(options) if "store" in node.parameters}
+    assert stores == {"/data/run/episodes"}
+
+
+def test_nobody_records_into_bags_that_somebody_else_made():
+    options = replace(SIM, store="/data/run", episodes="/bags")
+    values = [value for node in rl_graph(options) for value in node.parameters.values()]
+    assert not [value for value in values if isinstance(value, str) and "/bags" in value]
+
+
+def session_of(options):
+    (node,) = (node for node in rl_graph(options) if node.name == "reward_node")
+    return {k: v for k, v in node.parameters.items() if k.startswith("session.")}
+
+
+@pytest.mark.parametrize(("is_state", "goals"), [(True, STATE), (False, CAMERAS)])
+def test_a_session_aims_at_what_was_found_good_for_its_mode(is_state, goals):
+    options = replace(SIM, state=is_state)
+    session = session_of(options)
+    for spec in fields(goals):
+        assert session[f"session.{spec.name}"] == getattr(goals, spec.name)
+    assert session_goals(options) == {
+        "demonstrations": goals.demonstrations,
+        "evaluation": goals.evaluation_episodes,
+    }
+
+
+@pytest.mark.parametrize("is_state", [True, False])
+@pytest.mark.parametrize("demonstrations", [1, 100, 1000])
+def test_what_a_person_chose_wins(is_state, demonstrations):
+    chosen = {
+        "demonstrations": demonstrations,
+        "evaluation_episodes": 7,
+        "target_success": 0.5,
+    }
+    options = replace(SIM, state=is_state, **chosen)
+    session = session_of(options)
+    for name, value in chosen.items():
+        assert session[f"session.{name}"] == value
+    assert session["session.max_demonstrations"] >= demonstrations
+    assert session_goals(options) == {"demonstrations": demonstrations, "evaluation": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"robot": ""}, "never guessed"),
+        ({"robot": "real"}, "driver"),
+        ({"use_ros2_control": True}, "safety gate would be missing"),
+        ({"cameras": ()}, "state:=true"),
+        ({"start": "moon"}, "region 'moon'"),
+        ({"task": "dance"}, "task 'dance'"),
+    ],
+)
+def test_a_graph_without_our_gate_or_without_eyes_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        rl_graph(replace(SIM, **changes))
+
+
+def test_an_evaluation_needs_a_checkpoint():
+    with pytest.raises(ConfigError, match="checkpoint"):
+        evaluate_graph(replace(SIM, checkpoint=""))
+
+
+@pytest.mark.parametrize("section", ["policy_node", "/policy_node", "/**/policy_node", "/**"])
+def test_an_own_file_goes_to_every_node(tmp_path, section):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{section}: {{ros__parameters: {{seed: 1}}}}\n")
+    for node in up_graph(replace(SIM, params_file=str(path))):
+        assert node.own_files == (str(path),)
+
+
+@pytest.mark.parametrize(
+    ("section", "namespace", "nearest"),
+    [
+        ("policy_nod", "", "/policy_node"),
+        ("policy_node", "robot1", "/robot1/policy_node"),
+        ("/robot2/policy_node", "robot1", "/robot1/policy_node"),
+    ],
+)
+def test_an_own_file_that_ros_would_ignore_is_refused(tmp_path, section, namespace, nearest):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{section}: {{ros__parameters: {{seed: 1}}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        up_graph(replace(SIM, params_file=str(path), namespace=namespace))
+    assert f"did you mean {nearest!r}?" in str(caught.value)
+
+
+def test_discovery_stays_on_this_machine_unless_asked():
+    assert environment_of(SIM)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    subnet = environment_of(replace(SIM, discovery="subnet"))
+    assert subnet["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"

@@ -1,0 +1,57 @@
+"""docs/interfaces.md documents every topic and service of the table, and no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from so101.topics import (
+    SERVICES,
+    TOPICS,
+    aux_topic,
+    camera_info_topic,
+    image_topic,
+)
+
+TEXT = (Path(__file__).parents[3] / "docs" / "interfaces.md").read_text(encoding="utf-8")
+ALL_TOPICS = (
+    *TOPICS,
+    image_topic("<camera>"),
+    camera_info_topic("<camera>"),
+    aux_topic("<name>"),
+)
+
+
+def rows(title):
+    """Return the rows of the first table below a heading, keyed by the name in backquotes."""
+    section = re.split(rf"^## {title}$", TEXT, flags=re.MULTILINE)[1]
+    section = re.split(r"^##", section, flags=re.MULTILINE)[0]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("| `")
+    ]
+    names = [row[0].strip("`") for row in cells]
+    assert len(set(names)) == len(names), "a name is documented twice"
+    return dict(zip(names, cells, strict=True))
+
+
+@pytest.mark.parametrize("topic", ALL_TOPICS, ids=lambda topic: topic.name)
+def test_every_topic_is_documented_as_it_is(topic):
+    _, kind, latched, bag, source, meaning = rows("Topics")[topic.name]
+    assert kind == topic.type
+    assert latched == ("latched" if topic.is_latched else "")
+    assert bag == ("bag" if topic.is_recorded else "")
+    assert source and meaning
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=lambda service: service.name)
+def test_every_service_is_documented_as_it_is(service):
+    _, kind, meaning = rows("Services")[service.name]
+    assert kind == service.type
+    assert meaning
+
+
+def test_nothing_else_is_documented():
+    assert set(rows("Topics")) == {topic.name for topic in ALL_TOPICS}
+    assert set(rows("Services")) == set(SERVICES)

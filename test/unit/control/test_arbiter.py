@@ -1,0 +1,221 @@
+"""Who is in control: priorities, time-outs, takeover, e-stop, and that nobody is blended."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from so101.clock import NS_PER_S
+from so101.control.arbiter import PRIORITY, Arbiter, ArbiterConfig, SourceConfig
+from so101.control.trajectory import JointTrajectory
+from so101.episode import ControlSource
+from so101.errors import SessionError
+from so101.robot import JOINTS
+
+ESTOP, TELEOP, MOTION, POLICY, HOLD = ControlSource
+MS = 1_000_000
+NOW = 10 * NS_PER_S
+COMMAND = np.zeros(6)
+CONFIG = ArbiterConfig(
+    sources={
+        TELEOP: SourceConfig(device="leader", decision_ticks=1, must_align=True),
+        MOTION: SourceConfig(device="planner"),
+        POLICY: SourceConfig(device="policy", decision_ticks=8),
+    }
+)
+
+
+def wish(now_ns=NOW, *, at=0.0, lasts_ns=500 * MS):
+    return JointTrajectory(
+        stamp_ns=now_ns,
+        joints=JOINTS,
+        times_ns=(33 * MS, lasts_ns),
+        positions=np.full((2, 6), at),
+    )
+
+
+def running(source):
+    """Return an arbiter with a source in control."""
+    arbiter = Arbiter(CONFIG)
+    arbiter.enable(POLICY, NOW)
+    if source is TELEOP:
+        arbiter.take_over(NOW)
+    if source in PRIORITY:
+        assert arbiter.offer(source, wish(), NOW, COMMAND).trajectory is not None
+    if source is ESTOP:
+        arbiter.estop(NOW, "button")
+    assert arbiter.source is source
+    return arbiter
+
+
+def test_it_starts_in_hold_and_a_policy_must_be_enabled():
+    arbiter = Arbiter(CONFIG)
+    ruling = arbiter.offer(POLICY, wish(), NOW)
+    assert (ruling.trajectory, ruling.reason, arbiter.source) == (None, "not enabled", HOLD)
+    assert arbiter.enable(POLICY, NOW) is None
+    ruling = arbiter.offer(POLICY, wish(), NOW)
+    assert ruling.trajectory.source == "policy"
+    assert (ruling.event.source, ruling.event.device) == (POLICY, "policy")
+    assert (ruling.event.decision_ticks, ruling.event.stamp_ns) == (8, NOW)
+    assert arbiter.offer(POLICY, wish(NOW + 5), NOW + 5).event is None
+
+
+def test_what_passes_is_the_wish_itself():
+    arbiter = running(POLICY)
+    sent = wish(NOW + 1, at=0.3)
+    passed = arbiter.offer(POLICY, sent, NOW + 1).trajectory
+    assert passed.positions is sent.positions
+    assert (passed.stamp_ns, passed.times_ns) == (sent.stamp_ns, sent.times_ns)
+
+
+def test_motion_interrupts_the_policy_until_it_is_finished():
+    arbiter = running(POLICY)
+    assert arbiter.offer(MOTION, wish(), NOW).event.source is MOTION
+    ruling = arbiter.offer(POLICY, wish(), NOW)
+    assert (ruling.trajectory, ruling.reason) == (None, "motion has control")
+    arbiter.alive(MOTION, NOW + 450 * MS)
+    assert arbiter.tick(NOW + 499 * MS) is None
+    event = arbiter.tick(NOW + 500 * MS)
+    assert (event.source, event.reason) == (HOLD, "motion finished")
+    assert arbiter.offer(POLICY, wish(), NOW + 500 * MS).event.source is POLICY
+
+
+def test_a_takeover_holds_at_once_and_begins_aligned():
+    arbiter = running(POLICY)
+    event = arbiter.take_over(NOW)
+    assert (event.source, event.stamp_ns) == (HOLD, NOW)
+    assert arbiter.take_over(NOW) is None
+    far = arbiter.offer(TELEOP, wish(at=0.021), NOW, COMMAND)
+    assert far.trajectory is None
+    assert far.reason.startswith("not aligned: shoulder_pan is 0.021 rad away")
+    assert arbiter.offer(TELEOP, wish(), NOW).reason == "not aligned: no joint command seen yet"
+    near = arbiter.offer(TELEOP, wish(at=0.02), NOW, COMMAND)
+    assert near.event.source is TELEOP
+    later = arbiter.offer(TELEOP, wish(NOW + 1, at=0.5), NOW + 1, COMMAND)
+    assert later.trajectory is not None  # aligned once, then free
+
+
+def test_a_source_that_plans_from_the_observation_need_not_align():
+    assert running(POLICY).offer(MOTION, wish(at=1.0), NOW, COMMAND).trajectory is not None
+
+
+def test_after_a_release_the_policy_returns_with_its_next_chunk_only():
+    arbiter = running(TELEOP)
+    assert arbiter.offer(POLICY, wish(), NOW).reason == "teleoperation has taken over"
+    event = arbiter.release(NOW + MS)
+    assert (event.source, event.reason) == (HOLD, "released")
+    assert arbiter.tick(NOW + 2 * MS) is None and arbiter.source is HOLD
+    assert arbiter.offer(POLICY, wish(NOW + 3 * MS), NOW + 3 * MS).event.source is POLICY
+
+
+@pytest.mark.parametrize("source", PRIORITY)
+def test_silence_of_100_ms_means_hold(source):
+    arbiter = running(source)
+    assert arbiter.tick(NOW + 100 * MS) is None
+    event = arbiter.tick(NOW + 101 * MS)
+    assert (event.source, event.stamp_ns) == (HOLD, NOW + 101 * MS)
+    assert event.reason == f"{source.value} was silent for 0.101 s"
+    assert arbiter.tick(NOW + 102 * MS) is None
+
+
+@pytest.mark.parametrize("source", PRIORITY)
+def test_signs_of_life_keep_control_and_old_ones_do_not_count_back(source):
+    arbiter = running(source)
+    for k in range(1, 9):
+        arbiter.alive(source, NOW + k * 50 * MS)
+        arbiter.alive(source, NOW)
+        assert arbiter.tick(NOW + k * 50 * MS) is None
+    assert arbiter.source is source
+
+
+def test_a_lost_leader_arm_never_hands_over_to_the_policy():
+    arbiter = running(TELEOP)
+    assert arbiter.tick(NOW + 200 * MS).source is HOLD
+    for k in range(20):
+        assert arbiter.offer(POLICY, wish(), NOW + (200 + k) * MS).trajectory is None
+        assert arbiter.offer(MOTION, wish(), NOW + (200 + k) * MS).trajectory is None
+    assert arbiter.source is HOLD and arbiter.has_taken_over
+    assert arbiter.offer(TELEOP, wish(at=1.0), NOW + NS_PER_S, COMMAND).trajectory is None
+    assert arbiter.offer(TELEOP, wish(), NOW + NS_PER_S, COMMAND).event.source is TELEOP
+
+
+@pytest.mark.parametrize("source", [*PRIORITY, HOLD])
+def test_an_estop_beats_everybody_and_is_latched(source):
+    arbiter = running(source)
+    event = arbiter.estop(NOW, "button")
+    assert (event.source, event.reason) == (ESTOP, "button")
+    assert arbiter.estop(NOW, "again") is None
+    for other in PRIORITY:
+        ruling = arbiter.offer(other, wish(), NOW, COMMAND)
+        assert (ruling.trajectory, ruling.reason) == (None, "e-stop is on")
+    for ask in (arbiter.take_over, lambda now: arbiter.enable(POLICY, now)):
+        with pytest.raises(SessionError, match="e-stop is on"):
+            ask(NOW)
+    assert arbiter.tick(NOW + NS_PER_S) is None and arbiter.source is ESTOP
+    assert arbiter.recover(NOW + NS_PER_S).source is HOLD
+    assert arbiter.offer(POLICY, wish(), NOW + NS_PER_S).reason == "not enabled"
+    assert not arbiter.has_taken_over
+
+
+def test_requests_that_make_no_sense_are_refused():
+    arbiter = Arbiter(CONFIG)
+    with pytest.raises(SessionError, match="nothing to release"):
+        arbiter.release(NOW)
+    with pytest.raises(SessionError, match="nothing to recover"):
+        arbiter.recover(NOW)
+    with pytest.raises(SessionError, match="use take_over"):
+        arbiter.enable(TELEOP, NOW)
+    assert arbiter.offer(HOLD, wish(), NOW).reason == "unknown source: hold"
+
+
+def test_disabling_the_policy_in_control_means_hold():
+    arbiter = running(POLICY)
+    assert arbiter.enable(POLICY, NOW, is_enabled=False).source is HOLD
+    assert arbiter.enable(POLICY, NOW, is_enabled=False) is None
+    assert arbiter.offer(POLICY, wish(), NOW).reason == "not enabled"
+
+
+def test_a_broken_trajectory_gives_no_control_and_is_counted():
+    arbiter = Arbiter(CONFIG)
+    arbiter.enable(POLICY, NOW)
+    for _ in range(3):
+        ruling = arbiter.offer(POLICY, wish(at=np.nan), NOW)
+        assert ruling.trajectory is None and ruling.reason.startswith("invalid: trajectory")
+    assert arbiter.source is HOLD
+    assert arbiter.dropped == {(POLICY, "invalid"): 3}
+
+
+requests = st.one_of(
+    st.tuples(st.just("offer"), st.sampled_from(PRIORITY)),
+    st.tuples(st.sampled_from(["take_over", "release", "estop", "recover", "tick"]), st.none()),
+    st.tuples(st.just("enable"), st.sampled_from([MOTION, POLICY])),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(requests, st.integers(0, 150 * MS)), max_size=40))
+def test_in_any_order_only_the_announced_source_passes(steps):
+    """Every change of control is announced once, and what passes carries the announced source."""
+    arbiter, announced, now_ns = Arbiter(CONFIG), HOLD, NOW
+    for (request, source), pause_ns in steps:
+        now_ns += pause_ns
+        event, passed = None, None
+        try:
+            if request == "offer":
+                ruling = arbiter.offer(source, wish(now_ns), now_ns, COMMAND)
+                event, passed = ruling.event, ruling.trajectory
+                assert (passed is None) == bool(ruling.reason)
+            elif request == "estop":
+                event = arbiter.estop(now_ns, "button")
+            elif request == "enable":
+                event = arbiter.enable(source, now_ns)
+            else:
+                event = getattr(arbiter, request)(now_ns)
+        except SessionError:
+            continue
+        if event is not None:
+            assert event.stamp_ns == now_ns
+            announced = event.source
+        assert arbiter.source is announced
+        if passed is not None:
+            assert passed.source == announced.value == source.value

@@ -1,0 +1,158 @@
+"""One bag per episode: nothing before its first tick, nothing after its last, no silent loss."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recorder_node.episode_recorder import (
+    CLOSE_WITHIN_NS,
+    EpisodeRecorder,
+    RecorderSetup,
+    SequenceCounter,
+    header_stamp_ns,
+)
+from so101.clock import CONTROL_GRID
+from so101.data import messages
+from so101.data.bag import open_bag
+from so101.data.episode_store import EpisodeStore
+from so101.episode import EpisodeFacts, EpisodeState, Outcome
+from so101.errors import StoreError
+from so101.events import EpisodeEvent
+from so101.topics import EPISODE, JOINT_COMMANDS, JOINT_STATES, TASK, Topic
+
+TOPICS = (JOINT_STATES, JOINT_COMMANDS, TASK, EPISODE)
+START, END = CONTROL_GRID.stamp(20), CONTROL_GRID.stamp(40)
+
+
+class SteadyClock:
+    now_ns = 0
+
+    def __call__(self):
+        return self.now_ns
+
+
+def header(stamp_ns):
+    stamp = messages.create(
+        "builtin_interfaces/msg/Time",
+        sec=stamp_ns // 1_000_000_000,
+        nanosec=stamp_ns % 1_000_000_000,
+    )
+    return messages.create("std_msgs/msg/Header", stamp=stamp, frame_id="")
+
+
+def joint_state(stamp_ns):
+    none = np.zeros(0)
+    message = messages.create(
+        "sensor_msgs/msg/JointState",
+        header=header(stamp_ns),
+        name=["a"],
+        position=np.array([1.0]),
+        velocity=none,
+        effort=none,
+    )
+    return messages.encode(message)
+
+
+def text(value):
+    return messages.encode(messages.create("std_msgs/msg/String", data=value))
+
+
+def event(state, stamp_ns, name="demo-0000"):
+    return EpisodeEvent(stamp_ns=stamp_ns, state=state, facts=EpisodeFacts(id=name))
+
+
+@pytest.fixture
+def clock():
+    return SteadyClock()
+
+
+@pytest.fixture
+def recorder(tmp_path, clock):
+    store = EpisodeStore(tmp_path / "episodes", min_free_bytes=0)
+    store.root.mkdir()
+    setup = RecorderSetup(topics=TOPICS, paced=(JOINT_STATES.name, JOINT_COMMANDS.name))
+    return EpisodeRecorder(store, setup, wall_time=lambda: "20260101-120000", steady_ns=clock)
+
+
+def feed(recorder, first, last, topics=(JOINT_STATES, JOINT_COMMANDS)):
+    for tick in range(first, last):
+        for topic in topics:
+            recorder.on_message(topic, joint_state(CONTROL_GRID.stamp(tick)), tick)
+
+
+def stamps(path, topic: Topic):
+    found = open_bag(path).messages([f"/{topic.name}"])
+    return [header_stamp_ns(topic, bytes(message.data)) for message in found]
+
+
+def test_a_bag_holds_exactly_the_ticks_of_its_episode(recorder):
+    recorder.on_message(TASK, text("pick"), 0)
+    feed(recorder, 0, 22)  # the first ticks come before anybody says that it runs
+    assert recorder.on_episode(event(EpisodeState.RUNNING, START)) is None
+    feed(recorder, 22, 35)
+    recorder.on_episode(event(EpisodeState.SUCCEEDED, END))
+    assert recorder.poll() is None  # its last ticks are still on the way
+    feed(recorder, 35, 44)
+    status = recorder.poll()
+    assert (status.state, status.outcome, status.missing) == ("saved", "success", 0)
+    expected = [CONTROL_GRID.stamp(tick) for tick in range(20, 41)]
+    assert stamps(Path(status.path), JOINT_STATES) == expected
+    assert stamps(Path(status.path), JOINT_COMMANDS) == expected
+    assert status.messages == 2 * len(expected) + 1  # and the latched task, repeated in every bag
+    times = [message.log_time_ns for message in open_bag(Path(status.path)).messages()]
+    assert (min(times), max(times)) == (START, END)  # so the bag is as long as its episode
+
+
+def test_a_silent_stream_delays_the_end_but_does_not_prevent_it(recorder, clock):
+    recorder.on_episode(event(EpisodeState.RUNNING, START))
+    feed(recorder, 20, 41, topics=(JOINT_STATES,))
+    recorder.on_episode(event(EpisodeState.TRUNCATED, END))
+    assert recorder.poll() is None
+    clock.now_ns = CLOSE_WITHIN_NS
+    status = recorder.poll()
+    assert status.outcome == Outcome.TRUNCATED.value
+    assert JOINT_COMMANDS.name in status.reason
+
+
+def test_an_episode_that_cannot_be_written_is_announced_as_lost(recorder, tmp_path):
+    (tmp_path / "episodes" / "20260101-120000-demo-0000").mkdir()
+    (tmp_path / "episodes" / "20260101-120000-demo-0000" / "x.mcap").touch()
+    lost = recorder.on_episode(event(EpisodeState.RUNNING, START))
+    assert lost.state == "lost"
+    assert "demo-0000" in lost.reason
+    assert not recorder.is_recording
+
+
+def test_a_killed_recorder_leaves_an_episode_that_recovery_marks_incomplete(recorder, tmp_path):
+    recorder.on_episode(event(EpisodeState.RUNNING, START))
+    feed(recorder, 20, 30)
+    recorder.abort()
+    store = EpisodeStore(tmp_path / "episodes", min_free_bytes=0)
+    with pytest.raises(StoreError):
+        store.recover()  # the first one still holds the store
+    recorder._store.close()
+    store.recover()
+    (entry,) = store.episodes()
+    assert entry.outcome is Outcome.INCOMPLETE
+    assert len(stamps(entry.path, JOINT_STATES)) == 10
+
+
+def test_gaps_in_sequence_numbers_are_counted_per_publisher():
+    counter = SequenceCounter()
+    for sequence in (5, 6, 9):
+        counter.count("joint_states", b"a", sequence)
+    for sequence in (1, 2, 3):
+        counter.count("joint_states", b"b", sequence)
+    assert counter.missing == {"joint_states": 2}
+    counter.restart()
+    counter.count("joint_states", b"a", 10)
+    assert counter.missing == {}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_header_stamp_is_read_in_both_byte_orders(order):
+    data = bytes([0, int(order == "<"), 0, 0]) + struct.pack(order + "iI", 3, 7) + bytes(8)
+    assert header_stamp_ns(JOINT_STATES, data) == 3_000_000_007
+    assert header_stamp_ns(TASK, data) is None

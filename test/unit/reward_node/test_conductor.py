@@ -1,0 +1,569 @@
+"""The conductor: whatever happens in whatever order, every episode ends once and counts once."""
+
+from collections import deque
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from reward_node.conductor import MOST_LOSSES, Call, Conductor, Limits
+from reward_node.requests import PastEpisode
+from reward_node.session import Phase, Session, SessionConfig
+from so101.clock import NS_PER_S, POLICY_GRID
+from so101.episode import EpisodeFacts, EpisodeState, Outcome
+from so101.errors import SessionError
+from so101.events import EpisodeEvent, LearnerStatus, PolicyInfo, RecorderStatus, RewardEvent
+from so101.observation import Observation
+from so101.rewards.rater import Verdict
+from so101.simulation.tasks.task import Start
+
+IDLE, RESETTING, RUNNING = EpisodeState.IDLE, EpisodeState.RESETTING, EpisodeState.RUNNING
+SUCCEEDED, FAILED = EpisodeState.SUCCEEDED, EpisodeState.FAILED
+TRUNCATED, DISCARDED = EpisodeState.TRUNCATED, EpisodeState.DISCARDED
+GOOD, BAD, OPEN = "good", "bad", "open"
+LIMITS = Limits(policy_s=0.5, teleop_s=1.0)
+LEGAL = {
+    IDLE: {RESETTING},
+    RESETTING: {RUNNING, DISCARDED},
+    RUNNING: {SUCCEEDED, FAILED, TRUNCATED, DISCARDED},
+    **{end: {RESETTING} for end in (SUCCEEDED, FAILED, TRUNCATED, DISCARDED)},
+}
+
+
+class FakeRater:
+    """Says what it was told to say next, else that the episode is open."""
+
+    def __init__(self):
+        self.verdicts = deque()
+        self.resets = 0
+
+    def reset(self):
+        self.resets += 1
+
+    def update(self, observation):
+        word = self.verdicts.popleft() if self.verdicts else OPEN
+        return Verdict(
+            reward=float(word == GOOD),
+            probability=float(word == GOOD),
+            is_success=word == GOOD,
+            is_failure=word == BAD,
+            kind="success" if word == GOOD else "dropped",
+        )
+
+
+def start_of(facts):
+    """A start that differs from every other episode's."""
+    return Start(
+        positions=np.full(6, facts.seed % 97 / 100), objects=np.full((1, 7), facts.seed % 89 / 100)
+    )
+
+
+def observation(stamp_ns, start=None, *, off=0.0):
+    start = start or Start(positions=np.full(6, 9.0), objects=np.full((1, 7), 9.0))
+    return Observation(
+        stamp_ns=stamp_ns,
+        positions=start.positions + off,
+        velocities=np.zeros(6),
+        effort=np.zeros(6),
+        command=start.positions,
+        objects=start.objects,
+    )
+
+
+class Stage:
+    """A conductor with a clock, and everything it ever published."""
+
+    def __init__(self, past=(), has_recorder=True, **config):
+        settings = {"job": "record", "demonstrations": 2, "recovery": 0.0, **config}
+        self.rater = FakeRater()
+        self.session = Session(SessionConfig(**settings), past)
+        self.conductor = Conductor(
+            self.session, self.rater, start_of, LIMITS, has_recorder=has_recorder
+        )
+        self.tick = 30
+        self.out = []
+
+    @property
+    def now_ns(self):
+        return POLICY_GRID.stamp(self.tick)
+
+    def take(self):
+        fresh = self.conductor.take()
+        self.out += fresh
+        return fresh
+
+    @property
+    def events(self):
+        return [item for item in self.out if isinstance(item, EpisodeEvent)]
+
+    @property
+    def calls(self):
+        return [item.service for item in self.out if isinstance(item, Call)]
+
+    def poll(self):
+        self.conductor.poll(self.now_ns)
+        return self.take()
+
+    def see(self, *, at_start=False, off=0.0, verdict=OPEN):
+        self.tick += 1
+        if verdict != OPEN:
+            self.rater.verdicts.append(verdict)
+        start = start_of(self.conductor.machine.facts) if at_start else None
+        self.conductor.on_observation(observation(self.now_ns, start, off=off))
+        return self.take()
+
+    def recorded(self, state="saved", episode=None, reason=""):
+        episode = episode or self.conductor.machine.facts.id
+        self.conductor.on_recorder(
+            RecorderStatus(stamp_ns=self.now_ns, episode=episode, state=state, reason=reason)
+        )
+        return self.take()
+
+    def run_episode(self, verdict=GOOD):
+        self.poll()
+        self.see(at_start=True)
+        self.see(verdict=verdict)
+        self.recorded()
+
+    def policy_runs(self, checkpoint):
+        self.conductor.on_policy(PolicyInfo(stamp_ns=0, checkpoint=checkpoint))
+
+    def learner_says(self, phase, checkpoint="", reason=""):
+        self.conductor.on_learner(
+            LearnerStatus(stamp_ns=0, phase=phase, checkpoint=checkpoint, reason=reason)
+        )
+
+    def states(self):
+        return [event.state for event in self.events]
+
+
+@pytest.mark.parametrize("off", [0.01, -2e-6])
+def test_a_reset_is_acknowledged_only_by_the_very_start(off):
+    stage = Stage()
+    stage.poll()
+    assert stage.see(at_start=True, off=off) == []
+    assert stage.see() == []
+    begun, reward = stage.see(at_start=True)
+    assert (begun.state, begun.stamp_ns) == (RUNNING, stage.now_ns)
+    assert (reward.stamp_ns, reward.terminated) == (stage.now_ns, False)
+    assert stage.rater.resets == 1
+
+
+def test_the_objects_must_be_at_their_start_too():
+    stage = Stage()
+    stage.poll()
+    start = start_of(stage.conductor.machine.facts)
+    moved = Start(positions=start.positions, objects=start.objects + 1e-3)
+    stage.conductor.on_observation(observation(stage.now_ns, moved))
+    assert stage.take() == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "reason"), [(GOOD, SUCCEEDED, ""), (BAD, FAILED, "dropped")]
+)
+def test_the_rater_ends_an_episode(verdict, state, reason):
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    reward, end = stage.see(verdict=verdict)
+    assert isinstance(reward, RewardEvent) and reward.terminated
+    assert reward.reward == float(verdict == GOOD)
+    assert (end.state, end.reason, end.stamp_ns) == (state, reason, stage.now_ns)
+    assert stage.see() == []  # nobody rates what comes after
+
+
+@pytest.mark.parametrize(("source", "limit_s"), [("teleop", 1.0), ("policy", 0.5)])
+def test_the_time_limit_truncates_and_says_what_was_missing(source, limit_s):
+    stage = Stage(job="manual")
+    stage.policy_runs("aa")
+    stage.conductor.start_manually(stage.now_ns, source, 5)
+    stage.see(at_start=True)
+    begun_ns = stage.now_ns
+    while stage.states()[-1] is RUNNING:
+        reward = stage.see()[0]
+    assert not reward.terminated  # truncated is not terminated
+    end = stage.events[-1]
+    assert (end.state, end.reason) == (TRUNCATED, "time limit: dropped")
+    assert 0 <= (end.stamp_ns - begun_ns) / NS_PER_S - limit_s < 1 / 30
+
+
+def test_the_next_episode_waits_for_the_bag():
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.see(verdict=GOOD)
+    assert stage.poll() == []
+    assert stage.recorded(episode="somebody-else") == []
+    assert stage.poll() == []
+    stage.recorded()
+    (event,) = stage.poll()
+    assert (event.state, event.facts.rollout) == (RESETTING, 1)
+
+
+def test_without_a_recorder_nobody_is_waited_for():
+    stage = Stage(has_recorder=False)
+    stage.poll()
+    stage.see(at_start=True)
+    stage.see(verdict=GOOD)
+    assert stage.poll()[0].state is RESETTING
+
+
+def test_a_lost_recording_does_not_count():
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.see(verdict=GOOD)
+    stage.recorded("lost", reason="disk")
+    assert stage.session.done_and_goal == (0, 2)
+    assert stage.poll()[0].state is RESETTING
+
+
+def test_a_recording_that_could_not_be_begun_does_not_block_the_session():
+    """The recorder says so while the episode runs, and has nothing more to say at its end."""
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.recorded("lost", reason="disk full")
+    stage.see(verdict=GOOD)
+    assert stage.session.done_and_goal == (0, 2)
+    assert stage.poll()[0].state is RESETTING
+
+
+def test_a_session_whose_recordings_are_always_lost_stops_and_says_why():
+    stage = Stage(demonstrations=50)
+    while stage.conductor.finish is None:
+        stage.poll()
+        if stage.conductor.finish is None:
+            stage.see(at_start=True)
+            stage.recorded("lost", reason="0.10 GB free")
+            stage.see(verdict=GOOD)
+    assert stage.states().count(RUNNING) == MOST_LOSSES
+    assert "0.10 GB free" in stage.conductor.finish.summary
+    assert not stage.conductor.finish.is_complete
+
+
+def test_losses_that_are_not_in_a_row_do_not_stop_it():
+    stage = Stage(demonstrations=10)
+    for _ in range(2 * MOST_LOSSES):
+        stage.run_episode()
+        stage.poll()
+        stage.see(at_start=True)
+        stage.see(verdict=GOOD)
+        stage.recorded("lost")
+    assert stage.conductor.finish is None
+    assert stage.session.done_and_goal == (2 * MOST_LOSSES, 10)
+
+
+def test_a_silent_recorder_is_given_up():
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.see(verdict=GOOD)
+    assert stage.conductor.recorder_is_silent() == "demo-0000"
+    assert stage.conductor.recorder_is_silent() == ""
+    assert stage.poll()[0].facts.id != "demo-0000"
+
+
+def test_a_recording_session_ends_with_a_summary_once():
+    stage = Stage()
+    stage.run_episode()
+    stage.run_episode()
+    (finish,) = stage.poll()
+    assert (finish.state, finish.facts.id, finish.facts.phase) == (IDLE, "session", "done")
+    assert finish.reason.startswith("2 successful demonstrations of 2")
+    assert stage.poll() == []
+
+
+def rl_stage(**config):
+    stage = Stage(
+        job="rl",
+        demonstrations=1,
+        max_demonstrations=1,
+        evaluation_episodes=2,
+        target_success=0.5,
+        **config,
+    )
+    stage.run_episode()
+    return stage
+
+
+def test_the_whole_job():
+    stage = rl_stage()
+    stage.poll()
+    assert stage.calls == ["learner/train"]
+    stage.poll()
+    assert stage.calls == ["learner/train"]  # asked once
+    stage.learner_says("training")
+    stage.learner_says("trained", "aa")
+    stage.poll()
+    assert stage.states()[-1] is SUCCEEDED  # the policy does not run it yet
+    stage.policy_runs("old")
+    assert stage.poll() == []
+    stage.policy_runs("aa")
+    for verdict in (GOOD, BAD):
+        stage.run_episode(verdict)
+        facts = stage.events[-1].facts
+        assert (facts.source, facts.checkpoint, facts.phase) == ("policy", "aa", "evaluation")
+    stage.poll()
+    stage.poll()
+    assert stage.calls == ["learner/train", "learner/promote"]
+    assert stage.events[-1].facts.phase == "done"
+
+
+def test_a_failed_training_stops_the_session_with_its_reason():
+    stage = rl_stage()
+    stage.poll()
+    stage.learner_says("failed", reason="no successful demonstration")
+    (finish,) = stage.poll()
+    assert finish.facts.phase == "stopped"
+    assert "training failed: no successful demonstration" in finish.reason
+
+
+def test_what_the_learner_said_before_it_was_asked_counts_for_nothing():
+    stage = Stage(job="rl", demonstrations=1, max_demonstrations=1)
+    stage.learner_says("trained", "old")
+    stage.learner_says("failed", reason="old")
+    stage.run_episode()
+    stage.poll()
+    assert stage.calls == ["learner/train"]
+
+
+def test_a_policy_that_runs_another_checkpoint_is_not_evaluated():
+    stage = Stage(job="evaluate", evaluation_episodes=1)
+    stage.conductor.session.checkpoint = "aa"
+    stage.policy_runs("bb")
+    assert stage.poll() == []
+    assert stage.poll() == []
+    stage.policy_runs("aa")
+    assert stage.poll()[0].facts.checkpoint == "aa"
+
+
+def test_an_evaluation_without_a_named_checkpoint_takes_the_loaded_one():
+    stage = Stage(job="evaluate", evaluation_episodes=1)
+    assert stage.poll() == []
+    stage.policy_runs("bb")
+    assert stage.poll()[0].facts.checkpoint == "bb"
+
+
+def test_manual_episodes():
+    stage = Stage(job="manual")
+    with pytest.raises(SessionError, match="no checkpoint"):
+        stage.conductor.start_manually(stage.now_ns, "policy", 1)
+    stage.policy_runs("aa")
+    name = stage.conductor.start_manually(stage.now_ns, "policy", 1)
+    with pytest.raises(SessionError, match="end it first"):
+        stage.conductor.start_manually(stage.now_ns, "policy", 1)
+    stage.see(at_start=True)
+    assert stage.events[-1].facts == EpisodeFacts(
+        id=name, task="pick", source="policy", checkpoint="aa", seed=1, start_pose="std"
+    )
+    stage.conductor.end(Outcome.FAILURE, stage.now_ns, "operator")
+    with pytest.raises(SessionError, match="still being saved"):
+        stage.conductor.start_manually(stage.now_ns, "policy", 2)
+    stage.recorded()
+    assert stage.conductor.start_manually(stage.now_ns, "teleop", 2) != name
+    (event,) = stage.poll()  # only what was asked for
+    assert event.state is RESETTING
+
+
+def test_manual_episodes_never_take_the_name_of_one_in_the_store():
+    """Simulated time begins anew with every session."""
+    first = Stage(job="manual")
+    name = first.conductor.start_manually(first.now_ns, "teleop", 1)
+    past = PastEpisode(facts=EpisodeFacts(id=name), outcome=Outcome.SUCCESS)
+    second = Stage([past], job="manual")
+    assert second.conductor.start_manually(second.now_ns, "teleop", 1) != name
+
+
+def test_an_arm_that_cannot_move_starts_no_episode_by_hand():
+    stage = Stage(job="manual")
+    stage.conductor.on_arm("disarmed", "not armed yet", 0)
+    with pytest.raises(SessionError, match="disarmed; call arm/arm"):
+        stage.conductor.start_manually(stage.now_ns, "teleop", 1)
+
+
+def test_a_session_that_runs_by_itself_starts_nothing_by_hand():
+    stage = Stage()
+    with pytest.raises(SessionError, match="runs by itself"):
+        stage.conductor.start_manually(stage.now_ns, "teleop", 1)
+
+
+def test_nothing_to_end():
+    stage = Stage()
+    with pytest.raises(SessionError, match="no episode is running"):
+        stage.conductor.end(Outcome.SUCCESS, stage.now_ns, "operator")
+    assert stage.take() == []
+
+
+def test_an_episode_that_is_redone_is_recorded_as_discarded_and_run_again():
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.conductor.end(Outcome.DISCARDED, stage.now_ns, "operator")
+    assert stage.poll() == [stage.events[-1]]
+    stage.recorded()
+    (again,) = stage.poll()
+    assert again.state is RESETTING
+    assert stage.session.done_and_goal == (0, 2)
+
+
+def test_an_operator_ends_at_the_last_rated_tick():
+    """Later ticks may never be complete, and the recorder would wait for their rewards."""
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.see()
+    rated_ns = stage.now_ns
+    stage.conductor.end(Outcome.SUCCESS, rated_ns + NS_PER_S, "operator")
+    assert stage.take()[0].stamp_ns == rated_ns
+
+
+@pytest.mark.parametrize(
+    ("is_running", "state"), [(True, TRUNCATED), (False, DISCARDED)], ids=["running", "resetting"]
+)
+@pytest.mark.parametrize("mode", ["estopped", "fault", "disarmed"])
+def test_an_arm_that_cannot_move_cuts_the_episode_and_the_session_waits(mode, is_running, state):
+    stage = Stage()
+    stage.poll()
+    if is_running:
+        stage.see(at_start=True)
+    stage.conductor.on_arm(mode, "button", stage.now_ns)
+    (end,) = stage.take()
+    assert end.state is state
+    assert mode in end.reason and "button" in end.reason and "arm/arm" in end.reason
+    if is_running:
+        stage.recorded()
+    for still in (mode, "disarmed"):
+        stage.conductor.on_arm(still, "recovered", stage.now_ns)
+        assert stage.poll() == []
+    stage.conductor.on_arm("holding", "armed", stage.now_ns)
+    assert stage.poll()[0].state is RESETTING
+
+
+def test_a_silent_robot_cuts_the_episode():
+    stage = Stage()
+    stage.poll()
+    stage.conductor.give_up(stage.now_ns, "silence")
+    assert stage.take()[0].state is DISCARDED
+    stage.poll()
+    stage.see(at_start=True)
+    stage.conductor.give_up(stage.now_ns, "silence")
+    assert stage.take()[0].state is TRUNCATED
+
+
+def test_what_is_in_the_store_is_not_asked_for_again():
+    facts = EpisodeFacts(id="demo-0000", phase="demonstrations")
+    stage = Stage([PastEpisode(facts=facts, outcome=Outcome.SUCCESS)])
+    assert stage.poll()[0].facts.id == "demo-0001"
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Everything that can reach a conductor, in any order, right or wrong."""
+
+    def __init__(self):
+        super().__init__()
+        self.stage = Stage(
+            job="rl",
+            demonstrations=2,
+            max_demonstrations=2,
+            evaluation_episodes=2,
+            target_success=0.0,
+        )
+        self.is_stuck = False
+
+    @rule(times=st.integers(1, 2))
+    def poll(self, times):
+        for _ in range(times):
+            self.stage.poll()
+
+    @rule(at_start=st.booleans(), verdict=st.sampled_from([OPEN, OPEN, GOOD, BAD]))
+    def see(self, at_start, verdict):
+        is_known = self.stage.conductor.machine.facts is not None
+        self.stage.rater.verdicts.clear()
+        self.stage.see(at_start=at_start and is_known, verdict=verdict)
+
+    @rule(state=st.sampled_from(["saved", "saved", "lost"]), is_ours=st.booleans())
+    def recorder(self, state, is_ours):
+        facts = self.stage.conductor.machine.facts
+        self.stage.recorded(state, facts.id if facts and is_ours else "another")
+
+    @rule(
+        phase=st.sampled_from(["idle", "loading", "training", "trained", "failed"]),
+        checkpoint=st.sampled_from(["aa", "bb"]),
+        chance=st.integers(0, 4),
+    )
+    def learner(self, phase, checkpoint, chance):
+        if phase != "failed" or chance == 0:
+            self.stage.learner_says(phase, checkpoint)
+
+    @rule(checkpoint=st.sampled_from(["", "aa", "bb"]))
+    def policy(self, checkpoint):
+        self.stage.policy_runs(checkpoint)
+
+    @rule(mode=st.sampled_from(["armed", "holding", "holding", "disarmed", "estopped", "fault"]))
+    def arm(self, mode):
+        self.is_stuck = mode not in ("armed", "holding")
+        self.stage.conductor.on_arm(mode, "", self.stage.now_ns)
+        self.stage.take()
+
+    @rule(outcome=st.sampled_from(list(Outcome)))
+    def operator(self, outcome):
+        with suppress(SessionError):
+            self.stage.conductor.end(outcome, self.stage.now_ns, "operator")
+        self.stage.take()
+
+    @rule()
+    def silence(self):
+        if self.stage.conductor.machine.is_busy:
+            self.stage.conductor.give_up(self.stage.now_ns, "silence")
+        else:
+            self.stage.conductor.recorder_is_silent()
+        self.stage.take()
+
+    @invariant()
+    def what_was_published_is_legal(self):
+        state, facts, stamp_ns, ids = IDLE, None, 0, []
+        for event in self.stage.events:
+            if event.facts.id == "session":
+                assert event is self.stage.events[-1]
+                continue
+            assert event.state in LEGAL[state], (state, event.state)
+            if event.state is RESETTING:
+                facts = event.facts
+                ids.append(facts.id)
+            assert event.facts == facts
+            if event.state is not RESETTING:
+                assert event.stamp_ns >= stamp_ns or event.state is RUNNING
+            state, stamp_ns = event.state, event.stamp_ns
+        assert len(set(ids)) == len(ids)
+
+    @invariant()
+    def rewards_lie_within_episodes(self):
+        is_running, last_ns = False, -1
+        for item in self.stage.out:
+            if isinstance(item, EpisodeEvent):
+                if item.state.is_end and is_running:
+                    assert item.stamp_ns == last_ns  # it ends on a rated tick
+                is_running, last_ns = item.state is RUNNING, item.stamp_ns - 1
+            elif isinstance(item, RewardEvent):
+                assert is_running and item.stamp_ns > last_ns
+                last_ns = item.stamp_ns
+
+    @invariant()
+    def nobody_starts_anything_while_the_arm_cannot_move(self):
+        busy = self.stage.conductor.machine.is_busy
+        assert not (busy and self.is_stuck)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+def test_the_session_ends_as_stopped_when_told_to():
+    stage = Stage()
+    stage.session.stop("enough")
+    (finish,) = stage.poll()
+    assert finish.facts.phase == Phase.STOPPED.value

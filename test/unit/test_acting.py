@@ -1,0 +1,134 @@
+"""The acting loop hands out each decision's observation once, and only in its own episodes."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so101.acting import ActingLoop
+from so101.clock import CONTROL_GRID, POLICY_GRID
+from so101.episode import EpisodeFacts, EpisodeState
+from so101.events import EpisodeEvent
+from so101.streams import JointSample, ObservationConfig
+from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK
+
+CONFIG = ObservationConfig(uses_objects=True)
+FIRST = 90
+"""Policy tick at which the episode begins."""
+
+
+def event(state, tick=FIRST, source="policy"):
+    facts = EpisodeFacts(id="e", source=source)
+    return EpisodeEvent(stamp_ns=POLICY_GRID.stamp(tick), state=state, facts=facts)
+
+
+def messages(tick):
+    """What one policy tick publishes: two control ticks, the second one on the tick."""
+    value = np.full(6, float(tick))
+    sample = JointSample(positions=value, velocities=value, effort=value)
+    out = []
+    for control in (2 * tick - 1, 2 * tick):
+        stamp_ns = CONTROL_GRID.stamp(control)
+        out += [(JOINT_STATES.name, sample, stamp_ns), (JOINT_COMMANDS.name, value, stamp_ns)]
+    return [*out, (OBJECTS.name, np.full((1, 7), float(tick)), POLICY_GRID.stamp(tick))]
+
+
+def feed(loop, tick):
+    for topic, value, stamp_ns in messages(tick):
+        loop.feed(topic, value, stamp_ns, stamp_ns)
+
+
+def loop_of(source="policy", ticks=4, config=CONFIG):
+    return ActingLoop(config, source, ticks)
+
+
+@given(ticks=st.integers(1, 9), length=st.integers(1, 40), seed=st.integers(0, 10**6))
+def test_every_decision_once_whatever_arrives_first_within_a_tick(ticks, length, seed):
+    """In lock-step nothing goes on before the due decision is made."""
+    loop, random, seen = loop_of(ticks=ticks), Random(seed), []
+    loop.on_episode(event(EpisodeState.RUNNING))
+    for tick in range(FIRST, FIRST + length):
+        batch = messages(tick)
+        random.shuffle(batch)
+        for topic, value, stamp_ns in batch:
+            loop.feed(topic, value, stamp_ns, stamp_ns)
+            observation = loop.due()
+            if observation is not None:
+                seen.append(POLICY_GRID.floor(observation.stamp_ns))
+                assert (observation.positions == seen[-1]).all()
+                assert (observation.objects == seen[-1]).all()
+    assert seen == list(range(FIRST, FIRST + length, ticks))
+
+
+def test_it_says_what_it_waits_for():
+    loop = loop_of()
+    assert (loop.due(), loop.waiting_for) == (None, "")
+    loop.on_episode(event(EpisodeState.RUNNING))
+    assert loop.due() is None
+    assert loop.waiting_for == "joint_states: nothing has arrived yet"
+    topic, value, stamp_ns = messages(FIRST)[2]
+    loop.feed(topic, value, stamp_ns, 0)
+    assert loop.due() is None
+    assert OBJECTS.name in loop.waiting_for
+    feed(loop, FIRST)
+    assert loop.due() is not None
+    assert loop.waiting_for == ""
+    assert set(loop.ages_ms.values()) == {0.0}
+
+
+@pytest.mark.parametrize("state", [s for s in EpisodeState if s is not EpisodeState.RUNNING])
+def test_nothing_is_due_when_no_episode_runs(state):
+    loop = loop_of()
+    assert loop.on_episode(event(EpisodeState.RUNNING))
+    assert not loop.on_episode(event(state))
+    feed(loop, FIRST)
+    assert loop.due() is None
+    assert loop.facts is None
+
+
+def test_in_an_episode_of_somebody_else_it_only_listens():
+    loop = loop_of("teleop")
+    assert not loop.on_episode(event(EpisodeState.RUNNING, source="policy"))
+    feed(loop, FIRST)
+    assert loop.due() is None
+    assert loop.on_episode(event(EpisodeState.RUNNING, source="teleop"))
+    assert loop.due() is not None  # what had arrived is not forgotten
+
+
+def test_samples_from_before_an_episode_never_enter_it():
+    loop = loop_of()
+    feed(loop, FIRST - 1)
+    loop.on_episode(event(EpisodeState.RUNNING))
+    feed(loop, FIRST - 1)  # late ones neither
+    assert loop.due() is None
+    feed(loop, FIRST)
+    observation = loop.due()
+    assert (observation.command == FIRST).all()  # nobody commanded before the episode
+
+
+def test_images_are_handed_out_in_the_size_of_the_policy_in_use():
+    loop = loop_of()
+    loop.resize((96, 64))
+    assert loop.builder.config.image_size == (96, 64)
+    assert loop.builder.config.uses_objects
+
+
+def test_the_task_of_the_topic_counts():
+    loop = loop_of()
+    loop.feed(TASK.name, "put it down", 0, 0)
+    loop.on_episode(event(EpisodeState.RUNNING))
+    feed(loop, FIRST)
+    assert loop.due().task == "put it down"
+
+
+def test_with_free_running_time_a_slow_source_answers_less_often_and_never_about_the_past():
+    loop = loop_of(ticks=2, config=ObservationConfig(uses_objects=True, is_lock_step=False))
+    loop.on_episode(event(EpisodeState.RUNNING))
+    for tick in range(FIRST, FIRST + 7):  # it slept for seven ticks
+        feed(loop, tick)
+    seen = []
+    while (observation := loop.due()) is not None:
+        seen.append(POLICY_GRID.floor(observation.stamp_ns) - FIRST)
+    assert seen == [0, 6]

@@ -1,0 +1,75 @@
+"""Laws of the decision clock."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so101.clock import POLICY_GRID
+from so101.decisions import DecisionClock, after
+from so101.errors import ConfigError
+
+stamps = st.integers(0, 10**15)
+ticks = st.integers(1, 60)
+
+
+@given(start_ns=stamps, decision_ticks=ticks, decisions=st.integers(1, 30))
+def test_prompt_decisions_are_evenly_spaced_from_the_first_tick(
+    start_ns, decision_ticks, decisions
+):
+    clock = DecisionClock()
+    clock.start(start_ns, decision_ticks)
+    first = POLICY_GRID.ceil(start_ns)
+    for k in range(decisions):
+        assert clock.due_ns == POLICY_GRID.stamp(first + k * decision_ticks)
+        assert clock.count == k
+        clock.decided(clock.due_ns)
+
+
+@given(start_ns=stamps, decision_ticks=ticks, late=st.lists(st.integers(0, 10**10), max_size=20))
+def test_a_slow_source_never_decides_about_the_past(start_ns, decision_ticks, late):
+    clock = DecisionClock()
+    clock.start(start_ns, decision_ticks)
+    first = due = POLICY_GRID.ceil(start_ns)
+    for late_ns in late:
+        newest_ns = POLICY_GRID.stamp(due) + late_ns
+        clock.decided(newest_ns)
+        after_ns = clock.due_ns
+        next_due = POLICY_GRID.floor(after_ns)
+        assert next_due > due
+        assert (next_due - first) % decision_ticks == 0  # still this episode's decision ticks
+        assert POLICY_GRID.stamp(next_due + decision_ticks) > newest_ns  # not over yet
+        if next_due > due + decision_ticks:  # skipped only what was over
+            assert after_ns <= newest_ns
+        due = next_due
+
+
+@given(stamp_ns=stamps, n=ticks, m=ticks)
+def test_decision_ticks_add_up(stamp_ns, n, m):
+    assert after(after(stamp_ns, n), m) == after(stamp_ns, n + m)
+    assert POLICY_GRID.is_tick(after(stamp_ns, n))
+
+
+def test_a_stopped_clock_owes_nothing():
+    clock = DecisionClock()
+    clock.start(0, 8)
+    clock.stop()
+    clock.decided(10**9)
+    assert clock.due_ns is None
+    assert clock.count == 0
+
+
+def test_a_new_episode_starts_counting_again():
+    clock = DecisionClock()
+    clock.start(0, 8)
+    clock.decided(0)
+    clock.start(10**9 + 1, 4)
+    assert clock.count == 0
+    assert clock.due_ns == POLICY_GRID.stamp(31)
+
+
+@pytest.mark.parametrize("decision_ticks", [0, -8])
+def test_a_source_without_decisions_has_no_clock(decision_ticks):
+    clock = DecisionClock()
+    with pytest.raises(ConfigError, match="at least 1"):
+        clock.start(0, decision_ticks)
+    assert clock.due_ns is None

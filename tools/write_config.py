@@ -1,0 +1,69 @@
+"""Write config/<node>.yaml from the parameter dataclasses; a test compares the two.
+
+Run ``python tools/write_config.py`` after changing a node's parameters.
+"""
+
+import json
+import sys
+from dataclasses import MISSING, fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def params_class(node: str) -> type[Any]:
+    """Return the dataclass of a node's parameters."""
+    module = import_module(f"{node}.params")
+    name = "".join(part.capitalize() for part in node.split("_")[:-1]) + "Params"
+    kind = getattr(module, name)
+    if not isinstance(kind, type):
+        raise TypeError(f"{node}.params.{name} is not a class")
+    return kind
+
+
+def config_text(node: str) -> str:
+    """Return a node's parameter file: every parameter with its default and documentation."""
+    kind = params_class(node)
+    head = [
+        f"# {(kind.__doc__ or node).splitlines()[0]}",
+        "# Defaults, written by tools/write_config.py. Your own file wins: params_file:=mine.yaml",
+        f"/**/{node}:  # in any namespace",
+        "  ros__parameters:",
+    ]
+    return "\n".join([*head, *_lines(kind(), "    ")]) + "\n"
+
+
+def _lines(params: Any, indent: str) -> list[str]:
+    lines = []
+    for spec in fields(params):
+        value = getattr(params, spec.name)
+        if is_dataclass(value):
+            lines += [f"{indent}{spec.name}:", *_lines(value, indent + "  ")]
+        elif spec.default is not MISSING or spec.default_factory is not MISSING:
+            value = [""] if value == () else value  # ROS cannot read an empty list
+            comment = _comment(spec.metadata)
+            lines += [f"{indent}# {comment}", f"{indent}{spec.name}: {json.dumps(value)}"]
+    return lines
+
+
+def _comment(metadata: Any) -> str:
+    text = " ".join(str(metadata["doc"]).split())
+    if "range" in metadata:
+        text += " ({:g} to {:g})".format(*metadata["range"])
+    if "choices" in metadata:
+        text += f" ({', '.join(filter(None, metadata['choices']))})"
+    return text
+
+
+def main() -> None:
+    """Write every node's file."""
+    for module in sorted(ROOT.glob("*_node/params.py")):
+        node = module.parent.name
+        (ROOT / "config" / f"{node}.yaml").write_text(config_text(node), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
