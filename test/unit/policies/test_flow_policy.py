@@ -100,6 +100,7 @@ def test_training_on_one_chunk_reproduces_it():
     observation = replace(
         make_observation(),
         positions=batch.observation.positions[1].astype(np.float64),
+        command=batch.observation.commands[1].astype(np.float64),
         objects=batch.observation.objects[1].astype(np.float64),
     )
     chunk = policy.infer(observation, noise=np.zeros((16, 6), dtype=np.float32)).chunk
