@@ -85,4 +85,7 @@ class CheckpointLoader:
             path, previous = self._wanted.get()
             while not self._wanted.empty():
                 path, previous = self._wanted.get()
-            self._done.put(self.load(path, previous))
+            try:
+                self._done.put(self.load(path, previous))
+            except Exception as error:  # a bug, but the policy in use must run on
+                self._done.put(Refused(path=path, problem=f"{path}: {error!r}"))
