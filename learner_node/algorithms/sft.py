@@ -35,7 +35,7 @@ from so101.spec import PolicySpec
 class SftConfig:
     """Settings of supervised fine-tuning."""
 
-    steps: int = option(4000, "Updates; the learning rate reaches its end there.", range=(1, 1e7))
+    steps: int = option(5000, "Updates; the learning rate reaches its end there.", range=(1, 1e7))
     batch_size: int = option(64, "Observations per update.", range=(1, 65536))
     draws: int = option(4, "Draws of noise and time per observation.", range=(1, 64))
     learning_rate: float = option(1e-3, "Largest learning rate.", range=(0.0, 1.0))
@@ -51,14 +51,15 @@ class SftConfig:
     @classmethod
     def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> "SftConfig":
         """Return the settings found good with cameras and in state mode."""
+        is_absolute = spec.action_space.kind == "joint_absolute"
         if not spec.cameras:
-            return cls(steps=steps or 4000)
+            return cls(steps=steps or 5000, joint_noise_rad=0.01 if is_absolute else 0.0)
         return cls(
             steps=steps or 3500,
             batch_size=32,
             draws=8,
             shift_px=4,
-            joint_noise_rad=0.02 if spec.action_space.kind == "joint_absolute" else 0.0,
+            joint_noise_rad=0.02 if is_absolute else 0.0,
         )
 
 
