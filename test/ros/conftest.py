@@ -1,18 +1,6 @@
-"""Every test gets a ROS context of its own, in a domain that no other test process uses."""
-
-import os
+"""Nodes that go away with their test."""
 
 import pytest
-
-
-@pytest.fixture
-def ros_context(monkeypatch):
-    context_module = pytest.importorskip("rclpy.context")
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    context = context_module.Context()
-    context.init(args=[], domain_id=1 + os.getpid() % 200)
-    yield context
-    context.try_shutdown()
 
 
 @pytest.fixture

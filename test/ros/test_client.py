@@ -1,6 +1,5 @@
 """The command line's client passes on what services say and what topics tell."""
 
-import os
 import threading
 
 import pytest
@@ -39,9 +38,8 @@ def graph(make_node):
 
 
 @pytest.fixture
-def client(monkeypatch):
+def client(monkeypatch, ros_domain):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 200))
     with GraphClient(namespace="robot1") as client:
         yield client
 

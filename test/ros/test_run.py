@@ -46,7 +46,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def start(tmp_path, request):
+def start(tmp_path, request, ros_domain):
     processes = []
 
     def start(*ros_args, name="talker.py"):
@@ -55,7 +55,7 @@ def start(tmp_path, request):
         env = {
             **os.environ,
             "PYTHONPATH": str(request.config.rootpath),
-            "ROS_DOMAIN_ID": str(1 + os.getpid() % 200),
+            "ROS_DOMAIN_ID": str(ros_domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "ROS_LOG_DIR": str(tmp_path),
         }
