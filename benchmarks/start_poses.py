@@ -5,7 +5,7 @@ starts exactly at home. `recovery starts`: half of the demonstrations start off 
 evaluated from home and from poses off home. Writes JSON and a figure; resumable by seed.
 
     python benchmarks/start_poses.py --out docs/results/start_poses.json \
-        --figure docs/images/start_poses.png [--seeds 0 1 2] [--demonstrations 60] [--trials 50]
+        --figure docs/images/start_poses.png [--seeds 0 1 2] [--demonstrations 60] [--trials 40]
 """
 
 import argparse
@@ -177,8 +177,8 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--demonstrations", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=SftConfig.for_policy(SPEC).steps)
+    parser.add_argument("--trials", type=int, default=40)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,7 @@ class Conductor:
         self._is_training = False
         self._expected: Start | None = None
         self._rated_ns = 0
+        self._asked_ns = 0
         self._lost = ""
         self._losses = 0
         self._obstacle = ""
@@ -228,12 +229,13 @@ class Conductor:
 
     def _request(self, facts: EpisodeFacts, stamp_ns: int) -> None:
         self._expected = self._start_of(facts)
+        self._asked_ns = stamp_ns
         self._outbox.append(self.machine.request(facts, stamp_ns))
 
     def _check_reset(self, observation: Observation) -> None:
         expected, objects = self._expected, observation.objects
-        if expected is None or objects is None:
-            return
+        if expected is None or objects is None or observation.stamp_ns <= self._asked_ns:
+            return  # also a scene that stood at this very start before it was asked for
         at_start = np.abs(observation.positions - expected.positions).max() < MATCH
         if at_start and np.abs(objects[:, :3] - expected.objects[:, :3]).max() < MATCH:
             self._rater.reset()

@@ -59,6 +59,9 @@ from so101.topics import (
 NEAR_START = 0.15
 """The arm counts as brought to its start within this [rad]; the rest is put right exactly."""
 
+IDLE_SEED = 2**62
+"""Start of the scene nobody asked for; no episode has it."""
+
 WAIT_S = 0.05
 """Longest wait for a message before the state is looked at again [s]."""
 
@@ -101,7 +104,7 @@ class SimulationNode(Node):
             camera_size=(params.camera_height, params.camera_width),
             check_collisions=params.check_collisions,
         )
-        cell.reset(start_of(EpisodeFacts(id="idle", task="pick", start_pose="std")))
+        cell.reset(start_of(EpisodeFacts(id="idle", task="pick", seed=IDLE_SEED)))
         return cell
 
     def simulate(self, spinner: Spinner) -> None:
