@@ -141,17 +141,6 @@ class Stage:
 
 
 @pytest.mark.parametrize("off", [0.01, -2e-6])
-def test_a_scene_that_stood_at_the_start_before_it_was_asked_for_is_no_reset():
-    stage = Stage()
-    (asked,) = stage.poll()
-    start = start_of(asked.facts)
-    stage.conductor.on_observation(observation(asked.stamp_ns, start))
-    assert stage.take() == []
-    stage.conductor.on_observation(observation(asked.stamp_ns + NS_PER_S, start))
-    began = stage.take()[0]
-    assert (began.state, began.stamp_ns) == (RUNNING, asked.stamp_ns + NS_PER_S)
-
-
 def test_a_reset_is_acknowledged_only_by_the_very_start(off):
     stage = Stage()
     stage.poll()
@@ -578,3 +567,14 @@ def test_the_session_ends_as_stopped_when_told_to():
     stage.session.stop("enough")
     (finish,) = stage.poll()
     assert finish.facts.phase == Phase.STOPPED.value
+
+
+def test_a_scene_that_stood_at_the_start_before_it_was_asked_for_is_no_reset():
+    stage = Stage()
+    (asked,) = stage.poll()
+    start = start_of(asked.facts)
+    stage.conductor.on_observation(observation(asked.stamp_ns, start))
+    assert stage.take() == []
+    stage.conductor.on_observation(observation(asked.stamp_ns + NS_PER_S, start))
+    began = stage.take()[0]
+    assert (began.state, began.stamp_ns) == (RUNNING, asked.stamp_ns + NS_PER_S)
