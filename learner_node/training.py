@@ -108,7 +108,7 @@ def plan(request: TrainingRequest, store: EpisodeStore, checkpoints: Path) -> Tr
         parent=request.parent,
         spec=request.spec,
         settings=config,
-        policy=to_mapping(from_mapping(FlowConfig, request.policy, f"{where}: policy")),
+        policy=_policy_config(request, f"{where}: policy"),
         dataset=dict(request.dataset),
     )
 
@@ -234,6 +234,13 @@ def _make_algorithm(job: TrainingJob, policy: TrainablePolicy) -> Algorithm:
     kind = ALGORITHMS[job.algorithm]
     where = f"training job {job.name!r}: settings"
     return kind(policy, from_mapping(kind.config_type, dict(job.settings), where), job.seed)
+
+
+def _policy_config(request: TrainingRequest, where: str) -> dict[str, Any]:
+    """Return the whole configuration: defaults for this kind of policy, then what was asked."""
+    values = {**to_mapping(FlowConfig.for_policy(request.spec)), **request.policy}
+    checked: dict[str, Any] = to_mapping(from_mapping(FlowConfig, values, where))
+    return checked
 
 
 def _algorithm_config(
