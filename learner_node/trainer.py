@@ -57,6 +57,11 @@ class Progress:
     values: Mapping[str, float]
 
 
+def batch_rng(seed: int, step: int) -> np.random.Generator:
+    """Return what a step's batch is drawn with."""
+    return np.random.default_rng([seed, step])
+
+
 class End(str, Enum):
     """Why the loop ended."""
 
@@ -157,8 +162,7 @@ class Trainer:
         self._curve = [(int(step), loss) for step, loss in curve]
 
     def _advance(self) -> Metrics:
-        rng = np.random.default_rng([self._seed, self._step])
-        batch = self._source.chunks(rng, self._algorithm.batch_size)
+        batch = self._source.chunks(batch_rng(self._seed, self._step), self._algorithm.batch_size)
         metrics = self._algorithm.update(batch)
         self._step += 1
         if not metrics.skipped:

@@ -14,9 +14,10 @@ from contracts.policy_factories import make_batch, make_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learner_node.algorithms.imitation import augmentation_rng
 from learner_node.algorithms.sft import Sft, SftConfig
 from learner_node.job import JobDirectory
-from learner_node.trainer import End, Trainer, TrainerConfig
+from learner_node.trainer import End, Trainer, TrainerConfig, batch_rng
 from so101.errors import TrainingError
 
 STEPS = 40
@@ -135,3 +136,11 @@ def test_a_state_of_another_run_is_refused():
 
 if __name__ == "__main__":
     train_and_die(Path(sys.argv[1]))
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_augmentation_tells_nothing_about_what_was_drawn(seed):
+    """One stream for both once made image shifts a code of the episode, and cameras useless."""
+    drawn = [batch_rng(seed, step).random(64) for step in range(50)]
+    added = [augmentation_rng(seed, step).random(64) for step in range(50)]
+    assert abs(np.corrcoef(np.ravel(drawn), np.ravel(added))[0, 1]) < 0.06

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learner_node.algorithm_table import ALGORITHMS
-from learner_node.algorithms.sft import Sft, SftConfig, learning_rate, sft_loss
+from learner_node.algorithms.imitation import imitation_loss
+from learner_node.algorithms.sft import Sft, SftConfig, learning_rate
 from so101.action import ActionSpace
 from so101.errors import ConfigError
 
@@ -56,7 +57,7 @@ def test_the_loss_weighs_rows():
     rows = policy.loss(batch, noise=noise, time=time)
     weighted = replace(batch, weight=np.array([2.0, 0.0, -0.5], dtype=np.float32))
     want = (2.0 * rows[0] - 0.5 * rows[2]) / 3.0
-    torch.testing.assert_close(sft_loss(policy, weighted, noise, time), want)
+    torch.testing.assert_close(imitation_loss(policy, weighted, noise, time), want)
 
 
 def test_the_loss_falls():
