@@ -4,6 +4,7 @@
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
+BENCH ?= build/bench
 PYTEST_ARGS ?=
 
 # A shell that has sourced /opt/ros would mix another ROS into the environment: these variables
@@ -24,7 +25,7 @@ help:
 	@echo "make test    set up, then checks and all tests"
 	@echo "make setup   the virtual environment $(VENV); instant and offline when it is up to date"
 	@echo "make lint    ruff, mypy, import-linter       make format  ruff format"
-	@echo "make chaos   long kill and fuzz rounds       make bench   speed, measured"
+	@echo "make chaos   long kill and fuzz rounds       make bench   all benchmarks, small"
 	@echo "make where   which Python, numpy and ROS     make doctor-gl  can cameras be rendered"
 
 setup:
@@ -51,10 +52,13 @@ format: setup
 chaos: setup
 	@$(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m chaos --timeout 3600 $(PYTEST_ARGS)
 
+# Every benchmark, small enough to see that it works; without --small each takes its full size.
 bench: setup
+	@mkdir -p $(BENCH)
 	@set -e; for file in benchmarks/*.py; do \
-	  [ -e "$$file" ] || { echo "so101: no benchmarks yet"; break; }; \
-	  echo "== $$file"; $(IN_VENV) $(BIN)/python "$$file"; done
+	  out=$(BENCH)/$$(basename $$file .py).json; rm -f $$out; echo "== $$file"; \
+	  $(IN_VENV) $(BIN)/python $$file --small --out $$out > /dev/null; done
+	@echo "so101: results in $(BENCH)"
 
 # Prints where the environment's modules come from: proof that no other ROS is mixed in.
 where:

@@ -19,15 +19,14 @@ from pathlib import Path
 
 import torch
 
-from so101.action import ActionChunk, ActionSpace
+from so101.action import ActionSpace
 from so101.episode import EpisodeFacts, EpisodeState
+from so101.evaluation import PolicyPlanner
 from so101.events import EpisodeEvent
-from so101.observation import Observation
 from so101.policies.checkpoint import load_policy, save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
 from so101.policies.flow_config import FlowConfig, FlowNorms
 from so101.policies.flow_policy import FlowPolicy
-from so101.policies.seeded_noise import SeededNoise
 from so101.policies.transforms import Normalizer
 from so101.rewards.pick_rater import PickRater
 from so101.robot import CAMERAS, JOINTS, so101
@@ -68,22 +67,6 @@ def facts(index: int, sha256: str, seed: int) -> EpisodeFacts:
     )
 
 
-class Acting:
-    """The policy as a planner."""
-
-    def __init__(self, policy: FlowPolicy) -> None:
-        """Wrap it."""
-        self._noisy = SeededNoise(policy, run_seed=0)
-
-    def begin(self, told: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._noisy.start(told.seed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan a chunk."""
-        return self._noisy.infer(observation).chunk
-
-
 def in_process(path: Path, state: bool, episodes: int, seed: int) -> float:
     """Return the speed of the loop without ROS: it renders, compresses and keeps every frame."""
     policy = load_policy(path, JOINTS, () if state else CAMERAS)
@@ -95,7 +78,7 @@ def in_process(path: Path, state: bool, episodes: int, seed: int) -> float:
     runner = RolloutRunner(cell, PickRater(), config)
     began, simulated = time.perf_counter(), 0.0
     for index in range(episodes):
-        simulated += runner.run(facts(index, "", seed), Acting(policy)).duration_s
+        simulated += runner.run(facts(index, "", seed), PolicyPlanner(policy, 0)).duration_s
     elapsed = time.perf_counter() - began
     cell.world.close()
     return simulated / elapsed
@@ -148,8 +131,11 @@ def main() -> None:
     parser.add_argument("--state", action="store_true")
     parser.add_argument("--episodes", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--small", action="store_true", help="as make bench runs it")
     parser.add_argument("--out", default="")
     arguments = parser.parse_args()
+    if arguments.small:
+        arguments.episodes = arguments.rounds = 1
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
         record = TrainingRecord(algorithm="none", step=0)

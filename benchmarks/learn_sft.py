@@ -27,11 +27,11 @@ from so101.action import ActionChunk, ActionSpace
 from so101.config import from_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
+from so101.evaluation import PolicyPlanner
 from so101.observation import Observation
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
-from so101.policies.seeded_noise import SeededNoise
 from so101.rewards.pick_rater import PickRater
 from so101.robot import CAMERAS
 from so101.simulation.build import make_cell
@@ -62,22 +62,6 @@ class DemonstratorPlanner:
     def plan(self, observation: Observation) -> ActionChunk:
         """Plan the next chunk."""
         return self._demonstrator.act(observation)
-
-
-class PolicyPlanner:
-    """A policy with seeded noise as a planner."""
-
-    def __init__(self, policy: TrainablePolicy, seed: int) -> None:
-        """Wrap a policy."""
-        self._policy = SeededNoise(policy, run_seed=seed)
-
-    def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._policy.start(facts.seed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan the next chunk."""
-        return self._policy.infer(observation).chunk
 
 
 def make_spec(mode: str, execute_steps: int, pixels: int) -> PolicySpec:
@@ -130,9 +114,9 @@ def collect(spec: PolicySpec, region: str, count: int, first_seed: int) -> list[
 def evaluate(policy: TrainablePolicy, region: str, count: int) -> dict[str, Any]:
     """Return how a policy does on unseen start poses."""
     runner, planner = make_runner(policy.spec, keeps_episode=False), PolicyPlanner(policy, 0)
-    durations: list[float] = []
+    succeeded: dict[int, float] = {}
     kinds: dict[str, int] = {}
-    gated = 0
+    gated, simulated_s = 0, 0.0
     for i in range(count):
         facts = EpisodeFacts(
             id=f"evaluation-{i}", task="pick", seed=FIRST_EVALUATION_SEED + i, start_pose=region
@@ -140,15 +124,18 @@ def evaluate(policy: TrainablePolicy, region: str, count: int) -> dict[str, Any]
         rollout = runner.run(facts, planner)
         kinds[rollout.kind] = kinds.get(rollout.kind, 0) + 1
         gated += rollout.changed_ticks
+        simulated_s += rollout.duration_s
         if rollout.outcome is Outcome.SUCCESS:
-            durations.append(rollout.duration_s)
+            succeeded[facts.seed] = rollout.duration_s
     return {
         "n": count,
-        "successes": len(durations),
-        "interval_95": wilson_interval(len(durations), count),
-        "median_success_duration_s": median(durations),
+        "successes": len(succeeded),
+        "interval_95": wilson_interval(len(succeeded), count),
+        "median_success_duration_s": median([*succeeded.values()]),
+        "succeeded_at": [*succeeded],
         "ended_as": kinds,
         "ticks_changed_by_the_gate": gated,
+        "simulated_s": simulated_s,
     }
 
 
@@ -173,8 +160,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--trim", choices=("off", "start_only", "all"), default="all")
     parser.add_argument("--sft", type=json.loads, default={}, help="settings as JSON")
     parser.add_argument("--policy", type=json.loads, default={}, help="settings as JSON")
+    parser.add_argument("--small", action="store_true", help="as make bench runs it")
     parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.small:
+        arguments.demos, arguments.evaluations, arguments.sft = 3, 3, {"steps": 60}
+    return arguments
 
 
 def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:

@@ -16,22 +16,19 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from learn_sft import DemonstratorPlanner
 
 from learner_node.algorithms.sft import Sft, SftConfig
 from learner_node.trainer import Trainer
-from so101.action import ActionChunk
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
-from so101.observation import Observation
+from so101.evaluation import PolicyPlanner
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
-from so101.policies.seeded_noise import SeededNoise
 from so101.rewards.pick_rater import PickRater
 from so101.simulation.build import make_cell
-from so101.simulation.demonstrator import Imperfection, ScriptedDemonstrator
 from so101.simulation.rollout import RolloutConfig, RolloutRunner
-from so101.simulation.tasks.table import make_task
 from so101.spec import PolicySpec
 from so101.statistics import wilson_interval
 
@@ -39,38 +36,6 @@ OFF_HOME_RAD = 0.3
 ATTEMPTS = {"one pose": 0.0, "recovery starts": 0.5}
 STARTS = {"from home": "std", f"off home by up to {OFF_HOME_RAD} rad": f"std+{OFF_HOME_RAD}"}
 SPEC = PolicySpec(uses_objects=True)
-
-
-class Script:
-    """The scripted human as a planner."""
-
-    def __init__(self) -> None:
-        """Make the imperfect one."""
-        self._script = ScriptedDemonstrator(make_task("pick"), Imperfection())
-
-    def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._script.reset(facts.seed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan a chunk."""
-        return self._script.act(observation)
-
-
-class Acting:
-    """A policy as a planner."""
-
-    def __init__(self, policy: TrainablePolicy, seed: int) -> None:
-        """Wrap it."""
-        self._noisy = SeededNoise(policy, run_seed=seed)
-
-    def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._noisy.start(facts.seed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan a chunk."""
-        return self._noisy.infer(observation).chunk
 
 
 def facts(number: int, seed: int, start: str, source: str) -> EpisodeFacts:
@@ -82,12 +47,13 @@ def facts(number: int, seed: int, start: str, source: str) -> EpisodeFacts:
 
 def collect(runner: RolloutRunner, seed: int, count: int, share: float) -> list[Episode]:
     """Return successful demonstrations, a share of them from off home."""
+    planner = DemonstratorPlanner("std")
     episodes: list[Episode] = []
     number = 0
     while len(episodes) < count:
         is_off = int((number + 1) * share) > int(number * share)
         start = f"std+{OFF_HOME_RAD}" if is_off else "std"
-        rollout = runner.run(facts(number, seed * 1_000_000 + number, start, "teleop"), Script())
+        rollout = runner.run(facts(number, seed * 1_000_000 + number, start, "teleop"), planner)
         if rollout.outcome is Outcome.SUCCESS and rollout.episode is not None:
             episodes.append(rollout.episode)
         number += 1
@@ -100,7 +66,7 @@ def evaluate(
     """Return the number of successes."""
     first = seed * 1_000_000 + 500_000
     outcomes = [
-        runner.run(facts(i, first + i, start, "policy"), Acting(policy, seed)).outcome
+        runner.run(facts(i, first + i, start, "policy"), PolicyPlanner(policy, seed)).outcome
         for i in range(trials)
     ]
     return sum(outcome is Outcome.SUCCESS for outcome in outcomes)
@@ -179,7 +145,11 @@ def main() -> None:
     parser.add_argument("--demonstrations", type=int, default=60)
     parser.add_argument("--steps", type=int, default=SftConfig.for_policy(SPEC).steps)
     parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--small", action="store_true", help="as make bench runs it")
     arguments = parser.parse_args()
+    if arguments.small:
+        arguments.seeds, arguments.demonstrations = [0], 3
+        arguments.steps, arguments.trials = 60, 2
     torch.set_num_threads(1)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learner_node.job import JobDirectory, TrainingJob
 from learner_node.params import LearnerParams
-from learner_node.training import TrainingRequest, plan
+from learner_node.planning import TrainingRequest, plan
 from so101.config import to_mapping
 from so101.data.episode_store import EpisodeStore
 from so101.episode import Outcome

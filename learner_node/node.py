@@ -18,7 +18,7 @@ from learner_node.params import LearnerParams
 from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
 from so101.errors import CheckpointError, ConfigError, SessionError, So101Error
-from so101.events import CheckpointEvent, EpisodeEvent, LearnerStatus
+from so101.events import EpisodeEvent
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import latest, promote, rollback
 from so101.policies.threads import use_one_thread
@@ -27,6 +27,7 @@ from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.spin import Spinner
+from so101.status_events import CheckpointEvent, LearnerStatus
 from so101.topics import EPISODE, LEARNER_STATUS, POLICY_CHECKPOINT
 
 HEARTBEAT_S = 0.5

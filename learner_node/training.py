@@ -5,112 +5,27 @@ the same checkpoint. It neither decides when to train nor which checkpoint is pr
 """
 
 import copy
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from learner_node.algorithm_table import ALGORITHMS
 from learner_node.algorithms.algorithm import Algorithm
 from learner_node.job import JobDirectory, JobStatus, TrainingJob
+from learner_node.planning import bag_sha256
 from learner_node.trainer import End, Progress, Trainer, TrainerConfig
-from so101.config import from_mapping, to_mapping
+from so101.config import from_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.data.episode_store import EpisodeStore
-from so101.data.fitness import check_entry
-from so101.errors import CheckpointError, ConfigError, TrainingError
+from so101.errors import CheckpointError, TrainingError
 from so101.policies.canary import check_canary
 from so101.policies.checkpoint import load_policy, save_checkpoint
-from so101.policies.checkpoint_files import (
-    Checkpoint,
-    EpisodeRef,
-    TrainingRecord,
-    file_sha256,
-    step_directory,
-    verify,
-)
+from so101.policies.checkpoint_files import Checkpoint, TrainingRecord, step_directory, verify
 from so101.policies.checkpoint_roles import assign
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
 from so101.robot import CAMERAS, JOINTS
-from so101.spec import PolicySpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRequest:
-    """What somebody wants trained; `plan` adds the episodes.
-
-    Attributes:
-        name: Series of the checkpoint.
-        algorithm: Key in the algorithm table.
-        spec: Inputs and outputs of the policy.
-        steps: Training steps; 0 for the algorithm's default.
-        seed: Of weights, batches and noise.
-        phase: Session phase of the episodes that are used; empty for all.
-        parent: Checkpoint to start from, relative to the checkpoint root; empty for new weights.
-        settings: The algorithm's configuration.
-        policy: A new policy's configuration.
-        dataset: The dataset's configuration.
-    """
-
-    name: str = "sft"
-    algorithm: str = "sft"
-    spec: PolicySpec = field(default_factory=PolicySpec)
-    steps: int = 0
-    seed: int = 0
-    phase: str = ""
-    parent: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    policy: Mapping[str, Any] = field(default_factory=dict)
-    dataset: Mapping[str, Any] = field(default_factory=dict)
-
-
-def plan(request: TrainingRequest, store: EpisodeStore, checkpoints: Path) -> TrainingJob:
-    """Fix what a job trains on: every fit episode that the store holds now.
-
-    Args:
-        request: What is wanted.
-        store: Where the episodes are.
-        checkpoints: Root of all checkpoints.
-
-    Raises:
-        ConfigError: The algorithm or a setting is unknown, or no episode is fit.
-        CheckpointError: The parent is damaged.
-        TrainingError: Two episodes have the same id.
-    """
-    where = f"training job {request.name!r}"
-    config = _algorithm_config(request.algorithm, request.settings, request.spec, request.steps)
-    outcomes = from_mapping(DatasetConfig, request.dataset, f"{where}: dataset").outcomes
-    first_step = 0
-    if request.parent:
-        first_step = verify(checkpoints / request.parent).record.step
-    chosen = [
-        entry
-        for entry in store.episodes()
-        if not check_entry(entry, outcomes) and request.phase in ("", entry.facts.phase)
-    ]
-    ids = [entry.facts.id for entry in chosen]
-    if twice := {one for one in ids if ids.count(one) > 1}:
-        raise TrainingError(
-            f"{store.root}: several episodes are called {', '.join(sorted(twice))}"
-        )
-    return TrainingJob(
-        name=request.name,
-        algorithm=request.algorithm,
-        episodes=tuple(
-            EpisodeRef(id=entry.facts.id, sha256=bag_sha256(entry.path)) for entry in chosen
-        ),
-        steps=config["steps"],
-        seed=request.seed,
-        first_step=first_step,
-        parent=request.parent,
-        spec=request.spec,
-        settings=config,
-        policy=_policy_config(request, f"{where}: policy"),
-        dataset=dict(request.dataset),
-    )
 
 
 def run(
@@ -138,33 +53,24 @@ def run(
         TrainingError: An episode changed or is gone, or the losses were not finite.
         CheckpointError: The result must not drive, or cannot be published.
     """
-    job = directory.read().job
     done = finished(directory, checkpoints)
     if done is not None:
         return done
     try:
-        dataset = load_dataset(job, store)
+        dataset = load_dataset(directory.read().job, store)
         if on_dataset is not None:
             on_dataset(dataset)
-        policy, parent = _start_policy(job, dataset, checkpoints)
-        previous = copy.deepcopy(policy) if job.parent else None
-        algorithm = _make_algorithm(job, policy)
-        trainer = Trainer(
-            algorithm, dataset, steps=job.steps, seed=job.seed, config=trainer_config
+        training = _Training.begin(directory, dataset, checkpoints, trainer_config)
+        end = training.trainer.run(
+            save=directory.save_state, report=report, should_stop=should_stop
         )
-        state = directory.load_state()
-        if state is not None:
-            trainer.load_state_dict(state)
-        end = trainer.run(save=directory.save_state, report=report, should_stop=should_stop)
         if end is End.STOPPED:
             return None
-        acting = algorithm.policy()
-        check_canary(acting, previous, where=f"{job.name}: step {job.last_step}")
+        acting = training.acting_policy()
     except (TrainingError, CheckpointError) as error:
         directory.fail(str(error))
         raise
-    record = _record(job, trainer, dataset, parent)
-    checkpoint = save_checkpoint(checkpoints, job.name, acting, record, trainer.state_dict())
+    checkpoint = training.publish(acting, checkpoints)
     directory.finish(checkpoint.sha256)
     return checkpoint
 
@@ -185,15 +91,6 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
     return EpisodeDataset.from_store(
         store, job.spec, config, only=[episode.id for episode in job.episodes]
     )
-
-
-def bag_sha256(path: Path) -> str:
-    """Return the sha256 over the data files of a bag; labels and metadata do not count."""
-    files = [path] if path.is_file() else [*path.glob("*.mcap"), *path.glob("*.db3")]
-    digests = [file_sha256(file) for file in sorted(files)]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
@@ -220,6 +117,90 @@ def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
     return checkpoint
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """A job under way.
+
+    Attributes:
+        job: What is trained.
+        dataset: On what.
+        algorithm: Trains the policy.
+        trainer: Runs the algorithm.
+        start: The policy it began with; None for new weights.
+        parent: sha256 of the checkpoint it began with; empty for new weights.
+    """
+
+    job: TrainingJob
+    dataset: EpisodeDataset
+    algorithm: Algorithm
+    trainer: Trainer
+    start: TrainablePolicy | None
+    parent: str
+
+    @classmethod
+    def begin(
+        cls,
+        directory: JobDirectory,
+        dataset: EpisodeDataset,
+        checkpoints: Path,
+        config: TrainerConfig | None,
+    ) -> "_Training":
+        """Return the training where its state was saved, else at its first step."""
+        job = directory.read().job
+        policy, parent = _start_policy(job, dataset, checkpoints)
+        start = copy.deepcopy(policy) if job.parent else None
+        algorithm = _make_algorithm(job, policy)
+        trainer = Trainer(algorithm, dataset, steps=job.steps, seed=job.seed, config=config)
+        state = directory.load_state()
+        if state is not None:
+            trainer.load_state_dict(state)
+        return cls(
+            job=job,
+            dataset=dataset,
+            algorithm=algorithm,
+            trainer=trainer,
+            start=start,
+            parent=parent,
+        )
+
+    def acting_policy(self) -> TrainablePolicy:
+        """Return what training led to.
+
+        Raises:
+            CheckpointError: It must not drive.
+        """
+        acting = self.algorithm.policy()
+        check_canary(acting, self.start, where=f"{self.job.name}: step {self.job.last_step}")
+        return acting
+
+    def publish(self, acting: TrainablePolicy, checkpoints: Path) -> Checkpoint:
+        """Save the checkpoint with the record of how it came about."""
+        state = self.trainer.state_dict()
+        return save_checkpoint(checkpoints, self.job.name, acting, self._record(), state)
+
+    def _record(self) -> TrainingRecord:
+        curve, dataset = self.trainer.loss_curve, self.dataset
+        left_out = {skipped.episode for skipped in dataset.skipped}
+        metrics = {
+            "skipped_steps": float(self.trainer.skipped),
+            "dataset_steps": float(len(dataset)),
+            "trimmed_steps": float(sum(dataset.trimmed.values())),
+            "skipped_episodes": float(len(dataset.skipped)),
+        }
+        if curve:
+            metrics["loss"] = curve[-1][1]
+        return TrainingRecord(
+            algorithm=self.job.algorithm,
+            config=dict(self.job.settings),
+            seed=self.job.seed,
+            step=self.job.last_step,
+            parent=self.parent,
+            episodes=tuple(ref for ref in self.job.episodes if ref.id not in left_out),
+            metrics=metrics,
+            loss_curve=curve,
+        )
+
+
 def _start_policy(
     job: TrainingJob, dataset: EpisodeDataset, checkpoints: Path
 ) -> tuple[TrainablePolicy, str]:
@@ -234,49 +215,3 @@ def _make_algorithm(job: TrainingJob, policy: TrainablePolicy) -> Algorithm:
     kind = ALGORITHMS[job.algorithm]
     where = f"training job {job.name!r}: settings"
     return kind(policy, from_mapping(kind.config_type, dict(job.settings), where), job.seed)
-
-
-def _policy_config(request: TrainingRequest, where: str) -> dict[str, Any]:
-    """Return the whole configuration: defaults for this kind of policy, then what was asked."""
-    values = {**to_mapping(FlowConfig.for_policy(request.spec)), **request.policy}
-    checked: dict[str, Any] = to_mapping(from_mapping(FlowConfig, values, where))
-    return checked
-
-
-def _algorithm_config(
-    name: str, settings: Mapping[str, Any], spec: PolicySpec, steps: int
-) -> dict[str, Any]:
-    """Return the whole configuration: defaults for this kind of policy, then the settings."""
-    if name not in ALGORITHMS:
-        raise ConfigError(f"algorithm {name!r} is not one of {', '.join(ALGORITHMS)}")
-    kind = ALGORITHMS[name].config_type
-    values = {**to_mapping(kind.for_policy(spec)), **settings}
-    if steps:
-        values["steps"] = steps
-    checked: dict[str, Any] = to_mapping(from_mapping(kind, values, f"algorithm {name!r}"))
-    return checked
-
-
-def _record(
-    job: TrainingJob, trainer: Trainer, dataset: EpisodeDataset, parent: str
-) -> TrainingRecord:
-    curve = trainer.loss_curve
-    left_out = {skipped.episode for skipped in dataset.skipped}
-    metrics = {
-        "skipped_steps": float(trainer.skipped),
-        "dataset_steps": float(len(dataset)),
-        "trimmed_steps": float(sum(dataset.trimmed.values())),
-        "skipped_episodes": float(len(dataset.skipped)),
-    }
-    if curve:
-        metrics["loss"] = curve[-1][1]
-    return TrainingRecord(
-        algorithm=job.algorithm,
-        config=dict(job.settings),
-        seed=job.seed,
-        step=job.last_step,
-        parent=parent,
-        episodes=tuple(episode for episode in job.episodes if episode.id not in left_out),
-        metrics=metrics,
-        loss_curve=curve,
-    )

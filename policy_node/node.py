@@ -18,7 +18,7 @@ from so101.acting import ActingLoop
 from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import SessionError, So101Error
-from so101.events import CheckpointEvent, EpisodeEvent, PolicyInfo
+from so101.events import EpisodeEvent
 from so101.observation import Observation
 from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Policy
@@ -31,6 +31,7 @@ from so101.ros.health import Health
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.status_events import CheckpointEvent, PolicyInfo
 from so101.streams import ObservationConfig
 from so101.topics import (
     EPISODE,
@@ -43,7 +44,7 @@ from so101.topics import (
 ALIVE_PERIOD_S = 0.03
 POLL_PERIOD_S = 0.1
 POLLS_PER_WORD = 10
-"""A new checkpoint is told once a second until an episode begins: who came late missed it."""
+"""An idle policy says once a second what it runs, until an episode begins: some come late."""
 
 
 class PolicyNode(Node):
@@ -59,6 +60,7 @@ class PolicyNode(Node):
         self._next: Loaded | None = None
         self._actor: SeededNoise | PlaybackSpeed | None = None
         self._unheard_polls: int | None = None
+        self._is_newcomer = True
         self._is_enabled = True
         self._newest_ns = 0
         config = ObservationConfig(
@@ -109,17 +111,19 @@ class PolicyNode(Node):
             self._unheard_polls += 1
 
     def _on_episode(self, event: EpisodeEvent) -> None:
+        is_late = self._is_newcomer and event.state is EpisodeState.RUNNING
+        self._is_newcomer = False
         if event.state in (EpisodeState.RESETTING, EpisodeState.RUNNING):
             self._unheard_polls = None
         if not self._loop.on_episode(event):
             return
         self._actor = None
+        if is_late:  # it began with a policy that is gone, and its first ticks were not heard
+            self._next, self._live = self._next or self._live, None
         live = self._live
-        if live is None:
-            self.get_logger().error("an episode began, but no checkpoint is loaded")
-            return
-        if event.facts.checkpoint and event.facts.checkpoint != live.sha256:
-            self.get_logger().error(f"the episode is not for this checkpoint: {live.sha256[:12]}")
+        if live is None or event.facts.checkpoint not in ("", live.sha256):
+            self.get_logger().error(f"episode {event.facts.id} is not for this policy")
+            self._unheard_polls = 0  # say so until it ends
             return
         noisy = SeededNoise(live.policy, self._params.seed, event.facts.seed)
         try:

@@ -15,7 +15,8 @@ from so101.data.custom_data import IS_LOCK_STEP, PUBLISHED
 from so101.data.episode_store import EpisodeRecording, EpisodeStore
 from so101.episode import EpisodeState, Outcome
 from so101.errors import StoreError
-from so101.events import EpisodeEvent, RecorderStatus, encode
+from so101.events import EpisodeEvent, encode
+from so101.status_events import RecorderStatus
 from so101.topics import FLOAT64, STRING, Topic
 
 RING_BYTES = 64_000_000

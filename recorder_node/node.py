@@ -18,12 +18,13 @@ from recorder_node.params import RecorderParams
 from so101.data.custom_data import SOFTWARE
 from so101.data.episode_store import EpisodeStore
 from so101.errors import BagError, ConfigError
-from so101.events import EpisodeEvent, RecorderStatus, from_message
+from so101.events import EpisodeEvent, from_message
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.taps import Taps
+from so101.status_events import RecorderStatus
 from so101.topics import (
     EPISODE,
     JOINT_COMMANDS,

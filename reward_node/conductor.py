@@ -7,20 +7,17 @@ rater (did it succeed). The node around it only carries messages.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from reward_node.episode_machine import EpisodeMachine
+from reward_node.reset_watch import ResetWatch
 from reward_node.session import Finish, Load, Phase, Promote, Session, StartEpisode, Train
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import SessionError
-from so101.events import EpisodeEvent, LearnerStatus, PolicyInfo, RecorderStatus, RewardEvent
+from so101.events import EpisodeEvent, RewardEvent
 from so101.observation import Observation
 from so101.rewards.rater import Rater
 from so101.simulation.tasks.task import Start
-
-MATCH = 1e-6
-"""A reset is acknowledged when arm and objects are this near to their start [rad, m]."""
+from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
 
 ABLE = frozenset({"armed", "holding"})
 """Modes of the arm in which it can move."""
@@ -97,9 +94,8 @@ class Conductor:
         self._is_redo = False
         self._wanted_checkpoint: str | None = None
         self._is_training = False
-        self._expected: Start | None = None
+        self._reset = ResetWatch()
         self._rated_ns = 0
-        self._asked_ns = 0
         self._lost = ""
         self._losses = 0
         self._obstacle = ""
@@ -129,8 +125,10 @@ class Conductor:
 
     def on_observation(self, observation: Observation) -> None:
         """Look at one policy tick: is the reset done, has the task succeeded, is time over?"""
-        if self.machine.state is EpisodeState.RESETTING:
-            self._check_reset(observation)
+        is_reset = self._reset.look(observation)
+        if self.machine.state is EpisodeState.RESETTING and is_reset:
+            self._rater.reset()
+            self._outbox.append(self.machine.begin(observation.stamp_ns))
         if self.machine.state is EpisodeState.RUNNING:
             self._rate(observation)
 
@@ -166,9 +164,17 @@ class Conductor:
         if self._obstacle and self.machine.is_busy:
             self.give_up(stamp_ns, f"{self._obstacle} ({reason})")
 
-    def on_policy(self, info: PolicyInfo) -> None:
-        """Take note of the checkpoint that the policy runs."""
+    def on_policy(self, info: PolicyInfo, stamp_ns: int) -> None:
+        """Take note of the checkpoint that the policy runs.
+
+        An episode whose policy is gone says nothing about that policy: it is discarded and, in a
+        session, run again from the same seed once its checkpoint is loaded again.
+        """
         self.running_checkpoint = info.checkpoint
+        if info.checkpoint != self.session.checkpoint:
+            self.session.on_policy_lost()
+        if self.machine.is_abandoned_by(info.checkpoint):
+            self.end(Outcome.DISCARDED, stamp_ns, "its policy is gone")
         self._check_loaded()
 
     def start_manually(self, stamp_ns: int, source: str, seed: int) -> str:
@@ -228,18 +234,8 @@ class Conductor:
         return silent
 
     def _request(self, facts: EpisodeFacts, stamp_ns: int) -> None:
-        self._expected = self._start_of(facts)
-        self._asked_ns = stamp_ns
+        self._reset.ask(self._start_of(facts), stamp_ns)
         self._outbox.append(self.machine.request(facts, stamp_ns))
-
-    def _check_reset(self, observation: Observation) -> None:
-        expected, objects = self._expected, observation.objects
-        if expected is None or objects is None or observation.stamp_ns <= self._asked_ns:
-            return  # also a scene that stood at this very start before it was asked for
-        at_start = np.abs(observation.positions - expected.positions).max() < MATCH
-        if at_start and np.abs(objects[:, :3] - expected.objects[:, :3]).max() < MATCH:
-            self._rater.reset()
-            self._outbox.append(self.machine.begin(observation.stamp_ns))
 
     def _rate(self, observation: Observation) -> None:
         verdict = self._rater.update(observation)
@@ -273,12 +269,11 @@ class Conductor:
 
     def _count(self) -> None:
         last = self.machine.last
-        self._awaited = ""
-        if self.session.phase is Phase.MANUAL or last is None:
+        if self._is_redo or last is None:
+            self._repeat()
             return
-        if self._is_redo:
-            self.session.on_discarded()
-        else:
+        self._awaited = ""
+        if self.session.phase is not Phase.MANUAL:
             self.session.on_episode(last.outcome, last.duration_s)
 
     def _repeat(self) -> None:

@@ -61,6 +61,12 @@ class EpisodeMachine:
         """Tell whether an episode is being reset or running."""
         return self.state in (EpisodeState.RESETTING, EpisodeState.RUNNING)
 
+    def is_abandoned_by(self, checkpoint: str) -> bool:
+        """Tell whether the present episode needs a policy with another checkpoint than this."""
+        if self.facts is None or not self.is_busy:
+            return False
+        return self.facts.source == "policy" and self.facts.checkpoint != checkpoint
+
     def request(self, facts: EpisodeFacts, stamp_ns: int) -> EpisodeEvent:
         """Ask for the scene to be reset for an episode.
 

@@ -18,14 +18,7 @@ from reward_node.past import past_episodes
 from reward_node.session import Session
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
-from so101.events import (
-    EpisodeEvent,
-    LearnerStatus,
-    PolicyInfo,
-    RecorderStatus,
-    RewardEvent,
-    from_message,
-)
+from so101.events import EpisodeEvent, RewardEvent, from_message
 from so101.rewards.pick_rater import PickRater
 from so101.ros.convert import to_number, to_text
 from so101.ros.endpoints import Endpoints, interface_class
@@ -34,6 +27,7 @@ from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.simulation.tasks.table import make_task, start_of
+from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
 from so101.streams import ObservationBuilder, ObservationConfig, Waiting
 from so101.topics import (
     ARM_STATE,
@@ -78,7 +72,7 @@ class RewardNode(Node):
         self._calls: dict[str, Any] = {}
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(EPISODE, TASK, REWARD, REWARD_VALUE)
-        endpoints.hear(POLICY_INFO, PolicyInfo, self._conductor.on_policy)
+        endpoints.hear(POLICY_INFO, PolicyInfo, self._on_policy)
         endpoints.hear(LEARNER_STATUS, LearnerStatus, self._on_learner)
         endpoints.hear(RECORDER_STATUS, RecorderStatus, self._on_recorder)
         endpoints.listen(ARM_STATE, self._on_arm_state)
@@ -187,6 +181,13 @@ class RewardNode(Node):
         if answer is not None and not answer.success:
             self.get_logger().error(f"{name} was refused: {answer.message}")
             self._conductor.session.stop(f"{name} was refused: {answer.message}")
+
+    def _on_policy(self, info: PolicyInfo) -> None:
+        if not info.checkpoint:  # a new process, which has yet to find everybody
+            self._was_complete = False
+            self._roll.begin_anew()
+        self._conductor.on_policy(info, self._newest_ns)
+        self._send()
 
     def _on_learner(self, status: LearnerStatus) -> None:
         self._conductor.on_learner(status)

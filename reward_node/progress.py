@@ -51,8 +51,3 @@ class Tally:
         )
         typical_s = median(self.durations_s)
         return text if typical_s is None else f"{text}, median {typical_s:.1f} s"
-
-
-def is_in_share(share: float, number: int) -> bool:
-    """Tell whether episode ``number`` belongs to an evenly spread share of all episodes."""
-    return int((number + 1) * share) > int(number * share)

@@ -7,8 +7,9 @@ for the same episodes that an uninterrupted one would have asked for.
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
-from reward_node.progress import Tally, is_in_share, most_tries
+from reward_node.progress import Tally, most_tries
 from reward_node.requests import (
     Finish,
     Load,
@@ -21,6 +22,7 @@ from reward_node.requests import (
 )
 from reward_node.session_config import SessionConfig
 from so101.episode import EpisodeFacts, Outcome
+from so101.episode_plan import EpisodePlan
 from so101.errors import SessionError
 
 __all__ = [
@@ -145,6 +147,11 @@ class Session:
         self.phase = Phase.EVALUATION
         self._open = None
 
+    def on_policy_lost(self) -> None:
+        """Load the checkpoint again before the next trial: the policy does not run it any more."""
+        if self.phase is Phase.EVALUATION:
+            self.phase = Phase.LOADING
+
     def stop(self, reason: str) -> None:
         """Give the session up; the episode that is running still counts."""
         if self.phase not in (Phase.DONE, Phase.STOPPED):
@@ -249,44 +256,34 @@ class Session:
             )
         return self.summary()
 
-    def _demonstration(self) -> EpisodeFacts:
-        number = self._next_demonstration
-        is_recovery = is_in_share(self.config.recovery, number)
-        return EpisodeFacts(
-            id=self.new_id(f"demo-{number:04d}"),
-            phase=Phase.DEMONSTRATIONS.value,
-            task=self.config.task,
-            source="teleop",
-            rollout=number,
-            seed=self.config.seed * 1_000_000 + number,
-            start_pose=f"{self.config.start}+recovery" if is_recovery else self.config.start,
-            operator=self.config.operator,
+    @property
+    def _plan(self) -> EpisodePlan:
+        config = self.config
+        return EpisodePlan(
+            seed=config.seed,
+            task=config.task,
+            start=config.start,
+            recovery=config.recovery,
+            operator=config.operator,
         )
+
+    def _demonstration(self) -> EpisodeFacts:
+        return self._named(self._plan.demonstration(self._next_demonstration))
 
     def _trial(self) -> EpisodeFacts:
-        number = self._evaluation.attempts
-        return EpisodeFacts(
-            id=self.new_id(f"eval-{self.checkpoint[:8]}-{number:04d}"),
-            phase=Phase.EVALUATION.value,
-            task=self.config.task,
-            source="policy",
-            rollout=number,
-            checkpoint=self.checkpoint,
-            seed=self._trial_seed(number),
-            start_pose=self.config.start,
-            operator=self.config.operator,
-        )
+        return self._named(self._plan.trial(self._evaluation.attempts, self.checkpoint))
 
-    def _trial_seed(self, number: int) -> int:
-        return self.config.seed * 1_000_000 + 500_000 + number
+    def _named(self, facts: EpisodeFacts) -> EpisodeFacts:
+        return replace(facts, id=self.new_id(facts.id))
 
     def _is_trial(self, facts: EpisodeFacts) -> bool:
         """Tell whether an episode belongs to an evaluation as this session makes them."""
+        planned = self._plan.trial(facts.rollout)
         return (
-            facts.phase == Phase.EVALUATION.value
-            and facts.task == self.config.task
-            and facts.start_pose == self.config.start
-            and facts.seed == self._trial_seed(facts.rollout)
+            facts.phase == planned.phase
+            and facts.task == planned.task
+            and facts.start_pose == planned.start_pose
+            and facts.seed == planned.seed
         )
 
     def new_id(self, name: str) -> str:

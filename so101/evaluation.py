@@ -11,6 +11,7 @@ from typing import Any
 
 from so101.action import ActionChunk
 from so101.episode import EpisodeFacts, Outcome
+from so101.episode_plan import EpisodePlan
 from so101.errors import ConfigError
 from so101.observation import Observation
 from so101.policies.policy import Policy
@@ -166,16 +167,8 @@ def trial_facts(config: EvaluationConfig, number: int, checkpoint: str = "") -> 
         number: Of the episode, from 0.
         checkpoint: sha256 of the policy's weights.
     """
-    return EpisodeFacts(
-        id=f"eval-{checkpoint[:8]}-{number:04d}",
-        phase=PHASE,
-        task=config.task,
-        source="policy",
-        rollout=number,
-        checkpoint=checkpoint,
-        seed=config.seed * 1_000_000 + 500_000 + number,
-        start_pose=config.start,
-    )
+    plan = EpisodePlan(seed=config.seed, task=config.task, start=config.start)
+    return plan.trial(number, checkpoint)
 
 
 def rollout_config(spec: PolicySpec, *, keeps_episode: bool = False) -> RolloutConfig:

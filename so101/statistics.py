@@ -27,6 +27,25 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
     return low, 1.0 if successes == trials else min(1.0, centre + half)
 
 
+def paired_interval(won: int, lost: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+    """Return the interval of a difference of success probabilities measured on the same trials.
+
+    Args:
+        won: Trials that only the second succeeded at.
+        lost: Trials that only the first succeeded at.
+        trials: All of them; 0 gives the whole range.
+        z: Normal quantile; the default is 95 % confidence, two-sided.
+
+    Source: McNemar's discordant pairs with Wald's variance; see Fleiss et al. (2003), "Statistical
+    methods for rates and proportions", section 13.1.
+    """
+    if trials == 0:
+        return -1.0, 1.0
+    difference = (won - lost) / trials
+    half = z * math.sqrt(max(0.0, won + lost - (won - lost) ** 2 / trials)) / trials
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
 def median(values: Sequence[float]) -> float | None:
     """Return the median, None of nothing."""
     if not values:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from so101.episode import EpisodeState
-from so101.events import EpisodeEvent, LearnerStatus, RecorderStatus
+from so101.events import EpisodeEvent
 from so101.statistics import median, wilson_interval
+from so101.status_events import LearnerStatus, RecorderStatus
 
 TITLES = {
     "demonstrations": "demonstrations",

@@ -18,6 +18,18 @@ from so101_bringup.session_defaults import goals_of
 
 ParameterValue = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
 
+NODES = (
+    "simulation_node",
+    "teleop_node",
+    "intervention_node",
+    "motion_node",
+    "policy_node",
+    "reward_node",
+    "recorder_node",
+    "learner_node",
+)
+"""Every node of ours, named like its executable; a graph has some of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSpec:
@@ -128,7 +140,7 @@ def _graph(
     nodes = [make(options, robot) for make in makers]
     nodes.append(_reward(options, robot, job, tuple(node.name for node in nodes)))
     for path in _own_files(options):
-        check_sections(Path(path), [node.name for node in nodes], options.namespace)
+        check_sections(Path(path), NODES, options.namespace)
     return (*nodes, *(_rviz(options) if options.launch_rviz else ()))
 
 

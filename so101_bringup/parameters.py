@@ -8,44 +8,41 @@ from typing import Any
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import check_values
-from so101_bringup.graph import NodeSpec
-from so101_bringup.paths import PACKAGE
+from so101_bringup.graph import NODES, NodeSpec
 
 _ROS_OWN = ("use_sim_time", "qos_overrides")
 """Parameters that ROS itself gives every node."""
 
 
 def check_parameters(nodes: Sequence[NodeSpec]) -> None:
-    """Refuse a parameter file with a value that its node would refuse.
+    """Refuse a parameter file with a value that the node of its section would refuse.
+
+    Sections of our nodes that are not in this graph are checked as well: the file may be shared.
 
     Raises:
         ConfigError: The message names file, section, key and the nearest valid key.
     """
-    for node in nodes:
-        if node.package == PACKAGE:
-            for path in node.own_files:
-                _check(Path(path), node)
+    for path in sorted({path for node in nodes for path in node.own_files}):
+        for section, body in load_yaml(Path(path)).items():
+            node = str(section).rsplit("/", 1)[-1]
+            if node in NODES:
+                _check(node, body, f"{path}: {section}")
 
 
-def _check(path: Path, node: NodeSpec) -> None:
-    content = load_yaml(path)
-    for section, body in content.items():
-        if str(section).rsplit("/", 1)[-1] != node.name:
-            continue
-        where = f"{path}: {section}"
-        values = body.get("ros__parameters") if isinstance(body, Mapping) else None
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{where}: expected a mapping named ros__parameters")
-        own = {key: value for key, value in values.items() if _is_ours(key)}
-        check_values(_params_class(node.executable), own, where)
+def _check(node: str, body: Any, where: str) -> None:
+    values = body.get("ros__parameters") if isinstance(body, Mapping) else None
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: expected a mapping named ros__parameters")
+    own = {key: value for key, value in values.items() if _is_ours(key)}
+    check_values(_params_class(node), own, where)
 
 
 def _is_ours(key: object) -> bool:
     return str(key).split(".")[0] not in _ROS_OWN
 
 
-def _params_class(executable: str) -> type[Any]:
+def _params_class(node: str) -> type[Any]:
     """Return the dataclass of a node's parameters: ``PolicyParams`` of ``policy_node.params``."""
-    name = executable.removesuffix("_node").capitalize() + "Params"
-    kind: type[Any] = getattr(import_module(f"{executable}.params"), name)
+    name = node.removesuffix("_node").capitalize() + "Params"
+    kind: type[Any] = getattr(import_module(f"{node}.params"), name)
     return kind

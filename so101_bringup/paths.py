@@ -34,6 +34,16 @@ class RunPaths:
         return self.root / "checkpoints"
 
     @property
+    def evaluations(self) -> Path:
+        """What ``so101 eval --json`` found, one ``<sha256[:8]>.json`` per checkpoint."""
+        return self.root / "evaluations"
+
+    @property
+    def report(self) -> Path:
+        """What ``so101 report`` made of it."""
+        return self.root / "report"
+
+    @property
     def logs(self) -> Path:
         """One log file per node."""
         return self.root / "logs"
@@ -64,9 +74,14 @@ def config_path(name: str) -> Path:
 
 
 def check_sections(path: Path, nodes: Sequence[str], namespace: str = "") -> None:
-    """Refuse a parameter file with a section for a node that the graph does not have.
+    """Refuse a parameter file with a section for a node that does not exist.
 
     ROS ignores such a section in silence, so that a misspelled name loses every setting.
+
+    Args:
+        path: The file.
+        nodes: Names of all nodes, those of other graphs as well: one file serves every graph.
+        namespace: The graph's namespace.
 
     Raises:
         ConfigError: The file cannot be read, or a section matches no node.

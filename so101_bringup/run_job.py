@@ -14,8 +14,9 @@ from pathlib import Path
 from so101.config import from_mapping
 from so101.data.durable import free_bytes
 from so101.errors import SessionError, StoreError
-from so101.events import EpisodeEvent, LearnerStatus, RecorderStatus
+from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
+from so101.status_events import LearnerStatus, RecorderStatus
 from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS
 from so101_bringup.display import Display
 from so101_bringup.environment import clean_environment

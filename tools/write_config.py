@@ -1,4 +1,4 @@
-"""Write config/<node>.yaml from the parameter dataclasses; a test compares the two.
+"""Write config/*.yaml from the parameter dataclasses; a test compares the two.
 
 Run ``python tools/write_config.py`` after changing a node's parameters.
 """
@@ -35,6 +35,16 @@ def config_text(node: str) -> str:
     return "\n".join([*head, *_lines(kind(), "    ")]) + "\n"
 
 
+def study_text() -> str:
+    """Return the file of `so101 bench-learn`: every setting of a study."""
+    study = import_module("learner_node.study").StudyConfig()
+    head = [
+        "# Settings of a study: demonstrations, fine-tuning, groups of rollouts, report poses.",
+        "# Defaults, written by tools/write_config.py. Your own file wins: --config mine.yaml",
+    ]
+    return "\n".join([*head, *_lines(study, "")]) + "\n"
+
+
 def _lines(params: Any, indent: str) -> list[str]:
     lines = []
     for spec in fields(params):
@@ -58,10 +68,11 @@ def _comment(metadata: Any) -> str:
 
 
 def main() -> None:
-    """Write every node's file."""
+    """Write every file."""
     for module in sorted(ROOT.glob("*_node/params.py")):
         node = module.parent.name
         (ROOT / "config" / f"{node}.yaml").write_text(config_text(node), encoding="utf-8")
+    (ROOT / "config" / "bench_learn.yaml").write_text(study_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

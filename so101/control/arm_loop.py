@@ -231,7 +231,7 @@ class ArmLoop:
         if command is None:
             raise TrajectoryError("arm: no tick yet, so there is no command to start from")
         wish = self._follower.sample(self._stamp_ns) if self._mode is ArmMode.ARMED else None
-        if wish is not None and np.array_equal(command, wish):
+        if wish is not None and command.tolist() == wish.tolist():
             return None
         in_force_ns = now_ns if self._state is None else min(self._stamp_ns, now_ns)
         return Waypoint(stamp_ns=in_force_ns, positions=command, velocities=self._gate.velocities)

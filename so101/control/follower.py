@@ -1,5 +1,6 @@
 """Turns joint trajectories into the goal of every tick, replacing one by the next smoothly."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,12 +46,20 @@ class TrajectoryFollower:
     slope between their neighbours, limited so that the cubic does not run past a point; the last
     one gets 0, so that an arm that is told nothing more comes to rest there. After the last point
     the goal stays at it until `clear`.
+
+    A stream of one-point trajectories, as single-step policies send, goes from rest to rest: a
+    next point is not known, and a velocity carried on past the last one would be made up. At the
+    policy rate that is the straight line between the points, because the one tick between two of
+    them is halfway on the cubic; so goals that need at most half the acceleration limit pass the
+    gate unchanged. At a lower rate the arm rests at every point; who wants it to pass through
+    sends a point more, or velocities.
     """
 
     def __init__(self, joints: Sequence[str]) -> None:
         """Start with nothing to follow."""
         self._joints = tuple(joints)
         self._due: list[int] = []
+        self._ticks: list[float] = []
         self._positions: FloatArray = np.empty((0, len(self._joints)))
         self._velocities: FloatArray = self._positions
         self._next = 1
@@ -81,8 +90,8 @@ class TrajectoryFollower:
         validate(trajectory, self._joints)
         begin_ns = trajectory.stamp_ns or now_ns
         _check_start(begin_ns - now_ns)
-        first = next((i for i, t in enumerate(trajectory.times_ns) if begin_ns + t > now_ns), None)
-        if first is None:
+        first = bisect_right(trajectory.times_ns, now_ns - begin_ns)
+        if first == len(trajectory.times_ns):
             raise TrajectoryError(
                 f"trajectory: all points are in the past, the last one by "
                 f"{now_ns - begin_ns - trajectory.times_ns[-1]} ns"
@@ -95,11 +104,12 @@ class TrajectoryFollower:
             )
         given = None if trajectory.velocities is None else trajectory.velocities[first:]
         self._due = [start.stamp_ns, *(begin_ns + t for t in trajectory.times_ns[first:])]
-        self._positions = frozen(np.vstack((start.positions, trajectory.positions[first:])))
-        self._velocities = frozen(
-            _slopes(self._due, self._positions, start.velocities)
+        self._ticks = [_ticks(stamp_ns) for stamp_ns in self._due]
+        self._positions = _rows(start.positions, trajectory.positions[first:])
+        self._velocities = (
+            _slopes(self._ticks, self._positions, start.velocities)
             if given is None
-            else np.vstack((start.velocities, given))
+            else _rows(start.velocities, given)
         )
         self._next = 1
 
@@ -142,18 +152,29 @@ class TrajectoryFollower:
             )
         stamp_ns = max(stamp_ns, self._due[index - 1])
         positions, velocities = self._hermite(index, stamp_ns)
-        return Waypoint(stamp_ns=stamp_ns, positions=positions, velocities=velocities)
+        return Waypoint(
+            stamp_ns=stamp_ns, positions=np.array(positions), velocities=np.array(velocities)
+        )
 
-    def _hermite(self, index: int, stamp_ns: int) -> tuple[FloatArray, FloatArray]:
-        """Return position and velocity on the cubic that ends at point ``index``."""
-        begin, end = _ticks(self._due[index - 1]), _ticks(self._due[index])
+    def _hermite(self, index: int, stamp_ns: int) -> tuple[list[float], list[float]]:
+        """Return positions and velocities on the cubics that end at point ``index``.
+
+        On plain floats: it runs at every other tick, and numpy is slow on so few numbers.
+        """
+        begin, end = self._ticks[index - 1], self._ticks[index]
         span = (end - begin) / CONTROL_HZ
         u = (_ticks(stamp_ns) - begin) / (end - begin)
-        p0, p1 = self._positions[index - 1], self._positions[index]
-        v0, v1 = self._velocities[index - 1] * span, self._velocities[index] * span
-        way = p1 - p0
-        c2, c3 = 3 * way - 2 * v0 - v1, v0 + v1 - 2 * way
-        return p0 + u * (v0 + u * (c2 + u * c3)), (v0 + u * (2 * c2 + 3 * u * c3)) / span
+        positions, velocities = [], []
+        for p0, p1, slope0, slope1 in zip(
+            *self._positions[index - 1 : index + 1].tolist(),
+            *self._velocities[index - 1 : index + 1].tolist(),
+            strict=True,
+        ):
+            way, v0, v1 = p1 - p0, slope0 * span, slope1 * span
+            c2, c3 = 3 * way - 2 * v0 - v1, v0 + v1 - 2 * way
+            positions.append(p0 + u * (v0 + u * (c2 + u * c3)))
+            velocities.append((v0 + u * (2 * c2 + 3 * u * c3)) / span)
+        return positions, velocities
 
 
 def _ticks(stamp_ns: int) -> float:
@@ -178,7 +199,14 @@ def _check_start(ahead_ns: int) -> None:
         )
 
 
-def _slopes(due_ns: list[int], positions: FloatArray, first: FloatArray) -> FloatArray:
+def _rows(first: FloatArray, rest: FloatArray) -> FloatArray:
+    rows = np.empty((1 + len(rest), len(first)))
+    rows[0], rows[1:] = first, rest
+    rows.setflags(write=False)
+    return rows
+
+
+def _slopes(ticks: list[float], positions: FloatArray, first: FloatArray) -> FloatArray:
     """Return a velocity for every point: between its neighbours' slopes, 0 at the end.
 
     Limited so that the cubic runs monotonously from point to point (Fritsch and Carlson 1980):
@@ -186,8 +214,7 @@ def _slopes(due_ns: list[int], positions: FloatArray, first: FloatArray) -> Floa
     """
     slopes = np.zeros_like(positions)
     slopes[0] = first
-    if len(due_ns) > 2:
-        ticks = np.array([_ticks(stamp_ns) for stamp_ns in due_ns])
+    if len(ticks) > 2:
         spans = np.maximum(np.diff(ticks)[:, None], _LEAST_TICKS) / CONTROL_HZ
         ways = np.diff(positions, axis=0)
         central = (ways[1:] + ways[:-1]) / (spans[1:] + spans[:-1])

@@ -3,10 +3,11 @@
 Intermediate waypoints are never used: ruckig's community wheel sends them to a web service.
 """
 
-import numpy as np
+import math
+
 from ruckig import InputParameter, OutputParameter, Result, Ruckig, RuckigError, Synchronization
 
-from so101.arrays import FloatArray
+from so101.control.limits import clamp
 from so101.robot import RobotSpec
 
 _SAME_RAD = 1e-12
@@ -31,68 +32,84 @@ class Leader:
             period_s: Time of one step [s].
         """
         joints = len(spec.joints)
-        self._spec = spec
         self._period_s = period_s
+        self._lower: list[float] = spec.lower.tolist()
+        self._upper: list[float] = spec.upper.tolist()
+        self._speed: list[float] = spec.max_velocity.tolist()
+        self._push: list[float] = spec.max_acceleration.tolist()
         self._otg = Ruckig(joints, period_s)
         self._input = InputParameter(joints)
         self._output = OutputParameter(joints)
-        self._input.max_acceleration = spec.max_acceleration.tolist()
+        self._input.max_acceleration = self._push
         self._input.max_jerk = spec.max_jerk.tolist()
         self._input.synchronization = Synchronization.No
         self._input.target_position = [0.0] * joints
-        self._expected: FloatArray = np.full(joints, np.nan)
-        self._velocity: FloatArray = np.zeros(joints)
-        self._acceleration: FloatArray = np.zeros(joints)
+        self._expected = [math.nan] * joints
+        self._velocity = [0.0] * joints
+        self._acceleration = [0.0] * joints
 
     def lead(
-        self,
-        command: FloatArray,
-        step: FloatArray,
-        goal: FloatArray,
-        goal_step: FloatArray,
-    ) -> FloatArray | None:
+        self, command: list[float], step: list[float], goal: list[float], goal_step: list[float]
+    ) -> list[float] | None:
         """Return the next command on the way to a goal [rad], or None when there is no profile.
 
         Args:
-            command: Newest command [rad]. Shape (joints,).
+            command: Newest command [rad], one number per joint.
             step: Newest command minus the one before [rad].
             goal: Where to be at the next command, inside the range [rad].
             goal_step: How far the goal moves per tick [rad].
         """
-        was_led = np.abs(command - self._expected) <= _SAME_RAD
-        self._velocity = np.where(was_led, self._velocity, step / self._period_s)
-        self._acceleration = np.where(was_led, self._acceleration, 0.0)
-        frame = self._goal_velocity(goal, goal_step)
-        self._enter(command - (goal - frame * self._period_s), frame)
+        for i, at in enumerate(command):
+            if not abs(at - self._expected[i]) <= _SAME_RAD:  # it was not led here
+                self._velocity[i], self._acceleration[i] = step[i] / self._period_s, 0.0
+        frame = [self._goal_velocity(i, goal[i], moved) for i, moved in enumerate(goal_step)]
+        self._enter(command, goal, frame)
         try:
             result = self._otg.update(self._input, self._output)
         except RuckigError:
             result = Result.Error
         if result not in (Result.Working, Result.Finished):
             return None
-        self._expected = goal + np.array(self._output.new_position)
-        self._velocity = frame + np.array(self._output.new_velocity)
-        self._acceleration = np.array(self._output.new_acceleration)
+        self._expected = _sums(goal, self._output.new_position)
+        self._velocity = _sums(frame, self._output.new_velocity)
+        self._acceleration = list(self._output.new_acceleration)
         return self._expected
 
-    def _enter(self, offset: FloatArray, frame: FloatArray) -> None:
-        """Hand the present state to ruckig, seen from a frame with a velocity [rad/s]."""
-        speed, push = self._spec.max_velocity, self._spec.max_acceleration
-        velocity = np.minimum(np.maximum(self._velocity, -speed), speed)
-        acceleration = np.minimum(np.maximum(self._acceleration, -push), push)
-        self._input.current_position = offset.tolist()
-        self._input.current_velocity = (velocity - frame).tolist()
-        self._input.current_acceleration = acceleration.tolist()
-        self._input.max_velocity = (speed - frame).tolist()
-        self._input.min_velocity = (-speed - frame).tolist()
+    def _enter(self, command: list[float], goal: list[float], frame: list[float]) -> None:
+        """Hand the present state to ruckig, seen from a frame with a velocity [rad/s].
 
-    def _goal_velocity(self, goal: FloatArray, goal_step: FloatArray) -> FloatArray:
+        The goal is where the frame's origin will be at the next tick.
+        """
+        self._input.current_position = [
+            at - (to - moving * self._period_s)
+            for at, to, moving in zip(command, goal, frame, strict=True)
+        ]
+        self._input.current_velocity = [
+            clamp(velocity, -speed, speed) - moving
+            for velocity, speed, moving in zip(self._velocity, self._speed, frame, strict=True)
+        ]
+        self._input.current_acceleration = [
+            clamp(acceleration, -push, push)
+            for acceleration, push in zip(self._acceleration, self._push, strict=True)
+        ]
+        self._input.max_velocity = [
+            speed - moving for speed, moving in zip(self._speed, frame, strict=True)
+        ]
+        self._input.min_velocity = [
+            -speed - moving for speed, moving in zip(self._speed, frame, strict=True)
+        ]
+
+    def _goal_velocity(self, joint: int, goal: float, goal_step: float) -> float:
         """Return how fast to be at the goal: its own velocity, if one can stop in range there.
 
         Never quite the largest velocity, so that the command can catch up.
         """
         velocity = goal_step / self._period_s
-        room = np.where(velocity > 0.0, self._spec.upper - goal, goal - self._spec.lower)
-        most = np.sqrt(2.0 * self._spec.max_acceleration * _ROOM_SHARE * np.maximum(room, 0.0))
-        most = np.minimum(most, _TOP_SHARE * self._spec.max_velocity)
-        return np.asarray(np.minimum(np.maximum(velocity, -most), most))
+        room = self._upper[joint] - goal if velocity > 0.0 else goal - self._lower[joint]
+        most = math.sqrt(2.0 * self._push[joint] * _ROOM_SHARE * max(room, 0.0))
+        most = min(most, _TOP_SHARE * self._speed[joint])
+        return clamp(velocity, -most, most)
+
+
+def _sums(left: list[float], right: list[float]) -> list[float]:
+    return [a + b for a, b in zip(left, right, strict=True)]

@@ -149,6 +149,12 @@ class EpisodeDataset:
         """Recorded duration of each episode, idle ticks included [s]. Shape (episodes,)."""
         return self._columns.durations_s
 
+    @property
+    def sizes(self) -> IntArray:
+        """Number of steps of each episode, idle ones left out. Shape (episodes,)."""
+        counts: IntArray = np.bincount(self._columns.episode, minlength=len(self.episodes))
+        return counts
+
     def norm_stats(self) -> NormStats:
         """Return the statistics of what the policy sees and does."""
         columns = self._columns
@@ -180,17 +186,44 @@ class EpisodeDataset:
             batch_size: Rows.
             weights: Relative weight of each episode; None for equal ones.
         """
-        return self.chunks_at(self._sampler(weights, 1).draw(rng, batch_size))
+        return self.chunks_at(self.draw(rng, batch_size, weights))
 
-    def chunks_at(self, steps: IntArray) -> ChunkBatch:
-        """Return the chunks that begin at steps. ``steps`` has shape (batch,)."""
+    def draw(
+        self, rng: np.random.Generator, count: int, weights: Sequence[float] | None = None
+    ) -> IntArray:
+        """Draw steps with replacement, for `chunks_at`. Shape (count,).
+
+        Args:
+            rng: Where chance comes from.
+            count: How many.
+            weights: Relative weight of a step of each episode; None for equal ones.
+        """
+        return self._sampler(weights, 1).draw(rng, count)
+
+    def episode_of(self, steps: IntArray) -> IntArray:
+        """Return the number of each step's episode, its place in `episodes`."""
+        return self._columns.episode[steps]
+
+    def chunks_at(self, steps: IntArray, speeds: FloatArray | None = None) -> ChunkBatch:
+        """Return the chunks that begin at steps.
+
+        Args:
+            steps: Shape (batch,).
+            speeds: Factor at which each row's actions are read, in between linearly; None reads
+                them as they were executed. Shape (batch,).
+        """
         space: ActionSpace = self.spec.action_space
-        stride = POLICY_HZ // space.rate_hz
-        ahead = steps[:, None] + (np.arange(space.horizon) + 1) * stride - 1
+        periods = (np.arange(space.horizon) + 1.0) * (POLICY_HZ // space.rate_hz)
+        factors = np.ones(len(steps)) if speeds is None else speeds
+        ahead = steps[:, None] + factors[:, None] * periods - 1.0
         last = self._columns.segment_last[steps][:, None]
+        before = np.clip(np.floor(ahead).astype(np.int64), steps[:, None], last)
+        share = np.clip(ahead - before, 0.0, 1.0)[..., None].astype(np.float32)
+        actions = self._columns.actions
+        first, second = actions[before], actions[np.minimum(before + 1, last)]
         return ChunkBatch(
             observation=self.observations(steps),
-            actions=self._columns.actions[np.minimum(ahead, last)],
+            actions=first + share * (second - first),
             mask=ahead <= last,
             weight=np.ones(len(steps), dtype=np.float32),
         )

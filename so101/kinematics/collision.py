@@ -2,11 +2,15 @@
 
 Only kinematics and geometry are computed; nothing is simulated or rendered. An instance owns
 scratch memory: use one per thread.
+
+MuJoCo is imported by the first instance, not by this module: it chooses its OpenGL while it is
+imported, and who renders must be able to choose before (``so101.simulation.gl``).
 """
 
+import importlib
 from pathlib import Path
+from typing import Any
 
-import mujoco
 import numpy as np
 
 from so101.arrays import FloatArray
@@ -38,15 +42,16 @@ class CollisionModel:
         Raises:
             ConfigError: The file's joints are not the robot's.
         """
+        self._mujoco: Any = importlib.import_module("mujoco")
         path = path or description_path("mjcf", "collision.xml")
-        self._model = mujoco.MjModel.from_xml_path(str(path))
-        self._data = mujoco.MjData(self._model)
+        self._model = self._mujoco.MjModel.from_xml_path(str(path))
+        self._data = self._mujoco.MjData(self._model)
         joints = tuple(self._model.joint(i).name for i in range(self._model.njnt))
         if joints != JOINTS:
             raise ConfigError(f"{path}: joints are {', '.join(joints)}, not {', '.join(JOINTS)}")
         self._qpos = self._data.qpos
         self._fromto = np.zeros(6)
-        self._pairs: dict[tuple[int, int], Clearance] = {}
+        self._pairs: dict[tuple[int, int], Clearance] = {}  # by geoms, as the model has them
         for i in range(self._model.npair):
             geoms = (int(self._model.pair_geom1[i]), int(self._model.pair_geom2[i]))
             names = (self._model.geom(geoms[0]).name, self._model.geom(geoms[1]).name)
@@ -67,7 +72,7 @@ class CollisionModel:
             positions: Joint positions [rad]. Shape (joints,).
         """
         self._place(positions)
-        mujoco.mj_collision(self._model, self._data)
+        self._mujoco.mj_collision(self._model, self._data)
         if self._data.ncon == 0:
             return ()
         closest: dict[tuple[int, int], float] = {}
@@ -88,7 +93,7 @@ class CollisionModel:
         return tuple(
             self._clearance(
                 key,
-                mujoco.mj_geomDistance(
+                self._mujoco.mj_geomDistance(
                     self._model, self._data, key[0], key[1], _FAR_M, self._fromto
                 ),
             )
@@ -105,7 +110,7 @@ class CollisionModel:
 
     def _place(self, positions: FloatArray) -> None:
         self._qpos[:] = positions
-        mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_kinematics(self._model, self._data)
 
     def _clearance(self, key: tuple[int, int], distance: float) -> Clearance:
         pair = self._pairs[key]

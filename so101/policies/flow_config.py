@@ -25,7 +25,7 @@ class FlowConfig:
 
     width: int = option(256, "Units per hidden layer.", range=(8, 2048))
     depth: int = option(3, "Hidden layers.", range=(1, 16))
-    channels: tuple[int, int] = option((16, 32), "Maps of the first two convolutions.")
+    channels: tuple[int, int] = option((32, 48), "Maps of the first two convolutions.")
     keypoints: int = option(32, "Keypoints per camera.", range=(1, 256))
     euler_steps: int = option(8, "Integration steps of one inference.", range=(1, 100))
     objects: int = option(1, "Objects seen in state mode.", range=(1, 16))

@@ -93,6 +93,10 @@ class Roll:
         except BagError:
             return
 
+    def begin_anew(self) -> None:
+        """Forget every report: somebody came back as another process."""
+        self._reports.clear()
+
     @property
     def is_complete(self) -> bool:
         """Tell whether everybody has come and has found everybody."""

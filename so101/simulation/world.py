@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from so101.arm import ArmState
-from so101.arrays import FloatArray, ImageArray
+from so101.arrays import FloatArray, ImageArray, IntArray
 from so101.clock import CONTROL_HZ, PHYSICS_HZ
 from so101.errors import ConfigError
 from so101.robot import CAMERAS, JOINTS, description_path
@@ -19,8 +19,8 @@ from so101.simulation.render import Renderer
 from so101.simulation.tasks.task import Start
 
 _STEPS = PHYSICS_HZ // CONTROL_HZ
-_XYZW = [0, 1, 2, 4, 5, 6, 3]  # MuJoCo's w x y z quaternion to ROS's x y z w, behind x y z
-_WXYZ = [0, 1, 2, 6, 3, 4, 5]
+_POSE = np.array([0, 1, 2, 4, 5, 6, 3])
+"""Where in a free joint's part of qpos a pose is: MuJoCo's quaternion is w x y z, ours x y z w."""
 
 
 class World:
@@ -52,9 +52,8 @@ class World:
         self._qpos, self._qvel, self._ctrl = self._find_joints(str(path))
         self._objects = self._find_objects()
         # The joints' ranges; the actuators inherit them, but lose the last bit on the way.
-        self._range = self._model.jnt_range[
-            [self._id(self._mujoco.mjtObj.mjOBJ_JOINT, name, str(path)) for name in JOINTS]
-        ]
+        joints = [self._id(self._mujoco.mjtObj.mjOBJ_JOINT, name, str(path)) for name in JOINTS]
+        self._lower, self._upper = self._model.jnt_range[joints].T
         self._cameras = {name: self._find_camera(name, str(path)) for name in cameras}
         self.camera_size = camera_size
         height, width = camera_size
@@ -81,8 +80,7 @@ class World:
         self._mujoco.mj_resetData(self._model, self._data)
         self._data.qpos[self._qpos] = start.positions
         self._data.ctrl[self._ctrl] = start.positions
-        for rows, pose in zip(self._objects, start.objects, strict=True):
-            self._data.qpos[rows] = pose[_WXYZ]
+        self._data.qpos[self._objects] = start.objects
         self._mujoco.mj_forward(self._model, self._data)
 
     def read_state(self) -> ArmState:
@@ -95,7 +93,7 @@ class World:
 
     def write_goal(self, positions: FloatArray) -> FloatArray:
         """Set the actuators' targets [rad], clipped to their range, and return them."""
-        goal: FloatArray = np.clip(positions, self._range[:, 0], self._range[:, 1])
+        goal: FloatArray = np.minimum(np.maximum(positions, self._lower), self._upper)
         self._data.ctrl[self._ctrl] = goal
         return goal
 
@@ -105,7 +103,7 @@ class World:
 
     def objects(self) -> FloatArray:
         """Return the objects' poses, rows x y z qx qy qz qw [m]. Shape (objects, 7)."""
-        poses: FloatArray = self._data.qpos[self._objects][:, _XYZW]
+        poses: FloatArray = self._data.qpos[self._objects]
         return poses
 
     def render(self, camera: str) -> ImageArray:
@@ -164,18 +162,19 @@ class World:
             raise ConfigError(f"{where}: no {kind.name.removeprefix('mjOBJ_').lower()} {name!r}")
         return found
 
-    def _find_joints(self, where: str) -> tuple[list[int], list[int], list[int]]:
+    def _find_joints(self, where: str) -> tuple[IntArray, IntArray, IntArray]:
+        """Return where the robot's joints are in qpos, qvel and ctrl; lists would index slowly."""
         kinds = self._mujoco.mjtObj
         joints = [self._id(kinds.mjOBJ_JOINT, name, where) for name in JOINTS]
         actuators = [self._id(kinds.mjOBJ_ACTUATOR, name, where) for name in JOINTS]
-        qpos = [int(self._model.jnt_qposadr[joint]) for joint in joints]
-        qvel = [int(self._model.jnt_dofadr[joint]) for joint in joints]
-        return qpos, qvel, actuators
+        qpos, qvel = self._model.jnt_qposadr[joints], self._model.jnt_dofadr[joints]
+        return qpos.astype(np.int64), qvel.astype(np.int64), np.array(actuators)
 
-    def _find_objects(self) -> list[list[int]]:
-        """Return the rows of qpos of every free joint."""
+    def _find_objects(self) -> IntArray:
+        """Return where in qpos the poses of the objects are. Shape (objects, 7)."""
         free = self._model.jnt_type == int(self._mujoco.mjtJoint.mjJNT_FREE)
-        return [list(range(first, first + 7)) for first in self._model.jnt_qposadr[free]]
+        rows: IntArray = self._model.jnt_qposadr[free][:, None] + _POSE
+        return rows
 
     def _find_camera(self, name: str, where: str) -> Any:
         camera = self._mujoco.MjvCamera()

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 ESSENTIAL = ("simulation", "teleop", "intervention", "motion", "recorder", "reward")
 RESPAWNED = ("policy", "learner")
 ROUNDS = range(3)
+LIMIT_S = 3.0
 
 
 RECORDING = {"seed": SEED, "start": START, "demonstrations": 3}
@@ -23,7 +24,7 @@ def learning(tmp_path):
     params = graphs.write_params(
         tmp_path / "params.yaml",
         learner_node={"steps": 300},
-        reward_node={"time_limit": 3.0, "session": {"target_success": 0.0}},
+        reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
     return {**RECORDING, "evaluation_episodes": 3, "params_file": params}
 
@@ -79,6 +80,8 @@ def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, 
     assert ended.code == 0, ended.text
     assert "of 3 evaluation episodes" in ended.text
     check_store(store, {})
+    for entry in EpisodeStore(store / "episodes").episodes():  # no crash counts as a failure
+        assert entry.outcome is not Outcome.TRUNCATED or entry.duration_s >= LIMIT_S - 0.1
 
 
 @pytest.mark.parametrize("trial", ROUNDS)

@@ -47,6 +47,13 @@ def test_a_listener_that_has_not_found_its_publisher_is_seen_though_it_does_not_
     assert roll.is_complete
 
 
+def test_a_roll_that_begins_anew_waits_for_new_reports():
+    roll = Roll(("a",))
+    roll.on_diagnostics(report("a"))
+    roll.begin_anew()
+    assert roll.missing() == "not heard of yet: a"
+
+
 def test_spectators_and_topics_with_one_end_hold_nobody_up():
     roll = Roll(("a",))
     roll.on_diagnostics(report("a", out_x=(1, 3), out_y=(1, 0), in_z=(1, 0)))

@@ -1,25 +1,31 @@
 """Typed events and their wire form are inverse pairs; damaged ones are named."""
 
-import math
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import pytest
+from contracts.event_contract import (
+    check_any_text,
+    check_foreign,
+    check_inverse_pair,
+    check_missing_keys,
+    counts,
+    foreign,
+    numbers,
+    stamps,
+    texts,
+    to_message,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so101.clock import NS_PER_S
 from so101.episode import ControlSource, EpisodeFacts, EpisodeState, Outcome
 from so101.errors import BagError
 from so101.events import (
-    CheckpointEvent,
     ControlEvent,
     EpisodeEvent,
     Event,
     LabelEvent,
-    LearnerStatus,
-    PolicyInfo,
-    RecorderStatus,
     RewardEvent,
     decode,
     decode_tuple,
@@ -27,12 +33,7 @@ from so101.events import (
     from_message,
 )
 
-stamps = st.integers(0, 2**31 * NS_PER_S)
-texts = st.text(max_size=20)
-numbers = st.floats(allow_nan=False)  # infinities and the smallest numbers included
-counts = st.integers(-(2**63), 2**63)
 outcomes = st.sampled_from(["", *(outcome.value for outcome in Outcome)])
-
 facts = st.builds(
     EpisodeFacts,
     **dict.fromkeys(("id", "phase", "task", "source", "checkpoint", "start_pose"), texts),
@@ -74,101 +75,36 @@ EVENTS = {
         advantage=st.none() | numbers,
         reasons=st.lists(texts, max_size=3).map(tuple),
     ),
-    PolicyInfo: st.builds(
-        PolicyInfo,
-        stamp_ns=stamps,
-        checkpoint=texts,
-        inference_ms=numbers,
-        speed=numbers,
-        ages_ms=st.dictionaries(texts, numbers, max_size=3),
-        native_action=st.lists(numbers, max_size=6).map(tuple),
-        indicator=texts,
-        guidance=numbers,
-        waiting_for=texts,
-    ),
-    CheckpointEvent: st.builds(
-        CheckpointEvent, stamp_ns=stamps, path=texts, sha256=texts, role=texts, step=counts
-    ),
-    RecorderStatus: st.builds(
-        RecorderStatus,
-        stamp_ns=stamps,
-        episode=texts,
-        state=texts,
-        path=texts,
-        outcome=texts,
-        messages=counts,
-        missing=counts,
-        reason=texts,
-    ),
-    LearnerStatus: st.builds(
-        LearnerStatus,
-        stamp_ns=stamps,
-        phase=texts,
-        step=counts,
-        steps=counts,
-        loss=numbers,
-        checkpoint=texts,
-        episodes=counts,
-        reason=texts,
-    ),
 }
-OPTIONAL = {(LabelEvent, "advantage")}
 kinds = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
-
-
-def to_message(event):
-    """Build the attributes of a DiagnosticArray, as rclpy and the bag reader both have them."""
-    stamp = SimpleNamespace(sec=event.stamp_ns // NS_PER_S, nanosec=event.stamp_ns % NS_PER_S)
-    values = [SimpleNamespace(key=key, value=value) for key, value in event.values.items()]
-    status = SimpleNamespace(
-        level=bytes([event.level]), name=event.name, message=event.message, values=values
-    )
-    return SimpleNamespace(header=SimpleNamespace(stamp=stamp), status=[status])
 
 
 @kinds
 @settings(max_examples=30)
 @given(data=st.data())
 def test_an_event_and_its_wire_form_are_an_inverse_pair(kind, data):
-    value = data.draw(EVENTS[kind])
-    event = value.to_event()
-    assert kind.from_event(event) == value
-    assert kind.from_event(from_message(to_message(event))) == value
-    assert all(isinstance(text, str) for text in event.values.values())
+    check_inverse_pair(data.draw(EVENTS[kind]))
 
 
 @kinds
 @settings(max_examples=30)
 @given(data=st.data())
 def test_a_missing_key_is_named(kind, data):
-    event = data.draw(EVENTS[kind]).to_event()
-    required = [k for k in event.values if (kind, k) not in OPTIONAL and "age_ms/" not in k]
-    for key in required:
-        damaged = replace(event, values={k: v for k, v in event.values.items() if k != key})
-        with pytest.raises(BagError, match=f"missing key '{key}'"):
-            kind.from_event(damaged)
+    check_missing_keys(data.draw(EVENTS[kind]))
 
 
 @kinds
 @settings(max_examples=30)
 @given(data=st.data(), text=st.text(max_size=30))
 def test_any_text_for_any_key_is_read_or_named(kind, data, text):
-    event = data.draw(EVENTS[kind]).to_event()
-    key = data.draw(st.sampled_from(sorted(event.values)))
-    problem = ""
-    try:
-        kind.from_event(replace(event, values={**event.values, key: text}))
-    except BagError as error:
-        problem = str(error)
-    assert not problem or f"{key}={text!r}" in problem
+    check_any_text(data.draw(EVENTS[kind]), data, text)
 
 
 @kinds
 @settings(max_examples=20)
-@given(event=st.builds(Event, stamp_ns=stamps, name=texts, message=texts))
+@given(event=foreign)
 def test_a_foreign_event_is_refused(kind, event):
-    with pytest.raises(BagError):
-        kind.from_event(event)
+    check_foreign(kind, event)
 
 
 WRONG = {
@@ -211,14 +147,6 @@ def test_whole_numbers_are_read_as_floats_where_floats_are_expected(value):
     event = Event(stamp_ns=0, name="e", values={"k": str(value)})
     assert isinstance(decode(event, "k", float), float)
     assert decode(event, "k", float) == value
-
-
-def test_not_a_number_survives():
-    """A diverged loss is reported as it is; readers who compute with it check it."""
-    status = LearnerStatus(stamp_ns=0, phase="failed", loss=math.nan)
-    assert math.isnan(LearnerStatus.from_event(status.to_event()).loss)
-    info = PolicyInfo(stamp_ns=0, checkpoint="", native_action=(math.nan, 1.0))
-    assert math.isnan(PolicyInfo.from_event(info.to_event()).native_action[0])
 
 
 @pytest.mark.parametrize("state", ["", "Running", "paused"])

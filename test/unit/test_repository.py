@@ -209,3 +209,10 @@ def test_a_sourced_distribution_does_not_reach_the_environment(tmp_path):
     ).stdout.splitlines()
     assert len(lines) == 4
     assert all(line.startswith(sys.prefix) for line in lines)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.name)
+def test_make_bench_can_run_every_benchmark(path):
+    text = path.read_text(encoding="utf-8")
+    for option in ('"--small"', '"--out"'):
+        assert f"add_argument({option}" in text, option

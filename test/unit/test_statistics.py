@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.statistics import median, wilson_interval
+from so101.statistics import median, paired_interval, wilson_interval
 
 counts = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -54,3 +54,17 @@ def test_the_median_ignores_the_order(values, random):
 
 def test_nothing_has_no_median():
     assert median([]) is None
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 100))
+def test_a_paired_interval_holds_its_difference(won, lost, neither):
+    trials = won + lost + neither
+    low, high = paired_interval(won, lost, trials)
+    assert -1.0 <= low <= high <= 1.0
+    if trials:
+        assert low - 1e-12 <= (won - lost) / trials <= high + 1e-12
+
+
+def test_a_paired_interval_by_hand():
+    low, high = paired_interval(20, 10, 500)  # 0.02 +- 1.96 * sqrt(30 - 100 / 500) / 500
+    assert (low, high) == pytest.approx((-0.001398, 0.041398), abs=1e-5)

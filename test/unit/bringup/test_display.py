@@ -3,7 +3,8 @@
 import pytest
 
 from so101.episode import EpisodeFacts, EpisodeState
-from so101.events import EpisodeEvent, LearnerStatus, RecorderStatus
+from so101.events import EpisodeEvent
+from so101.status_events import LearnerStatus, RecorderStatus
 from so101_bringup.display import Display
 
 NS = 1_000_000_000

@@ -8,10 +8,12 @@ from typing import get_type_hints
 
 import pytest
 
+from learner_node.study import StudyConfig
 from so101.config import from_mapping, load_yaml
 from so101.errors import ConfigError
 from so101_bringup.graph import (
     GRAPHS,
+    NODES,
     GraphOptions,
     environment_of,
     evaluate_graph,
@@ -95,6 +97,13 @@ def test_the_shipped_files_hold_the_defaults():
     assert {path.stem for path in (ROOT / "config").glob("*_node.yaml")} == set(nodes)
 
 
+def test_the_shipped_study_is_the_default_one():
+    """Run tools/write_config.py when this fails."""
+    path = ROOT / "config" / "bench_learn.yaml"
+    assert path.read_text() == load_tool("write_config").study_text()
+    assert from_mapping(StudyConfig, load_yaml(path), str(path)) == StudyConfig()
+
+
 def undo_empty(values):
     if isinstance(values, dict):
         return {key: undo_empty(value) for key, value in values.items()}
@@ -116,16 +125,8 @@ def test_every_parameter_is_documented():
 
 
 def test_the_main_job_has_every_node():
-    assert {node.name for node in rl_graph(SIM)} == {
-        "simulation_node",
-        "teleop_node",
-        "intervention_node",
-        "motion_node",
-        "policy_node",
-        "reward_node",
-        "recorder_node",
-        "learner_node",
-    }
+    packages = {path.parent.name for path in ROOT.glob("*_node/node.py")}
+    assert sorted(node.name for node in rl_graph(SIM)) == sorted(NODES) == sorted(packages)
 
 
 def test_a_person_can_take_over_when_every_learning_process_is_dead():
@@ -227,6 +228,7 @@ def test_an_own_file_goes_to_every_node(tmp_path, section):
     ("section", "namespace", "nearest"),
     [
         ("policy_nod", "", "/policy_node"),
+        ("learner", "", "/learner_node"),  # not in this graph
         ("policy_node", "robot1", "/robot1/policy_node"),
         ("/robot2/policy_node", "robot1", "/robot1/policy_node"),
     ],

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from so101.errors import ConfigError
-from so101_bringup.graph import GraphOptions, record_graph
+from so101_bringup.graph import GRAPHS, NODES, GraphOptions, record_graph
 from so101_bringup.parameters import check_parameters
 
 
@@ -31,6 +31,7 @@ def section(**values):
         {"reward_node": section(**{"session.demonstrations": 3})},
         {"simulation_node": section(cameras=[""])},  # how ROS writes an empty list
         {"simulation_node": section(cameras=["wrist"])},
+        {"learner_node": section(steps=100), "policy_node": section(seed=1)},  # not in this graph
     ],
     ids=str,
 )
@@ -48,6 +49,11 @@ def test_what_the_nodes_take_passes(tmp_path, content):
         ({"reward_node": section(**{"session.start": 3})}, ("session: start", "expected str")),
         ({"simulation_node": section(cameras="wrist")}, ("cameras", "expected a list")),
         ({"motion_node": {"speed": 0.3}}, ("motion_node", "ros__parameters")),
+        (
+            {"learner_node": section(stepps=9)},
+            ("learner_node", "'stepps'", "did you mean 'steps'"),
+        ),
+        ({"learner_node": section(steps=-1)}, ("learner_node", "steps", "outside 0..")),
     ],
     ids=str,
 )
@@ -55,6 +61,15 @@ def test_what_they_would_refuse_is_refused_by_file_and_key(tmp_path, content, wo
     with pytest.raises(ConfigError) as caught:
         check(tmp_path, content)
     assert all(word in str(caught.value) for word in ("mine.yaml", *words))
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=list(GRAPHS))
+def test_one_file_serves_every_graph(tmp_path, make):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({name: section() for name in NODES}))
+    nodes = make(GraphOptions(robot="sim", params_file=str(path), checkpoint="somewhere"))
+    check_parameters(nodes)
+    assert {node.own_files for node in nodes} == {(str(path),)}
 
 
 def test_a_section_with_a_namespace_counts_as_its_nodes(tmp_path):

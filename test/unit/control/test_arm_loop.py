@@ -121,6 +121,26 @@ def test_commands_in_force_at_due_times_are_the_planned_points(seed):
     assert rig.loop.mode is ArmMode.ARMED
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_stream_of_single_steps_is_the_straight_line_between_them(seed):
+    """As a single-step policy sends them at every policy tick; the gate changes nothing."""
+    rng = np.random.default_rng(seed)
+    rate = rng.uniform(0.5, 12.0, 6)
+    times = np.arange(1, 61)[:, None] / 30
+    most = 0.49 * SPEC.max_acceleration / rate**2  # just below half the acceleration limit
+    size = rng.choice([-1, 1], 6) * np.minimum(most, 0.2)
+    before = 0.5 * (SPEC.lower + SPEC.upper)
+    rig = armed(arm=PerfectArm(before))
+    for goal in before + size * (1 - np.cos(rate * times)):
+        chunk = rig.follow(goal[None])
+        halfway, there = rig.tick(), rig.tick()
+        assert halfway.reasons == there.reasons == ()
+        np.testing.assert_allclose(halfway.command, 0.5 * (before + goal), atol=1e-15)
+        np.testing.assert_array_equal(rig.commands[chunk.due_ns()[0]], goal)
+        before = goal
+
+
 def test_a_trajectory_that_ends_is_held_at_its_last_point():
     rig = armed()
     rig.follow(slide())

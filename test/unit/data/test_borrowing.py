@@ -9,7 +9,8 @@ import pytest
 from factories import make_bag, make_rollout
 
 from learner_node.fine_tuning import fine_tuning_job
-from learner_node.training import TrainingRequest, load_dataset
+from learner_node.planning import TrainingRequest
+from learner_node.training import load_dataset
 from reward_node.past import past_episodes
 from so101.data.borrowing import borrow_demonstrations
 from so101.data.episode_reader import read_episode

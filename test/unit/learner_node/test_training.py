@@ -6,15 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from factories import make_bag
 
 from learner_node import training
 from learner_node.job import JobDirectory, JobStatus
+from learner_node.planning import TrainingRequest, bag_sha256, plan
 from learner_node.trainer import TrainerConfig
-from learner_node.training import TrainingRequest, bag_sha256, plan, run
-from so101.data.episode_store import EpisodeStore
-from so101.episode import Outcome
-from so101.errors import CheckpointError, ConfigError, TrainingError
+from learner_node.training import run
+from so101.errors import CheckpointError, TrainingError
 from so101.policies.checkpoint import load_policy, load_training_state
 from so101.policies.checkpoint_roles import latest
 from so101.robot import CAMERAS, JOINTS
@@ -28,27 +26,6 @@ REQUEST = TrainingRequest(
     policy={"width": 16, "depth": 1},
 )
 OFTEN = TrainerConfig(save_every=3, report_every=4)
-
-
-@pytest.fixture(scope="module")
-def bags(tmp_path_factory):
-    root = tmp_path_factory.mktemp("store")
-    for i in range(3):
-        outcome = Outcome.SUCCESS if i else Outcome.FAILURE
-        make_bag(
-            directory=root / f"20260101-00000{i}-e{i}",
-            episode=f"e{i}",
-            seed=i,
-            cameras=(),
-            outcome=outcome,
-        )
-    return root
-
-
-@pytest.fixture
-def setup(bags, tmp_path):
-    root = shutil.copytree(bags, tmp_path / "episodes")
-    return EpisodeStore(root), tmp_path / "checkpoints", JobDirectory(tmp_path / "jobs" / "one")
 
 
 def weights(path):
@@ -84,14 +61,6 @@ def test_a_job_becomes_a_checkpoint_that_says_how_it_came_about(setup):
     assert load_training_state(checkpoint.path)["counters"][0] == 12
     assert directory.read().status is JobStatus.DONE
     assert directory.read().checkpoint == checkpoint.sha256
-
-
-def test_only_wanted_outcomes_and_phases_are_used(setup):
-    store, checkpoints, _ = setup
-    successes = plan(replace(REQUEST, dataset={"outcomes": ["success"]}), store, checkpoints)
-    assert len(successes.episodes) == 2
-    with pytest.raises(ConfigError, match="no episodes"):
-        plan(replace(REQUEST, phase="evaluation"), store, checkpoints)
 
 
 @pytest.mark.parametrize("stop", [0, 7])
@@ -174,13 +143,6 @@ def test_an_episode_that_changed_or_is_gone_is_not_trained_on(setup):
         training.load_dataset(directory.read().job, store)
 
 
-def test_two_episodes_of_one_name_are_refused(setup):
-    store, checkpoints, _ = setup
-    make_bag(directory=store.root / "20260101-000009-e1", episode="e1", seed=9, cameras=())
-    with pytest.raises(TrainingError, match="e1"):
-        plan(REQUEST, store, checkpoints)
-
-
 def test_a_policy_that_must_not_drive_is_never_published(setup, monkeypatch):
     store, checkpoints, directory = setup
     directory.create(plan(REQUEST, store, checkpoints))
@@ -193,18 +155,3 @@ def test_a_policy_that_must_not_drive_is_never_published(setup, monkeypatch):
         run(directory, store, checkpoints)
     assert not list(checkpoints.glob("*/step_*"))
     assert directory.read().status is JobStatus.FAILED
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"algorithm": "sfd"}, "'sfd' is not one of sft"),
-        ({"settings": {"batch": 4}}, "unknown key 'batch'"),
-        ({"policy": {"widht": 4}}, "did you mean 'width'"),
-        ({"dataset": {"trim": {"mode": "most"}}}, "'most' is not one of"),
-    ],
-)
-def test_a_wrong_request_is_refused_by_name(setup, change, said):
-    store, checkpoints, _ = setup
-    with pytest.raises(ConfigError, match=said):
-        plan(replace(REQUEST, **change), store, checkpoints)

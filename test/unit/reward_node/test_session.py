@@ -1,5 +1,6 @@
 """Laws of the session: one wish at a time, nothing forgotten, a restart changes nothing."""
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from reward_node.progress import Tally, is_in_share, most_tries
+from reward_node.progress import Tally, most_tries
 from reward_node.session import (
     Finish,
     Load,
@@ -166,7 +167,7 @@ class Books(RuleBasedStateMachine):
         self.open = None
         self.is_finished = False
         self.is_stopped = False
-        self.asked, self.demonstrations, self.trials = [], [], []
+        self.asked, self.outcomes, self.trials = [], [], Counter()
 
     @rule()
     def next(self):
@@ -183,6 +184,10 @@ class Books(RuleBasedStateMachine):
             self.open = request
         if isinstance(request, StartEpisode):
             self.asked.append(request.facts)
+        if isinstance(request, StartEpisode) and request.facts.phase == "evaluation":
+            number = self.trials[request.facts.checkpoint]  # one that did not count comes again
+            assert request.facts.rollout == number
+            assert request.facts.seed == SMALL.seed * 1_000_000 + 500_000 + number
 
     @rule(outcome=st.sampled_from([SUCCESS, SUCCESS, SUCCESS, FAILURE, TRUNCATED]))
     def episode_ends(self, outcome):
@@ -190,8 +195,10 @@ class Books(RuleBasedStateMachine):
             self.refused(self.session.on_episode, outcome, 1.0)
             return
         facts = self.open.facts
-        books = self.trials if facts.phase == "evaluation" else self.demonstrations
-        books.append(outcome)
+        if facts.phase == "evaluation":
+            self.trials[facts.checkpoint] += 1
+        else:
+            self.outcomes.append(outcome)
         self.open = None
         self.session.on_episode(outcome, 1.0)
 
@@ -202,6 +209,10 @@ class Books(RuleBasedStateMachine):
             return
         self.open = None
         self.session.on_discarded()
+
+    @rule()
+    def policy_is_lost(self):
+        self.session.on_policy_lost()
 
     @rule(checkpoint=st.sampled_from(["aa", "bb"]))
     def trained(self, checkpoint):
@@ -245,8 +256,10 @@ class Books(RuleBasedStateMachine):
     def nothing_is_counted_twice_or_forgotten(self):
         done, goal = self.session.done_and_goal
         if self.session.phase is Phase.DEMONSTRATIONS:
-            assert done == self.demonstrations.count(SUCCESS)
+            assert done == self.outcomes.count(SUCCESS)
             assert SMALL.demonstrations <= goal <= SMALL.max_demonstrations
+        if self.session.phase is Phase.EVALUATION:
+            assert done == self.trials[self.session.checkpoint]
 
 
 TestBooks = Books.TestCase
@@ -315,6 +328,25 @@ def test_an_evaluation_that_never_gets_anywhere_ends_in_a_reason():
         assert request.facts.rollout == 0  # the same start again
         session.on_discarded()
     assert request.summary.endswith("only 0 of 3 evaluation episodes were finished")
+
+
+def test_a_lost_policy_is_loaded_again_and_the_trials_before_count():
+    session = Session(SMALL)
+    good_demonstrations(session, 3)
+    session.next()
+    session.on_trained("aa")
+    session.next()
+    session.on_loaded("aa")
+    session.next()
+    session.on_episode(SUCCESS, 1.0)
+    cut = session.next().facts
+    session.on_policy_lost()
+    session.on_discarded()
+    assert session.next() == Load(checkpoint="aa")
+    session.on_loaded("aa")
+    again = session.next().facts
+    assert (again.rollout, again.seed) == (cut.rollout, cut.seed) == (1, cut.seed)
+    assert again.id != cut.id
 
 
 def test_a_training_without_a_checkpoint_stops_the_session():
@@ -452,9 +484,3 @@ def test_seven_of_a_hundred_are_7_percent():
 
 def test_no_attempts_reach_nothing():
     assert not Tally().reaches(0.0)
-
-
-@given(share=st.floats(0, 1), episodes=st.integers(1, 300))
-def test_a_share_of_episodes_is_evenly_spread(share, episodes):
-    chosen = sum(is_in_share(share, number) for number in range(episodes))
-    assert abs(chosen - share * episodes) <= 1.0

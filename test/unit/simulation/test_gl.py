@@ -11,15 +11,17 @@ from so101.simulation import gl
 
 ROOT = Path(__file__).parents[3]
 PHYSICS = """
+from so101.simulation.build import make_cell  # the collision model comes with it
 from so101.simulation.world import World
 from so101.simulation.tasks.pick import PickTask
 world = World(cameras=())
 world.reset(PickTask().start(0))
 world.advance()
+make_cell(cameras=()).tick()
 print("physics works")
 """
 PICTURE = """
-import so101.kinematics.collision  # imports MuJoCo first
+import mujoco  # before OpenGL was chosen
 from so101.simulation.world import World
 print(World(camera_size=(32, 32)).render("front").mean() > 10)
 """
@@ -67,6 +69,6 @@ def test_a_choice_that_does_not_work_is_replaced_with_a_warning():
     other = "osmesa" if backend == "egl" else "egl"
     if gl._PROBES[other]():
         pytest.skip(f"{other} works here too")
-    result = run(PICTURE.replace("import so101.kinematics.collision", "#"), MUJOCO_GL=other)
+    result = run(PICTURE.replace("import mujoco", "#"), MUJOCO_GL=other)
     assert result.stdout == "True\n"
     assert f"MUJOCO_GL={other} does not work here, using {backend}" in result.stderr

@@ -1,6 +1,6 @@
 """Draws docs/images/so101_sim.png: the simulated arm at work, and what its two cameras see.
 
-Run it from the repository's root: ``.venv/bin/python benchmarks/render_readme.py``. It uses the
+Run it from the repository's root: ``.venv/bin/python tools/render_readme.py``. It uses the
 shipped scene with shadows and smooth edges, which are too slow for training.
 """
 

@@ -1,0 +1,194 @@
+"""What processes say about themselves: the policy, its checkpoint, the recorder, the learner.
+
+Typed forms of `so101.events.Event`, each the inverse of its event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from so101.events import ERROR, OK, Event, decode, decode_tuple, encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyInfo:
+    """The ``policy/info`` topic: how one chunk came about, keyed by its observation stamp.
+
+    Attributes:
+        stamp_ns: Observation stamp of the chunk [ns].
+        checkpoint: sha256 of the weights; empty when the policy runs none.
+        inference_ms: Wall time of the inference [ms].
+        speed: Playback factor.
+        ages_ms: Stream to the age of the sample used [ms].
+        native_action: The network's own numbers, flattened.
+        indicator: Advantage indicator the policy was conditioned on; empty for none.
+        guidance: Guidance weight.
+        waiting_for: Why no chunk could be made; empty when one was.
+    """
+
+    stamp_ns: int
+    checkpoint: str
+    inference_ms: float = 0.0
+    speed: float = 1.0
+    ages_ms: Mapping[str, float] = field(default_factory=dict)
+    native_action: tuple[float, ...] = ()
+    indicator: str = ""
+    guidance: float = 1.0
+    waiting_for: str = ""
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        names = [f.name for f in fields(self) if f.name not in ("stamp_ns", "ages_ms")]
+        values = {name: encode(getattr(self, name)) for name in names}
+        ages = {f"age_ms/{stream}": encode(age) for stream, age in self.ages_ms.items()}
+        return Event(stamp_ns=self.stamp_ns, name="policy", values={**values, **ages})
+
+    @classmethod
+    def from_event(cls, event: Event) -> "PolicyInfo":
+        """Read the event."""
+        ages = [key for key in event.values if key.startswith("age_ms/")]
+        return cls(
+            stamp_ns=event.stamp_ns,
+            checkpoint=decode(event, "checkpoint", str),
+            inference_ms=decode(event, "inference_ms", float),
+            speed=decode(event, "speed", float),
+            ages_ms={key.removeprefix("age_ms/"): decode(event, key, float) for key in ages},
+            native_action=decode_tuple(event, "native_action", float),
+            indicator=decode(event, "indicator", str),
+            guidance=decode(event, "guidance", float),
+            waiting_for=decode(event, "waiting_for", str),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointEvent:
+    """The ``policy/checkpoint`` topic: a checkpoint was published.
+
+    Attributes:
+        stamp_ns: When [ns].
+        path: Its directory.
+        sha256: Hash of its weights.
+        role: ``candidate`` (may be tried), ``live`` (running) or ``promoted`` (passed the gate).
+        step: Training step.
+    """
+
+    stamp_ns: int
+    path: str
+    sha256: str
+    role: str
+    step: int = 0
+
+    def to_event(self) -> Event:
+        """Return the event, named by the role."""
+        values = {"path": self.path, "sha256": self.sha256, "step": encode(self.step)}
+        return Event(stamp_ns=self.stamp_ns, name="checkpoint", message=self.role, values=values)
+
+    @classmethod
+    def from_event(cls, event: Event) -> "CheckpointEvent":
+        """Read the event."""
+        return cls(
+            stamp_ns=event.stamp_ns,
+            path=decode(event, "path", str),
+            sha256=decode(event, "sha256", str),
+            role=event.message,
+            step=decode(event, "step", int),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderStatus:
+    """The ``recorder/status`` topic: what became of an episode's bag.
+
+    Attributes:
+        stamp_ns: Last stamp of the episode [ns].
+        episode: Episode id.
+        state: ``saved`` or ``lost``.
+        path: The bag's directory, empty when lost.
+        outcome: An `Outcome` value.
+        messages: Messages in the bag.
+        missing: Messages that were published but did not arrive.
+        reason: Why it was lost, or what is wrong with it.
+    """
+
+    stamp_ns: int
+    episode: str
+    state: str
+    path: str = ""
+    outcome: str = ""
+    messages: int = 0
+    missing: int = 0
+    reason: str = ""
+
+    def to_event(self) -> Event:
+        """Return the event, named by the episode id."""
+        names = ("path", "outcome", "messages", "missing", "reason")
+        values = {name: encode(getattr(self, name)) for name in names}
+        level = OK if self.state == "saved" and not self.missing else ERROR
+        return Event(
+            stamp_ns=self.stamp_ns,
+            name=self.episode,
+            message=self.state,
+            values=values,
+            level=level,
+        )
+
+    @classmethod
+    def from_event(cls, event: Event) -> "RecorderStatus":
+        """Read the event."""
+        return cls(
+            stamp_ns=event.stamp_ns,
+            episode=event.name,
+            state=event.message,
+            path=decode(event, "path", str),
+            outcome=decode(event, "outcome", str),
+            messages=decode(event, "messages", int),
+            missing=decode(event, "missing", int),
+            reason=decode(event, "reason", str),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerStatus:
+    """The ``learner/status`` topic, at least once a second while the learner is alive.
+
+    Attributes:
+        stamp_ns: When [ns].
+        phase: ``idle``, ``loading``, ``training``, ``trained`` or ``failed``.
+        step: Training steps done.
+        steps: Training steps of the whole job.
+        loss: Newest loss.
+        checkpoint: sha256 of the checkpoint that training led to; empty before.
+        episodes: Episodes trained on.
+        reason: What went wrong, or what was left out.
+    """
+
+    stamp_ns: int
+    phase: str
+    step: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    checkpoint: str = ""
+    episodes: int = 0
+    reason: str = ""
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        names = ("step", "steps", "loss", "checkpoint", "episodes", "reason")
+        values = {name: encode(getattr(self, name)) for name in names}
+        level = ERROR if self.phase == "failed" else OK
+        return Event(
+            stamp_ns=self.stamp_ns, name="learner", message=self.phase, values=values, level=level
+        )
+
+    @classmethod
+    def from_event(cls, event: Event) -> "LearnerStatus":
+        """Read the event."""
+        return cls(
+            stamp_ns=event.stamp_ns,
+            phase=event.message,
+            step=decode(event, "step", int),
+            steps=decode(event, "steps", int),
+            loss=decode(event, "loss", float),
+            checkpoint=decode(event, "checkpoint", str),
+            episodes=decode(event, "episodes", int),
+            reason=decode(event, "reason", str),
+        )

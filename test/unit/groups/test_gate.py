@@ -1,0 +1,70 @@
+"""The update gate takes what is better and not much worse anywhere."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so101.errors import ConfigError
+from so101.groups.gate import judge
+from so101.groups.rollout import RatedRollout
+
+LIMIT_S = 12.0
+
+
+def rollouts(*durations_s):
+    """None is a failure."""
+    return [
+        RatedRollout(episode=str(i), group=-1, duration_s=d or LIMIT_S, is_success=d is not None)
+        for i, d in enumerate(durations_s)
+    ]
+
+
+def verdict(candidate, current, anchor, margin=0.05):
+    return judge(candidate, current, anchor, margin=margin, limit_s=LIMIT_S)
+
+
+def test_faster_and_as_successful_is_accepted():
+    old, new = rollouts(*[5.0] * 40), rollouts(*[4.0] * 40)
+    found = verdict(new, old, old)
+    assert found.is_accepted
+    assert found.evidence["duration_ratio"] == pytest.approx(0.8)
+
+
+def test_more_losses_than_the_margin_are_rejected_however_fast():
+    anchor = rollouts(*[5.0] * 40)
+    assert verdict(rollouts(*[2.0] * 38, None, None), anchor, anchor).is_accepted
+    found = verdict(rollouts(*[2.0] * 37, None, None, None), anchor, anchor)
+    assert not found.is_accepted
+    assert "3 successes fewer" in found.reasons[0]
+
+
+def test_small_losses_must_not_add_up():
+    """Each candidate loses two poses against the one before; the anchor stops the third."""
+    anchor = rollouts(*[5.0] * 40)
+    acting = rollouts(*[4.0] * 38, None, None)
+    worse = rollouts(*[3.0] * 36, *[None] * 4)
+    assert not verdict(worse, acting, anchor).is_accepted
+
+
+def test_a_slower_candidate_is_rejected():
+    old = rollouts(*[4.0] * 10)
+    assert not verdict(rollouts(*[4.1] * 10), old, old).is_accepted
+
+
+@given(st.lists(st.none() | st.floats(0.5, 11.0), min_size=1, max_size=20))
+def test_a_policy_is_no_improvement_on_itself(durations_s):
+    same = rollouts(*durations_s)
+    assert not verdict(same, same, same).is_accepted
+
+
+def test_what_cannot_be_paired_is_refused():
+    with pytest.raises(ConfigError, match="cannot pair"):
+        verdict(rollouts(4.0), rollouts(4.0, 4.0), rollouts(4.0))
+    with pytest.raises(ConfigError, match="cannot pair"):
+        verdict([], [], [])
+
+
+def test_the_verdict_can_be_written():
+    found = verdict(rollouts(None), rollouts(4.0), rollouts(4.0))
+    assert found.to_mapping()["accepted"] is False
+    assert found.to_mapping()["evidence"]["median_success_duration_s"] is None
