@@ -21,12 +21,12 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 EPILOG = """\
-so101 rl --state   the whole job with object poses instead of cameras
-so101 rl           the same with two cameras
+so101 rl           the whole job with two cameras; --state: object poses instead
 Ctrl-C at any time; the same command goes on where it was.
 """
 CLEANED = "_SO101_ENVIRONMENT_CLEANED"
-_CHOICE = re.compile(r"argument (\w+): invalid choice: '(.*)' \(choose from (.*)\)")
+_VERB = "VERB [options]"  # as long as the longest verb, or argparse breaks that one's help line
+_CHOICE = re.compile(r"argument (\w+)[^:]*: invalid choice: '(.*)' \(choose from (.*)\)")
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,17 +46,24 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with every verb."""
-    from so101_bringup import cli_checkpoints, cli_graph, cli_policy, cli_store
+    from so101_bringup import (
+        cli_bench,
+        cli_checkpoints,
+        cli_graph,
+        cli_policy,
+        cli_report,
+        cli_store,
+    )
 
     parser = Parser(
         prog="so101",
-        usage="so101 VERB [options]",
+        usage=f"so101 {_VERB}",
         description="A ROS 2 stack for the SO-101 arm that learns on your desk.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="so101")
-    for module in (cli_graph, cli_policy, cli_store, cli_checkpoints):
+    verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
+    for module in (cli_graph, cli_policy, cli_bench, cli_report, cli_store, cli_checkpoints):
         module.add_verbs(verbs)
     return parser
 

@@ -40,7 +40,7 @@ LossForm = Literal["paper", "pooled"]
 class GroupReinforceConfig(ImitationConfig):
     """Settings of group-relative REINFORCE; ``steps`` are those of one group."""
 
-    steps: int = option(600, "Updates after each group.", range=(1, 1e7))
+    steps: int = option(1000, "Updates after each group.", range=(1, 1e7))
     learning_rate: float = option(5e-4, "Learning rate at a group's first step.", range=(0.0, 1.0))
     ema_decay: float = option(0.99, "Of the weights that act.", range=(0.0, 0.999999))
     rule: Rule = option("gated", "How rollouts get their advantage.")
@@ -62,9 +62,9 @@ class GroupReinforceConfig(ImitationConfig):
         """Return the settings found good with cameras and in state mode."""
         is_absolute = spec.action_space.kind == "joint_absolute"
         if not spec.cameras:
-            return cls(steps=steps or 600, joint_noise_rad=0.01 if is_absolute else 0.0)
+            return cls(steps=steps or 1000, joint_noise_rad=0.01 if is_absolute else 0.0)
         return cls(
-            steps=steps or 600,
+            steps=steps or 1000,
             batch_size=32,
             draws=8,
             shift_px=4,

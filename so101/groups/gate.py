@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from so101.config import option
 from so101.errors import ConfigError
 from so101.groups.advantage import effective_durations
@@ -24,7 +22,7 @@ from so101.statistics import median
 class GateConfig:
     """What a candidate must show."""
 
-    poses: int = option(60, "Fixed poses that every candidate is tried on.", range=(1, 10_000))
+    poses: int = option(80, "Fixed poses that every candidate is tried on.", range=(1, 10_000))
     margin: float = option(
         0.05, "Success share it may lose against the supervised policy.", range=(0.0, 1.0)
     )
@@ -80,6 +78,16 @@ def as_planned(rollouts: Sequence[RatedRollout]) -> list[RatedRollout]:
     return [replace(r, duration_s=r.duration_s * r.speed, speed=1.0) for r in rollouts]
 
 
+def time_until_done(rollouts: Sequence[RatedRollout], limit_s: float) -> float:
+    """Return the mean time until the task is done when a failure is followed by another try [s].
+
+    With success share p and mean duration d, failures counted as the time limit, tries follow a
+    geometric distribution: the mean is d / p. Infinite where nothing succeeds.
+    """
+    share = _successes(rollouts) / len(rollouts)
+    return float(effective_durations(rollouts, limit_s).mean()) / share if share else math.inf
+
+
 def judge(
     candidate: Sequence[RatedRollout],
     current: Sequence[RatedRollout],
@@ -91,8 +99,8 @@ def judge(
     """Judge a candidate.
 
     It is accepted when (1) it succeeds at most ``ceil(margin * n)`` times less often than the
-    supervised policy, and (2) its mean duration, failures counted as the time limit, is below
-    that of the acting policy on the same poses: losing a pose costs more than winning it gains.
+    supervised policy, and (2) it needs less time until the task is done than the acting policy
+    does from the same starts (`time_until_done`).
 
     Args:
         candidate: Its rollouts.
@@ -112,18 +120,14 @@ def judge(
         )
     allowed = math.ceil(margin * n)
     lost = _successes(anchor) - _successes(candidate)
-    gain_s = float(
-        np.mean(effective_durations(current, limit_s) - effective_durations(candidate, limit_s))
-    )
+    needed_s, before_s = (time_until_done(tried, limit_s) for tried in (candidate, current))
     reasons = []
     if lost > allowed:
         reasons.append(
             f"{lost} successes fewer than the supervised policy on {n} poses, allowed {allowed}"
         )
-    if gain_s <= 0.0:
-        reasons.append(
-            f"{-gain_s:.2f} s slower on average than the acting policy, failures as limit"
-        )
+    if not needed_s < before_s:
+        reasons.append(f"{needed_s:.2f} s until done, the acting policy needs {before_s:.2f} s")
     return Verdict(
         is_accepted=not reasons,
         reasons=tuple(reasons),
@@ -132,7 +136,8 @@ def judge(
             "successes": _successes(candidate),
             "successes_acting": _successes(current),
             "successes_supervised": _successes(anchor),
-            "mean_gain_s": gain_s,
+            "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
+            "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
             "duration_ratio": _duration_ratio(candidate, current),
             "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
         },

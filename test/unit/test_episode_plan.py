@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.episode_plan import EpisodePlan, episode_seed, is_in_share
+from so101.episode_plan import EpisodePlan, episode_seed, is_in_share, run_seed_of
 from so101.errors import ConfigError
 
 USES = ("demonstrations", "evaluation", "gate", "rollouts")
@@ -14,6 +14,7 @@ keys = st.tuples(st.integers(0, 50), st.sampled_from(USES), st.integers(0, 99_99
 @given(keys, keys)
 def test_seeds_are_as_different_as_what_they_are_for(first, second):
     assert (episode_seed(*first) == episode_seed(*second)) == (first == second)
+    assert run_seed_of(episode_seed(*first)) == first[0]
 
 
 @pytest.mark.parametrize(("seed", "number"), [(-1, 0), (0, -1), (0, 100_000)])

@@ -22,6 +22,8 @@ VERBS = (
     "eval",
     "train",
     "playback",
+    "bench-learn",
+    "report",
     "episodes",
     "checkpoints",
 )
@@ -84,6 +86,7 @@ def test_every_verb_has_help(capsys, verb):
         (["train", "--store", "/nowhere"], "/nowhere/episodes: no such directory"),
         (["playback", "1", "--store", "/nowhere"], "/nowhere: no such directory"),
         (["episodes", "list", "--store", "/nowhere"], "/nowhere: no such directory"),
+        (["report", "/nowhere"], "/nowhere: no such directory"),
         (["call", "no/such"], "unknown service 'no/such'"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so101.errors import ConfigError
-from so101.groups.gate import judge
+from so101.groups.gate import Verdict, judge, time_until_done
 from so101.groups.rollout import RatedRollout
 
 LIMIT_S = 12.0
@@ -68,3 +68,42 @@ def test_the_verdict_can_be_written():
     found = verdict(rollouts(None), rollouts(4.0), rollouts(4.0))
     assert found.to_mapping()["accepted"] is False
     assert found.to_mapping()["evidence"]["median_success_duration_s"] is None
+
+
+def test_a_verdict_is_read_as_it_was_written():
+    for found in (
+        verdict(rollouts(None), rollouts(4.0), rollouts(4.0)),
+        verdict(rollouts(3.0), rollouts(4.0), rollouts(4.0)),
+    ):
+        assert Verdict.from_mapping({"group": 3, **found.to_mapping()}) == found
+
+
+@pytest.mark.parametrize(
+    "change", [{"accepted": "yes"}, {"reasons": "slow"}, {"evidence": 3}, {"evidence": None}]
+)
+def test_what_is_no_verdict_is_refused(change):
+    written = {"accepted": True, "reasons": [], "evidence": {}, **change}
+    with pytest.raises(ConfigError, match="no verdict"):
+        Verdict.from_mapping(written)
+    del written["accepted"]
+    with pytest.raises(ConfigError, match="no verdict"):
+        Verdict.from_mapping(written)
+
+
+@given(st.lists(st.none() | st.floats(0.5, 11.0), min_size=1, max_size=20))
+def test_one_more_success_shortens_the_time_until_done(durations_s):
+    worse = time_until_done(rollouts(*durations_s, None), LIMIT_S)
+    better = time_until_done(rollouts(*durations_s, 11.9), LIMIT_S)
+    assert better < worse
+
+
+def test_the_time_until_done_by_hand():
+    """3 of 4 succeed: (4 + 4 + 4 + 12) / 4 a try, and 4 / 3 tries."""
+    assert time_until_done(rollouts(4.0, 4.0, 4.0, None), LIMIT_S) == pytest.approx(8.0)
+    assert time_until_done(rollouts(None), LIMIT_S) == float("inf")
+
+
+def test_a_success_is_worth_more_than_a_little_speed():
+    acting = rollouts(*[4.0] * 39, None)
+    assert not verdict(rollouts(*[3.8] * 38, None, None), acting, acting).is_accepted
+    assert verdict(rollouts(*[3.0] * 38, None, None), acting, acting).is_accepted

@@ -1,0 +1,141 @@
+"""The page is one well-formed file that loads nothing, and shows what it was given."""
+
+import base64
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from so101.episode import EpisodeFacts
+from so101_bringup.report.captions import CAPTIONS
+from so101_bringup.report.collect import LeftOut
+from so101_bringup.report.figure import DARK, LIGHT, PICTURES, overview, picture
+from so101_bringup.report.numbers import Report
+from so101_bringup.report.page import Picture, number, page
+
+VOID = {"meta", "img", "source"}
+PNG = b"\x89PNG\r\n\x1a\n"
+EVIL = "<script>alert(\"1\")</script> & 'x'"
+SHOWN = Picture(light=PNG + b"light", dark=PNG + b"dark")
+
+
+class Document(HTMLParser):
+    """Checks nesting; keeps the text and the attributes of each tag."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.text, self.tags = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        assert len({name for name, _ in attrs}) == len(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read(report):
+    text = page(report, dict.fromkeys(CAPTIONS, SHOWN))
+    document = Document(text)
+    return document, " ".join(" ".join(document.text).split())
+
+
+def test_it_is_well_formed_and_loads_nothing(run):
+    document, _ = read(Report(run))
+    shown = [one["src"] for one in document.all("img")]
+    shown += [one["srcset"] for one in document.all("source")]
+    assert len(shown) == 2 * len(PICTURES)
+    for address in shown:
+        kind, data = address.split(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data, validate=True).startswith(PNG)
+    assert {"link", "script", "iframe"}.isdisjoint(tag for tag, _ in document.tags)
+    assert all(one["alt"] for one in document.all("img"))
+    assert "prefers-color-scheme: dark" in page(Report(run), dict.fromkeys(CAPTIONS, SHOWN))
+
+
+def test_it_shows_the_figures_and_how_failures_enter_them(run):
+    _, text = read(Report(run))
+    for said in ("7.00 s", "4.90 s", "-30.0 %", "7.00 to 5.00 s", "2/3 succeeded", "0.9 robot"):
+        assert said in text
+    assert "counts as the time limit of 12 s" in text
+    assert "1 were won and 0 lost" in text
+    assert "0.30 s slower" in text and "0.875" in text and "0.1000" in text
+    assert "time until done" in text and "4.75 s" in text
+    assert "Left out Nothing." in text
+
+
+def test_names_are_escaped(run):
+    bad = replace(
+        run,
+        name=EVIL,
+        left_out=(LeftOut(name=EVIL, reason=EVIL),),
+        checkpoints=tuple(
+            replace(
+                one,
+                sha256=one.sha256 if one.verdict is None else "<b>" + one.sha256,
+                verdict=None
+                if one.verdict is None
+                else replace(one.verdict, reasons=(EVIL,), evidence={"poses": EVIL}),
+            )
+            for one in run.checkpoints
+        ),
+    )
+    document, text = read(Report(bad))
+    assert document.all("script") == [] and document.all("b") == []
+    assert text.count(" ".join(EVIL.split())) >= 6
+
+
+def test_what_is_missing_is_said(run):
+    bare = Report(replace(run, checkpoints=(), evaluations={}))
+    _, text = read(bare)
+    assert text.count("it was not evaluated") == 2
+    assert "No checkpoint was judged." in text
+    promoted_nothing = replace(
+        run,
+        checkpoints=(replace(run.checkpoints[0], is_promoted=True), run.checkpoints[1]),
+    )
+    assert "no candidate was promoted" in read(Report(promoted_nothing))[1]
+
+
+@pytest.mark.parametrize("value", [None, "x", True, []])
+def test_what_is_no_number_is_shown_as_nothing(value):
+    assert number(value, ".2f") == "-"
+
+
+def variants(run):
+    yield run
+    yield replace(run, checkpoints=(), evaluations={})
+    yield replace(run, rollouts=run.rollouts[:1])
+    failed = tuple(one for one in run.rollouts if not one.is_success)
+    yield replace(run, rollouts=failed)
+    many = [
+        replace(one, facts=EpisodeFacts(id="x", group=g))
+        for g in range(40)
+        for one in run.rollouts
+    ]
+    yield replace(run, rollouts=tuple(many))
+
+
+def test_every_picture_can_be_drawn(run):
+    for one in variants(run):
+        assert picture(Report(one), "durations", LIGHT).startswith(PNG)
+    for one in list(variants(run))[:2]:
+        for name in PICTURES:
+            assert picture(Report(one), name, DARK).startswith(PNG)
+    assert overview(Report(replace(run, name="a$b$_{\\"))).startswith(PNG)
+
+
+def test_pictures_are_the_same_every_time(run):
+    assert picture(Report(run), "success", LIGHT) == picture(Report(run), "success", LIGHT)
