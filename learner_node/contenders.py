@@ -148,12 +148,12 @@ class Groups:
         return verdict
 
     def _widen(self, group: Sequence[Episode], verdict: Verdict) -> None:
-        exploration = self._config.exploration
         share = sum(episode.outcome is Outcome.SUCCESS for episode in group) / len(group)
         self._highest = next_highest(
             self._highest,
-            has_held=verdict.is_accepted and share >= exploration.hold_success,
-            config=exploration,
+            success_share=share,
+            is_accepted=verdict.is_accepted,
+            config=self._config.exploration,
             bound=self._bound,
         )
 

@@ -48,7 +48,7 @@ class StudyConfig:
     sft: SftConfig = field(default_factory=lambda: SftConfig.for_policy(SPEC))
     group: GroupConfig = field(
         default_factory=lambda: GroupConfig(
-            learning=GroupReinforceConfig.for_policy(SPEC), gate=GateConfig(margin=0.0)
+            learning=GroupReinforceConfig.for_policy(SPEC), gate=GateConfig(margin=0.025)
         )
     )
 

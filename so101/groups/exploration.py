@@ -24,7 +24,7 @@ class ExplorationConfig:
     widen: float = option(0.1, "Added to the largest factor while success holds.", range=(0, 5))
     most: float = option(2.0, "Largest factor ever.", range=(1.0, 10.0))
     hold_success: float = option(
-        0.8, "Success share of a group from which on the window is widened.", range=(0.0, 1.0)
+        0.8, "Success share of a group below which the window is narrowed.", range=(0.0, 1.0)
     )
 
 
@@ -49,15 +49,25 @@ def draw_speed(run_seed: int, group: int, rollout: int, highest: float) -> float
 
 
 def next_highest(
-    highest: float, *, has_held: bool, config: ExplorationConfig, bound: float
+    highest: float,
+    *,
+    success_share: float,
+    is_accepted: bool,
+    config: ExplorationConfig,
+    bound: float,
 ) -> float:
-    """Return the largest factor of the next group: wider while success holds, else narrower.
+    """Return the largest factor of the next group.
+
+    Wider while success holds and what was learned was accepted; narrower when success fell;
+    else as it was: a rejected candidate says nothing about the pace of the rollouts.
 
     Args:
         highest: Of the group that ended.
-        has_held: Enough of its rollouts succeeded, and what was learned from it was accepted.
-        config: Width of a step.
+        success_share: Of that group.
+        is_accepted: The gate's word on what was learned from it.
+        config: Threshold and width of a step.
         bound: From `bounded`.
     """
-    step = config.widen if has_held else -config.widen
-    return float(min(max(1.0, highest + step), bound))
+    if success_share < config.hold_success:
+        return max(1.0, highest - config.widen)
+    return min(highest + config.widen, bound) if is_accepted else highest

@@ -34,9 +34,15 @@ def test_a_window_below_one_is_refused():
         draw_speed(0, 0, 1, 0.9)
 
 
-@given(st.booleans(), st.floats(1.0, 2.0))
-def test_the_window_is_widened_only_while_success_holds(has_held, highest):
-    config = ExplorationConfig(widen=0.1)
-    after = next_highest(highest, has_held=has_held, config=config, bound=2.0)
+@given(st.floats(0.0, 1.0), st.booleans(), st.floats(1.0, 2.0))
+def test_the_window_is_widened_only_while_success_holds(share, is_accepted, highest):
+    config = ExplorationConfig(widen=0.1, hold_success=0.8)
+    after = next_highest(
+        highest, success_share=share, is_accepted=is_accepted, config=config, bound=2.0
+    )
     assert 1.0 <= after <= 2.0
-    assert after >= highest if has_held else after <= highest
+    if share < 0.8:
+        assert after == max(1.0, highest - 0.1)
+    else:
+        assert after >= highest
+        assert is_accepted or after == highest
