@@ -173,7 +173,7 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     spec = make_spec(arguments.mode, arguments.execute_steps, arguments.pixels)
     defaults = asdict(SftConfig.for_policy(spec))
     sft = from_mapping(SftConfig, {**defaults, **arguments.sft}, "--sft")
-    found_good = asdict(FlowConfig.for_policy(spec))
+    found_good = asdict(FlowConfig())
     policy_config = from_mapping(FlowConfig, {**found_good, **arguments.policy}, "--policy")
     times = [time.process_time()]
     episodes = collect(spec, arguments.region, arguments.demos, 10_000 * seed)

@@ -55,7 +55,7 @@ def attempt(
     )
     dataset = EpisodeDataset.from_episodes(episodes, SPEC, data)
     config = replace(SftConfig.for_policy(SPEC), steps=arguments.steps)
-    policy_config = replace(FlowConfig.for_policy(SPEC), uses_commands=variant.uses_commands)
+    policy_config = FlowConfig(uses_commands=variant.uses_commands)
     policy = train(dataset, config, policy_config, seed).policy()
     return {
         "seed": seed,

@@ -82,7 +82,7 @@ def attempt(seed: int, name: str, arguments: argparse.Namespace) -> dict[str, ob
     episodes = collect(recording, seed, arguments.demonstrations, ATTEMPTS[name])
     dataset = EpisodeDataset.from_episodes(episodes, SPEC, DatasetConfig(outcomes=("success",)))
     settings = replace(SftConfig.for_policy(SPEC), steps=arguments.steps)
-    policy = FlowPolicy.for_data(SPEC, FlowConfig.for_policy(SPEC), dataset, seed=seed)
+    policy = FlowPolicy.for_data(SPEC, FlowConfig(), dataset, seed=seed)
     algorithm = Sft(policy, settings, seed)
     trainer = Trainer(algorithm, dataset, steps=settings.steps, seed=seed)
     trainer.run()

@@ -106,9 +106,8 @@ def bag_sha256(path: Path) -> str:
 
 
 def _policy_config(request: TrainingRequest, where: str) -> dict[str, Any]:
-    """Return the whole configuration: defaults for this kind of policy, then what was asked."""
-    values = {**to_mapping(FlowConfig.for_policy(request.spec)), **request.policy}
-    checked: dict[str, Any] = to_mapping(from_mapping(FlowConfig, values, where))
+    """Return the whole configuration: what was asked for, else the defaults."""
+    checked: dict[str, Any] = to_mapping(from_mapping(FlowConfig, dict(request.policy), where))
     return checked
 
 

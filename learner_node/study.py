@@ -44,7 +44,7 @@ class StudyConfig:
     rollouts: int = option(10, "Rollouts per group.", range=(1, 1000))
     report_poses: int = option(100, "Poses that results are reported on.", range=(1, 10_000))
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    policy: FlowConfig = field(default_factory=lambda: FlowConfig.for_policy(SPEC))
+    policy: FlowConfig = field(default_factory=FlowConfig)
     sft: SftConfig = field(default_factory=lambda: SftConfig.for_policy(SPEC))
     group: GroupConfig = field(
         default_factory=lambda: GroupConfig(

@@ -27,7 +27,7 @@ class SftConfig(ImitationConfig):
         if not spec.cameras:
             return cls(steps=steps or 5000, joint_noise_rad=0.01 if is_absolute else 0.0)
         return cls(
-            steps=steps or 3500,
+            steps=steps or 5000,
             batch_size=32,
             draws=8,
             shift_px=4,

@@ -29,18 +29,9 @@ class FlowConfig:
     keypoints: int = option(32, "Keypoints per camera.", range=(1, 256))
     euler_steps: int = option(8, "Integration steps of one inference.", range=(1, 100))
     objects: int = option(1, "Objects seen in state mode.", range=(1, 16))
-    uses_commands: bool = option(False, "See the command in force besides the measured joints.")
+    uses_commands: bool = option(True, "See the command in force besides the measured joints.")
     uses_indicator: bool = option(False, "Be conditioned on an advantage indicator.")
     clip: float = option(1.2, "Bound of a predicted normalised action.", range=(0.1, 100.0))
-
-    @classmethod
-    def for_policy(cls, spec: PolicySpec) -> "FlowConfig":
-        """Return the options found good with cameras and in state mode.
-
-        The command in force tells where the arm is going. In state mode that steadies the policy;
-        with cameras it learns to go on instead of to look (0 of 40 picks).
-        """
-        return cls(uses_commands=not spec.cameras)
 
 
 @dataclass(frozen=True, kw_only=True)
