@@ -22,46 +22,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import torch
 
 from learner_node.algorithms.sft import Sft, SftConfig
+from learner_node.arena import Arena
 from learner_node.trainer import Trainer
-from so101.action import ActionChunk, ActionSpace
+from so101.action import ActionSpace
 from so101.config import from_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
-from so101.evaluation import PolicyPlanner
-from so101.observation import Observation
+from so101.episode_plan import EpisodePlan
+from so101.evaluation import PolicyPlanner, rollout_config
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
 from so101.rewards.pick_rater import PickRater
 from so101.robot import CAMERAS
 from so101.simulation.build import make_cell
-from so101.simulation.demonstrator import ScriptedDemonstrator
-from so101.simulation.hand_motion import Imperfection
-from so101.simulation.rollout import RolloutConfig, RolloutRunner
-from so101.simulation.tasks.pick import PickTask
-from so101.simulation.tasks.table import RECOVERY
+from so101.simulation.rollout import RolloutRunner
 from so101.spec import PolicySpec
 from so101.statistics import median, wilson_interval
-from so101.streams import ObservationConfig
 
 FIRST_EVALUATION_SEED = 1_000_000
 CAMERA_SIZE = (240, 320)
-
-
-class DemonstratorPlanner:
-    """The scripted demonstrator as a planner."""
-
-    def __init__(self, region: str) -> None:
-        """Demonstrate like a person."""
-        self._demonstrator = ScriptedDemonstrator(PickTask(region=region))  # type: ignore[arg-type]
-
-    def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._demonstrator.reset(facts.seed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan the next chunk."""
-        return self._demonstrator.act(observation)
 
 
 def make_spec(mode: str, execute_steps: int, pixels: int) -> PolicySpec:
@@ -72,48 +52,20 @@ def make_spec(mode: str, execute_steps: int, pixels: int) -> PolicySpec:
     return PolicySpec(cameras=CAMERAS, image_size=(pixels, pixels), action_space=space)
 
 
-def make_runner(spec: PolicySpec, *, keeps_episode: bool) -> RolloutRunner:
-    """Return a runner of episodes with the cameras that the policy needs."""
-    if keeps_episode:  # the demonstrator looks at object poses, and images are recorded as seen
-        seen = ObservationConfig(cameras=spec.cameras, uses_objects=True)
-    else:
-        seen = ObservationConfig.for_policy(spec, is_lock_step=True)
-    config = RolloutConfig(
-        decision_ticks=spec.action_space.decision_ticks,
-        observation=seen,
-        keeps_episode=keeps_episode,
-    )
-    return RolloutRunner(
-        make_cell(cameras=spec.cameras, camera_size=CAMERA_SIZE), PickRater(), config
-    )
-
-
-def collect(spec: PolicySpec, region: str, count: int, first_seed: int) -> list[Episode]:
-    """Return successful demonstrations."""
-    runner, planner = make_runner(spec, keeps_episode=True), DemonstratorPlanner(region)
-    imperfection = Imperfection()
-    episodes: list[Episode] = []
-    seed = first_seed
-    while len(episodes) < count:
-        is_recovery = imperfection.start_jitter(seed) > 0.0
-        facts = EpisodeFacts(
-            id=f"demonstration-{seed}",
-            phase="demonstrations",
-            task="pick",
-            source="teleop",
-            seed=seed,
-            start_pose=f"{region}+{RECOVERY}" if is_recovery else region,
-        )
-        rollout = runner.run(facts, planner)
-        if rollout.outcome is Outcome.SUCCESS and rollout.episode is not None:
-            episodes.append(rollout.episode)
-        seed += 1
-    return episodes
+def collect(spec: PolicySpec, region: str, count: int, seed: int) -> list[Episode]:
+    """Return successful demonstrations of a run seed."""
+    arena = Arena(EpisodePlan(seed=seed, start=region), spec, camera_size=CAMERA_SIZE)
+    try:
+        return arena.demonstrate(count)
+    finally:
+        arena.close()
 
 
 def evaluate(policy: TrainablePolicy, region: str, count: int) -> dict[str, Any]:
     """Return how a policy does on unseen start poses."""
-    runner, planner = make_runner(policy.spec, keeps_episode=False), PolicyPlanner(policy, 0)
+    cell = make_cell(cameras=policy.spec.cameras, camera_size=CAMERA_SIZE)
+    runner = RolloutRunner(cell, PickRater(), rollout_config(policy.spec))
+    planner = PolicyPlanner(policy, 0)
     succeeded: dict[int, float] = {}
     kinds: dict[str, int] = {}
     gated, simulated_s = 0, 0.0
@@ -176,7 +128,7 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     found_good = asdict(FlowConfig())
     policy_config = from_mapping(FlowConfig, {**found_good, **arguments.policy}, "--policy")
     times = [time.process_time()]
-    episodes = collect(spec, arguments.region, arguments.demos, 10_000 * seed)
+    episodes = collect(spec, arguments.region, arguments.demos, seed)
     times.append(time.process_time())
     data = from_mapping(
         DatasetConfig, {"outcomes": ["success"], "trim": {"mode": arguments.trim}}, "--trim"

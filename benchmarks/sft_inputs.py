@@ -110,7 +110,7 @@ def main() -> None:
     for seed in arguments.seeds:
         done = {row["variant"] for row in rows if row["seed"] == seed}
         missing = [name for name in VARIANTS if name not in done]
-        episodes = collect(SPEC, REGION, arguments.demos, 10_000 * seed) if missing else []
+        episodes = collect(SPEC, REGION, arguments.demos, seed) if missing else []
         for name in missing:
             rows.append(attempt(episodes, name, seed, arguments))
             known = [one for one in VARIANTS if any(row["variant"] == one for row in rows)]

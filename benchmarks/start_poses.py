@@ -16,12 +16,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from learn_sft import DemonstratorPlanner
 
 from learner_node.algorithms.sft import Sft, SftConfig
+from learner_node.arena import Demonstrator
 from learner_node.trainer import Trainer
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
+from so101.episode_plan import EpisodePlan
 from so101.evaluation import PolicyPlanner
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
@@ -47,7 +48,7 @@ def facts(number: int, seed: int, start: str, source: str) -> EpisodeFacts:
 
 def collect(runner: RolloutRunner, seed: int, count: int, share: float) -> list[Episode]:
     """Return successful demonstrations, a share of them from off home."""
-    planner = DemonstratorPlanner("std")
+    planner = Demonstrator(EpisodePlan())
     episodes: list[Episode] = []
     number = 0
     while len(episodes) < count:

@@ -10,11 +10,10 @@ from so101.action import ActionChunk
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan, Use
 from so101.errors import SessionError
+from so101.evaluation import PolicyPlanner
 from so101.groups.rollout import RatedRollout
 from so101.observation import Observation
-from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Policy
-from so101.policies.seeded_noise import SeededNoise
 from so101.rewards.pick_rater import PickRater
 from so101.simulation.build import make_cell
 from so101.simulation.demonstrator import ScriptedDemonstrator
@@ -41,24 +40,6 @@ class Demonstrator:
     def plan(self, observation: Observation) -> ActionChunk:
         """Plan the next chunk."""
         return self._script.act(observation)
-
-
-class SeededPlanner:
-    """A policy as a `Planner`: noise from the seeds, speed from the facts."""
-
-    def __init__(self, policy: Policy, run_seed: int) -> None:
-        """Wrap a policy."""
-        self._noisy = SeededNoise(policy, run_seed)
-        self._playing: Policy = self._noisy
-
-    def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._noisy.start(facts.seed)
-        self._playing = PlaybackSpeed(self._noisy, facts.speed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan the next chunk."""
-        return self._playing.infer(observation).chunk
 
 
 class Arena:
@@ -115,7 +96,7 @@ class Arena:
         Raises:
             ConfigError: At the facts' speed a chunk would end before its successor takes over.
         """
-        planner = SeededPlanner(policy, self.plan.seed)
+        planner = PolicyPlanner(policy, self.plan.seed)
         rollout = self._run(facts, planner, self._seen(), keeps=True)
         assert rollout.episode is not None
         return rollout.episode
@@ -131,7 +112,7 @@ class Arena:
             poses: How many.
             speed: Playback factor of its chunks.
         """
-        planner, seen = SeededPlanner(policy, self.plan.seed), self._seen()
+        planner, seen = PolicyPlanner(policy, self.plan.seed), self._seen()
         return [
             _rated(self._run(replace(facts, speed=speed), planner, seen, keeps=False))
             for facts in (self.plan.trial(number, use=use) for number in range(poses))

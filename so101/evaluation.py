@@ -14,6 +14,7 @@ from so101.episode import EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.errors import ConfigError
 from so101.observation import Observation
+from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Policy
 from so101.policies.seeded_noise import SeededNoise
 from so101.rewards.pick_rater import PickRater
@@ -144,19 +145,25 @@ class Evaluation:
 
 
 class PolicyPlanner:
-    """A policy as the `Planner` of roll-outs: its noise is seeded as in the policy node."""
+    """A policy as a `Planner`, as in the policy node: seeded noise, the episode's speed."""
 
     def __init__(self, policy: Policy, run_seed: int) -> None:
         """Wrap a policy."""
-        self._policy = SeededNoise(policy, run_seed)
+        self._noisy = SeededNoise(policy, run_seed)
+        self._playing: Policy = self._noisy
 
     def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode."""
-        self._policy.start(facts.seed)
+        """Begin an episode.
+
+        Raises:
+            ConfigError: At its speed a chunk would end before its successor takes over.
+        """
+        self._noisy.start(facts.seed)
+        self._playing = PlaybackSpeed(self._noisy, facts.speed)
 
     def plan(self, observation: Observation) -> ActionChunk:
         """Plan the next chunk."""
-        return self._policy.infer(observation).chunk
+        return self._playing.infer(observation).chunk
 
 
 def trial_facts(config: EvaluationConfig, number: int, checkpoint: str = "") -> EpisodeFacts:
