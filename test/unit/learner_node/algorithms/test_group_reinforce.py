@@ -76,7 +76,7 @@ def exact_gradient(dataset, advantages, form):
     return total / (len(advantages) if form == "paper" else frames)
 
 
-def sampled_gradient(source, rows=200_000):
+def sampled_gradient(source, rows=300_000):
     policy = LinearGaussian()
     batch = source.chunks(np.random.default_rng(0), rows)
     imitation_loss(policy, batch, None, None).backward()
@@ -106,11 +106,11 @@ def test_training_ends_at_the_weighted_regression(dataset):
     advantages = {"a": 1.0, "b": 0.3, "c": 0.0}
     source = AdvantageSource(dataset, advantages, [])
     config = replace(
-        SMALL, learning_rate=0.03, weight_decay=0.0, ema_decay=0.9, batch_size=2000, grad_clip=1e3
+        SMALL, learning_rate=0.05, weight_decay=0.0, ema_decay=0.9, batch_size=500, grad_clip=1e3
     )
     policy = LinearGaussian()
     algorithm = GroupReinforce(policy, config, seed=0)
-    for step in range(600):
+    for step in range(300):
         algorithm.update(source.chunks(np.random.default_rng(step), config.batch_size))
     rows = {name: dataset.chunks_at(rows_of(dataset, name)) for name in ("a", "b")}
     seen = {name: batch.observation.positions.astype(float) for name, batch in rows.items()}
