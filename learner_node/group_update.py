@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learner_node import training
-from learner_node.group_planning import GroupPlanner, GroupSettings, lineage
+from learner_node.group_planning import ALGORITHM, GroupPlanner, GroupSettings, lineage
 from learner_node.job import JobDirectory
+from learner_node.params import LearnerParams
 from learner_node.pose_gate import Each, PoseGate, Rivals
 from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
+from so101.errors import CheckpointError
 from so101.groups.gate import GateConfig, Verdict
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import assign, latest, promote
@@ -36,6 +38,40 @@ class Settled:
     acting: Checkpoint
     verdict: Verdict
     loss: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """Say what the gate decided, and why."""
+        if not self.verdict.is_accepted:
+            return f"rejected: {'; '.join(self.verdict.reasons)}"
+        gain_s = self.verdict.evidence.get("mean_gain_s")
+        return "accepted" if gain_s is None else f"accepted: {gain_s:.2f} s faster on average"
+
+
+def group_update_of(
+    params: LearnerParams, store: EpisodeStore, checkpoints: Path, jobs: Path
+) -> "GroupUpdate":
+    """Return what learns from groups as a node's parameters say."""
+    return GroupUpdate(
+        store,
+        checkpoints,
+        jobs,
+        GroupSettings(steps=params.group_steps, seed=params.seed, trim=params.trim),
+        GateConfig(by=params.gate, poses=params.gate_poses, margin=params.gate_margin),
+    )
+
+
+def check_promotable(candidate: Checkpoint) -> None:
+    """Refuse a group's candidate that the gate did not let pass.
+
+    Raises:
+        CheckpointError: It was rejected, or not judged yet.
+    """
+    gate = candidate.record.gate
+    is_group = candidate.record.algorithm == ALGORITHM
+    if is_group and not (gate and Verdict.from_mapping(gate).is_accepted):
+        why = "was not judged yet" if gate is None else "was rejected by the gate"
+        raise CheckpointError(f"{candidate.path}: {why}; it is not promoted")
 
 
 class GroupUpdate:

@@ -26,7 +26,7 @@ def learning(tmp_path):
         learner_node={"steps": 300},
         reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
-    return {**RECORDING, "evaluation_episodes": 3, "params_file": params}
+    return {**RECORDING, "evaluation_episodes": 3, "groups": 0, "params_file": params}
 
 
 def finished(store):
