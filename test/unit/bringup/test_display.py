@@ -131,3 +131,25 @@ def test_a_failed_training_says_why_once():
     failed = learner("failed", reason="no demonstration")
     assert display.on_learner(failed) == ["fine-tuning failed: no demonstration"]
     assert display.on_learner(failed) == []
+
+
+def test_a_word_of_the_session_in_between_is_a_line_and_no_end():
+    display = Display({})
+    words = event(EpisodeState.IDLE, name="session", phase="rollouts", reason="rate them")
+    assert [line.split() for line in display.on_episode(words)] == [["waiting", "rate", "them"]]
+    assert display.summary is None
+
+
+def test_a_group_shows_its_training_its_gate_and_its_verdict():
+    display = Display({})
+    assert display.on_learner(learner("loading", group=2)) == ["group 2         reading the bags"]
+    shown = display.on_learner(learner("training", group=2, step=60, steps=600, loss=0.5))
+    assert shown == ["group 2         60/600 steps, loss 0.5000"]
+    assert display.on_learner(learner("judging", group=2, step=1, steps=60)) != []
+    assert display.on_learner(learner("judging", group=2, step=2, steps=60)) == []
+    said = learner("trained", group=2, checkpoint="ab" * 8, loss=0.1, reason="rejected: slower")
+    (line,) = display.on_learner(said)
+    assert line.endswith("loss 0.1000; rejected: slower")
+    assert display.on_learner(said) == []
+    (failed,) = display.on_learner(learner("failed", group=3, reason="no bag"))
+    assert failed == "group 3 failed: no bag"

@@ -212,6 +212,12 @@ def test_a_rejected_candidate_keeps_no_role_and_the_next_group_starts_from_the_p
     assert (again.acting, again.verdict) == (settled.acting, settled.verdict)
     assert len(verdicts[1]) == 1  # nothing is tried twice
     made.roll_out(1, made.supervised)
+    (candidate,) = (verify(path) for path in made.checkpoints.glob("group-*/step_*"))
+    with pytest.raises(CheckpointError, match="rejected by the gate"):
+        module.check_promotable(candidate)
+    with pytest.raises(CheckpointError, match="not judged yet"):
+        module.check_promotable(replace(candidate, record=replace(candidate.record, gate=None)))
+    module.check_promotable(made.supervised)
     later = made.update(by="poses").run(made.request(1, made.supervised))
     assert later.acting == made.supervised
     tried = [len(group) for group in verdicts[1]]
