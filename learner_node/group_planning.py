@@ -158,12 +158,14 @@ class GroupPlanner:
     ) -> list[EpisodeEntry]:
         """Return the rollouts so far, oldest first; of one that was run again the last."""
         found: dict[tuple[int, int], EpisodeEntry] = {}
+        kind = ("rollouts", request.task, request.start)
         for entry in entries:
             facts = entry.facts
-            is_ours = facts.phase == "rollouts" and facts.checkpoint in policies
-            if entry.problem or entry.outcome not in _COUNTED or not is_ours:
+            if entry.problem or entry.outcome not in _COUNTED:
                 continue
-            if 0 <= facts.group <= request.group:
+            if (facts.phase, facts.task, facts.start_pose) != kind:
+                continue
+            if facts.checkpoint in policies and 0 <= facts.group <= request.group:
                 found.pop((facts.group, facts.rollout), None)
                 found[facts.group, facts.rollout] = entry
         if not any(group == request.group for group, _ in found):

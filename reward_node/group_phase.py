@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from reward_node.progress import COUNTED, most_tries
 from reward_node.requests import PastEpisode, Phase, Train
 from reward_node.session_config import SessionConfig
+from reward_node.session_plan import SessionPlan
 from so101.action import ActionSpace
 from so101.episode import EpisodeFacts, Outcome
-from so101.episode_plan import EpisodePlan
 from so101.groups.exploration import bounded, draw_speed, next_highest
 
 
@@ -26,7 +26,7 @@ class GroupPhase:
         highest_speed: Largest factor that a rollout of this group may be played at.
     """
 
-    def __init__(self, config: SessionConfig, plan: EpisodePlan) -> None:
+    def __init__(self, config: SessionConfig, plan: SessionPlan) -> None:
         """Wait for the supervised policy; episodes may be counted before."""
         self.number = self.accepted = 0
         self.checkpoint = ""
@@ -100,7 +100,9 @@ class GroupPhase:
         counted = self._counted()
         number = next(i for i in range(self._config.rollouts) if i not in counted)
         speed = draw_speed(self._config.seed, self.number, number, self.highest_speed)
-        return self._plan.rollout(self.number, number, checkpoint=self.checkpoint, speed=speed)
+        return self._plan.episodes.rollout(
+            self.number, number, checkpoint=self.checkpoint, speed=speed
+        )
 
     def training(self) -> Train:
         """Return what is wanted of the learner."""
@@ -143,10 +145,6 @@ class GroupPhase:
         return [one for one in self._episodes.values() if self._is_of_this_group(one.facts)]
 
     def _is_of_this_group(self, facts: EpisodeFacts) -> bool:
-        if (facts.group, facts.checkpoint) != (self.number, self.checkpoint):
-            return False
-        if not 0 <= facts.rollout < self._config.rollouts:
-            return False
-        planned = self._plan.rollout(self.number, facts.rollout)
-        names = ("task", "start_pose", "seed")
-        return all(getattr(facts, name) == getattr(planned, name) for name in names)
+        is_acting = (facts.group, facts.checkpoint) == (self.number, self.checkpoint)
+        is_one_of_them = 0 <= facts.rollout < self._config.rollouts
+        return is_acting and is_one_of_them and self._plan.is_rollout(facts)

@@ -5,9 +5,7 @@ progress is counted from the episode store, so a restarted session goes on where
 for the same episodes that an uninterrupted one would have asked for.
 """
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 from reward_node.group_phase import GroupPhase
 from reward_node.progress import Tally, most_tries
@@ -22,8 +20,8 @@ from reward_node.requests import (
     Train,
 )
 from reward_node.session_config import SessionConfig
+from reward_node.session_plan import SessionPlan
 from so101.episode import EpisodeFacts, Outcome
-from so101.episode_plan import EpisodePlan
 from so101.errors import SessionError
 
 __all__ = [
@@ -58,9 +56,9 @@ class Session:
         self.goal = config.demonstrations
         self._demonstrations = Tally()
         self._evaluation = Tally()
+        self._plan = SessionPlan(config)
         self._groups = GroupPhase(config, self._plan)
         self._past: list[PastEpisode] = []
-        self._ids: set[str] = set()
         self._next_demonstration = 0
         self._replay(past)
         self._open: Request | None = None
@@ -166,7 +164,7 @@ class Session:
             return
         self._evaluation = Tally()
         for episode in self._past:
-            if self._is_trial(episode.facts) and episode.facts.checkpoint == checkpoint:
+            if self._plan.is_trial(episode.facts) and episode.facts.checkpoint == checkpoint:
                 self._evaluation.count(episode.outcome, episode.duration_s)
         self.phase = Phase.EVALUATION
 
@@ -202,7 +200,7 @@ class Session:
         trials: dict[str, Tally] = {}
         for episode in past:
             self._remember(episode)
-            if self._is_trial(episode.facts) and self.config.job == "rl":
+            if self._plan.is_trial(episode.facts) and self.config.job == "rl":
                 tally = trials.setdefault(episode.facts.checkpoint, Tally())
                 tally.count(episode.outcome, episode.duration_s)
                 # evaluations made by hand meanwhile, short of demonstrations, raise nothing
@@ -211,7 +209,7 @@ class Session:
 
     def _remember(self, episode: PastEpisode) -> None:
         self._past.append(episode)
-        self._ids.add(episode.facts.id)
+        self._plan.take_id(episode.facts.id)
         self._groups.remember(episode)
         if episode.facts.phase == Phase.DEMONSTRATIONS.value:
             self._demonstrations.count(episode.outcome, episode.duration_s)
@@ -265,18 +263,22 @@ class Session:
 
     def _request(self) -> Request | None:
         if self.phase is Phase.DEMONSTRATIONS:
-            return StartEpisode(facts=self._demonstration())
+            wanted = self._plan.episodes.demonstration(self._next_demonstration)
+            return StartEpisode(facts=self._plan.named(wanted))
         if self.phase is Phase.SFT:
             return Train()
         if self.phase is Phase.LOADING:
             return Load(checkpoint=self.checkpoint)
         if self.phase is Phase.EVALUATION:
-            return StartEpisode(facts=self._trial())
+            wanted = self._plan.episodes.trial(self._evaluation.attempts, self.checkpoint)
+            return StartEpisode(facts=self._plan.named(wanted))
         if self.phase in (Phase.ROLLOUTS, Phase.DONE) and self._wants_promotion():
             self._is_promoted = True
             return Promote(checkpoint=self.checkpoint)
         if self.phase is Phase.ROLLOUTS:
-            return None if self.waiting_for else StartEpisode(facts=self._rollout())
+            if self.waiting_for:
+                return None
+            return StartEpisode(facts=self._plan.named(self._groups.next_rollout()))
         if self.phase is Phase.UPDATE:
             return self._groups.training()
         return Finish(summary=self._closing_words(), is_complete=self._is_complete())
@@ -301,45 +303,9 @@ class Session:
             )
         return self.summary()
 
-    @property
-    def _plan(self) -> EpisodePlan:
-        config = self.config
-        return EpisodePlan(
-            seed=config.seed,
-            task=config.task,
-            start=config.start,
-            recovery=config.recovery,
-            operator=config.operator,
-        )
-
-    def _demonstration(self) -> EpisodeFacts:
-        return self._named(self._plan.demonstration(self._next_demonstration))
-
-    def _trial(self) -> EpisodeFacts:
-        return self._named(self._plan.trial(self._evaluation.attempts, self.checkpoint))
-
-    def _rollout(self) -> EpisodeFacts:
-        return self._named(self._groups.next_rollout())
-
-    def _named(self, facts: EpisodeFacts) -> EpisodeFacts:
-        return replace(facts, id=self.new_id(facts.id))
-
-    def _is_trial(self, facts: EpisodeFacts) -> bool:
-        """Tell whether an episode belongs to an evaluation as this session makes them."""
-        planned = self._plan.trial(facts.rollout)
-        return (
-            facts.phase == planned.phase
-            and facts.task == planned.task
-            and facts.start_pose == planned.start_pose
-            and facts.seed == planned.seed
-        )
-
     def new_id(self, name: str) -> str:
-        """Take a name, with the number of the try when an earlier episode took it."""
-        tries = (f"{name}-{i}" if i > 1 else name for i in itertools.count(1))
-        found = next(i for i in tries if i not in self._ids)
-        self._ids.add(found)
-        return found
+        """Take a name for an episode, see `SessionPlan.new_id`."""
+        return self._plan.new_id(name)
 
     def _expect(self, kind: type, what: str) -> None:
         if not isinstance(self._open, kind):
