@@ -19,7 +19,7 @@ from learner_node.group_update import check_promotable, group_update_of
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
-from so101.errors import CheckpointError, ConfigError, SessionError, So101Error
+from so101.errors import CheckpointError, ConfigError, So101Error
 from so101.events import EpisodeEvent
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import latest, promote, rollback
@@ -159,7 +159,7 @@ class LearnerNode(Node):
 
     def _on_train(self) -> str:
         if self._is_wanted or self._status.phase in ("loading", "training", "judging"):
-            raise SessionError("a training is running already")
+            return "a training is running already"  # asked again, lest a request be lost
         self._is_wanted = True
         self._set(phase="loading")  # what was said of an earlier training is no answer to this
         return "training"

@@ -161,6 +161,8 @@ class Conductor:
         if status.phase == "trained":
             self._training = None
             self.session.on_trained(status.checkpoint)
+        elif status.phase == "idle" and self._training.group < 0:
+            self._outbox.append(Call(service="learner/train"))  # a new process; it knows nothing
         elif status.phase == "failed":
             self._training = None
             self.session.stop(f"training failed: {status.reason}")

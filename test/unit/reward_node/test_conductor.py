@@ -713,3 +713,17 @@ def test_what_people_have_to_do_is_said_once():
     stage.session.on_said([PastEpisode(facts=rollout, outcome=Outcome.SUCCESS, advantage=1.0)])
     assert isinstance(stage.poll()[0], GroupRequest)
     assert stage.conductor.finish is None
+
+
+def test_a_learner_that_was_started_anew_is_asked_again():
+    """Its fine-tuning was asked for by service, which a new process has not heard."""
+    stage = Stage(job="rl", demonstrations=1)
+    stage.run_episode()
+    stage.poll()
+    stage.learner_says("training")
+    assert stage.take() == []
+    stage.learner_says("idle")
+    assert stage.take() == [Call(service="learner/train")]
+    stage.learner_says("trained", "sft")
+    stage.learner_says("idle")
+    assert stage.take() == []
