@@ -48,6 +48,8 @@ class Display:
         self._ended = ""
         self._reported = -1.0
         self._learning = ("", -1)
+        self._group: list[EpisodeEvent] = []
+        self._durations_s: dict[str, float] = {}
         self.missing = 0
         self.summary: str | None = None
         self.is_complete = False
@@ -67,7 +69,7 @@ class Display:
 
     def _on_session(self, event: EpisodeEvent) -> list[str]:
         if event.facts.phase not in ENDS:
-            return [f"{'waiting':<15} {event.reason}"]
+            return [*self._table(), f"{'waiting':<15} {event.reason}"]
         self.summary = event.reason
         self.is_complete = event.facts.phase == "done"
         return []
@@ -91,7 +93,7 @@ class Display:
         if is_new and status.phase == "failed":
             return [f"{what} failed: {status.reason}"]
         if is_new and status.phase == "loading":
-            return [f"{what:<15} reading the bags"]
+            return [*self._table(), f"{what:<15} reading the bags"]
         if is_new and status.phase == "trained":
             self._reported = -1.0
             return [f"{what:<15} {_result(status)}"]
@@ -120,6 +122,16 @@ class Display:
             )
         return lines
 
+    def _table(self) -> list[str]:
+        """Return the rollouts since the last table, the fastest first."""
+        group, self._group = self._group, []
+        group.sort(key=lambda one: self._durations_s[one.facts.id])
+        return [
+            f"{'':<15} {self._durations_s[one.facts.id]:5.1f} s  {one.state.value:<9} "
+            f"{one.facts.id}, played at {one.facts.speed:.2f}"
+            for one in group
+        ]
+
     def _episode_line(self, event: EpisodeEvent) -> str:
         phase = event.facts.phase
         if phase == "evaluation" and event.facts.checkpoint != self._evaluated:
@@ -130,6 +142,9 @@ class Display:
         duration_s = math.nan if start_ns is None else (event.stamp_ns - start_ns) * 1e-9
         if event.state is not EpisodeState.DISCARDED:
             tally.ended += 1
+            if phase == "rollouts":
+                self._group.append(event)
+                self._durations_s[event.facts.id] = duration_s
         if event.state is EpisodeState.SUCCEEDED:
             tally.successes += 1
             tally.durations_s += [] if start_ns is None else [duration_s]

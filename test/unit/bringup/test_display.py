@@ -153,3 +153,17 @@ def test_a_group_shows_its_training_its_gate_and_its_verdict():
     assert display.on_learner(said) == []
     (failed,) = display.on_learner(learner("failed", group=3, reason="no bag"))
     assert failed == "group 3 failed: no bag"
+
+
+def test_a_group_that_is_over_is_a_table_with_the_fastest_first():
+    display = Display({"rollouts": 4})
+    play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=5.0)
+    play(display, "group-00-rollout-01", EpisodeState.TRUNCATED, phase="rollouts", lasts_s=12.0)
+    play(display, "group-00-rollout-02", EpisodeState.DISCARDED, phase="rollouts", lasts_s=1.0)
+    play(display, "group-00-rollout-02-2", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=4.0)
+    *table, last = display.on_learner(learner("loading", group=0))
+    names = ["group-00-rollout-02-2,", "group-00-rollout-00,", "group-00-rollout-01,"]
+    assert [line.split()[3] for line in table] == names
+    assert table[0].split()[:3] == ["4.0", "s", "succeeded"]
+    assert "reading the bags" in last
+    assert len(display.on_learner(learner("loading", group=1))) == 1
