@@ -104,6 +104,8 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
 def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
     """Return the job's checkpoint where it exists: the learner may have died just after.
 
+    Whoever asks for it again wants it tried again: it is the candidate, whatever came since.
+
     Raises:
         TrainingError: The job failed before.
         CheckpointError: The checkpoint is damaged or another job's.
@@ -119,8 +121,8 @@ def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
     made_by = checkpoint.record
     if made_by.seed != job.seed or not set(made_by.episodes) <= set(job.episodes):
         raise CheckpointError(f"{path}: exists and was made by another job")
+    assign(checkpoints, "candidate", path)
     if record.status is not JobStatus.DONE:
-        assign(checkpoints, "candidate", path)
         directory.finish(checkpoint.sha256)
     return checkpoint
 

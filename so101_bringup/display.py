@@ -48,8 +48,7 @@ class Display:
         self._ended = ""
         self._reported = -1.0
         self._learning = ("", -1)
-        self._group: list[EpisodeEvent] = []
-        self._durations_s: dict[str, float] = {}
+        self._group: list[tuple[float, EpisodeEvent]] = []
         self.missing = 0
         self.summary: str | None = None
         self.is_complete = False
@@ -125,11 +124,11 @@ class Display:
     def _table(self) -> list[str]:
         """Return the rollouts since the last table, the fastest first."""
         group, self._group = self._group, []
-        group.sort(key=lambda one: self._durations_s[one.facts.id])
+        group.sort(key=lambda one: one[0])
         return [
-            f"{'':<15} {self._durations_s[one.facts.id]:5.1f} s  {one.state.value:<9} "
-            f"{one.facts.id}, played at {one.facts.speed:.2f}"
-            for one in group
+            f"{'':<15} {duration_s:5.1f} s  {end.state.value:<9} {end.facts.id}, "
+            f"played at {end.facts.speed:.2f}"
+            for duration_s, end in group
         ]
 
     def _episode_line(self, event: EpisodeEvent) -> str:
@@ -143,8 +142,7 @@ class Display:
         if event.state is not EpisodeState.DISCARDED:
             tally.ended += 1
             if phase == "rollouts":
-                self._group.append(event)
-                self._durations_s[event.facts.id] = duration_s
+                self._group.append((duration_s, event))
         if event.state is EpisodeState.SUCCEEDED:
             tally.successes += 1
             tally.durations_s += [] if start_ns is None else [duration_s]
