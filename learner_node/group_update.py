@@ -44,8 +44,8 @@ class Settled:
         """Say what the gate decided, and why."""
         if not self.verdict.is_accepted:
             return f"rejected: {'; '.join(self.verdict.reasons)}"
-        gain_s = self.verdict.evidence.get("mean_gain_s")
-        return "accepted" if gain_s is None else f"accepted: {gain_s:.2f} s faster on average"
+        needed_s = self.verdict.evidence.get("time_until_done_s")
+        return "accepted" if needed_s is None else f"accepted: {needed_s:.2f} s until done"
 
 
 def group_update_of(

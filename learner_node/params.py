@@ -33,7 +33,7 @@ class LearnerParams:
         "poses: a group's candidate is tried in simulation before it acts; nothing: taken as is",
         choices=("poses", "nothing"),
     )
-    gate_poses: int = option(60, "fixed poses that every candidate is tried on", range=(1, 10_000))
+    gate_poses: int = option(80, "fixed poses that every candidate is tried on", range=(1, 10_000))
     gate_margin: float = option(
-        0.0, "success share a candidate may lose against the supervised policy", range=(0.0, 1.0)
+        0.025, "success share a candidate may lose against the supervised policy", range=(0.0, 1.0)
     )

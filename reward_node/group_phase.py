@@ -114,12 +114,11 @@ class GroupPhase:
         """Go on to the next group with the policy that acts now."""
         is_accepted = checkpoint != self.checkpoint
         successes = sum(one.outcome is Outcome.SUCCESS for one in self._counted().values())
-        exploration = self._config.exploration
-        share = successes / self._config.rollouts
         self.highest_speed = next_highest(
             self.highest_speed,
-            has_held=is_accepted and share >= exploration.hold_success,
-            config=exploration,
+            success_share=successes / self._config.rollouts,
+            is_accepted=is_accepted,
+            config=self._config.exploration,
             bound=self._bound,
         )
         self.checkpoint = checkpoint

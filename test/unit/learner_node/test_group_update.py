@@ -16,10 +16,15 @@ from learner_node.group_learner import GroupLearner
 from learner_node.group_planning import GroupSettings
 from learner_node.group_update import GroupUpdate
 from learner_node.lesson import lesson_of
+from learner_node.params import LearnerParams
 from learner_node.planning import TrainingRequest
+from learner_node.study import StudyConfig
 from learner_node.training import run
+from reward_node.session_config import SessionConfig
+from so101.data.dataset import DatasetConfig
 from so101.data.episode_reader import read_episode
 from so101.data.episode_store import EpisodeStore
+from so101.data.trimming import TrimConfig
 from so101.episode_plan import EpisodePlan
 from so101.errors import CheckpointError, SessionError, TrainingError
 from so101.events import LabelEvent
@@ -31,6 +36,7 @@ from so101.policies.checkpoint_roles import latest, promote
 from so101.robot import CAMERAS, JOINTS
 from so101.spec import PolicySpec
 from so101.status_events import GroupRequest
+from so101_bringup.session_defaults import STATE
 
 SEED = 4
 PLAN = EpisodePlan(seed=SEED, start="small")
@@ -344,3 +350,16 @@ def test_the_gate_tries_the_plans_own_poses_and_can_be_stopped(made, arena):
         (tried,) = arena.try_out(made.policy(checkpoint), "gate", 1)
         (found,) = candidate.record.gate["tries"][checkpoint.sha256]
         assert found == (tried.duration_s if tried.is_success else None)
+
+
+def test_the_nodes_learn_and_judge_as_the_published_study_does():
+    """The same frozen settings, whether in process or through the nodes."""
+    study, params, session = StudyConfig(), LearnerParams(), SessionConfig()
+    gate = GateConfig(by=params.gate, poses=params.gate_poses, margin=params.gate_margin)
+    assert gate == study.group.gate
+    assert session.exploration == study.group.exploration
+    assert GroupReinforceConfig.for_policy(SPEC) == study.group.learning
+    assert session.rule == study.group.learning.rule
+    assert DatasetConfig(trim=TrimConfig(mode=params.trim)) == study.dataset
+    assert (STATE.groups, STATE.rollouts) == (study.groups, study.rollouts)
+    assert STATE.demonstrations == study.demonstrations
