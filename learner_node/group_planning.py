@@ -1,6 +1,6 @@
 """Plans the training job of a group: whose policy acted, which episodes count, what they teach."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from so101.data.store_entry import EpisodeEntry
 from so101.episode import Outcome
 from so101.errors import CheckpointError, TrainingError
 from so101.events import LabelEvent
+from so101.groups.advantage import Pool
 from so101.groups.rollout import DEMONSTRATION, RatedRollout, rate
 from so101.policies.checkpoint import read_spec
 from so101.policies.checkpoint_files import (
@@ -30,6 +31,14 @@ from so101.policies.checkpoint_files import (
 from so101.status_events import GroupRequest
 
 ALGORITHM = "group_reinforce"
+POOLS: Mapping[str, Pool] = {
+    "gated": "retime",
+    "manual": "all",
+    "median": "group",
+    "zscore": "group",
+}
+"""Which episodes each rule's advantages choose from. ``retime`` needs no rating but success: with
+it nobody's word would count."""
 _COUNTED = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TRUNCATED)
 
 
@@ -104,7 +113,7 @@ class GroupPlanner:
         base = GroupReinforceConfig.for_policy(spec, self._settings.steps or None)
         config = from_mapping(
             GroupReinforceConfig,
-            {**to_mapping(base), "rule": request.rule},
+            {**to_mapping(base), "rule": request.rule, "pool": POOLS.get(request.rule, base.pool)},
             f"group {request.group}",
         )
         entries = self._store.episodes()

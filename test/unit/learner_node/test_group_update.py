@@ -1,6 +1,7 @@
 """From bags to the policy that acts next: the same as in process, whenever the learner dies."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.fine_tuning import fine_tuning_job, open_job
 from learner_node.group_learner import GroupLearner
-from learner_node.group_planning import GroupSettings
+from learner_node.group_planning import POOLS, GroupSettings
 from learner_node.group_update import GroupUpdate
-from learner_node.lesson import lesson_of
+from learner_node.job import JobDirectory
 from learner_node.params import LearnerParams
 from learner_node.planning import TrainingRequest
 from learner_node.study import StudyConfig
@@ -28,6 +29,7 @@ from so101.data.trimming import TrimConfig
 from so101.episode_plan import EpisodePlan
 from so101.errors import CheckpointError, SessionError, TrainingError
 from so101.events import LabelEvent
+from so101.groups.advantage import Rule
 from so101.groups.exploration import draw_speed
 from so101.groups.gate import GateConfig
 from so101.policies.checkpoint import load_policy
@@ -300,6 +302,8 @@ def test_ratings_by_hand_decide_and_what_was_learned_stays(made):
     for number, advantage in enumerate([0.0, 1.0, 0.0]):
         rate(made, f"group-00-rollout-{number:02d}", advantage)
     settled = made.update().run(request)
+    lesson = JobDirectory(made.jobs / settled.acting.path.parent.name).read().job.lesson
+    assert lesson.advantages == {"group-00-rollout-01": 1.0}
     assert settled.acting.record.metrics["chosen"] == 1
     rate(made, "group-00-rollout-02", 1.0)
     assert made.update().run(request).acting.sha256 == settled.acting.sha256
@@ -314,14 +318,10 @@ def test_a_discarded_rollout_is_run_again_and_the_last_one_counts(made):
     assert "group-00-rollout-01-2" in names and "group-00-rollout-01" not in names
 
 
-def test_what_teaches_nothing_changes_nothing(made, monkeypatch):
+def test_what_teaches_nothing_changes_nothing(made):
     made.roll_out(0, made.supervised)
     for number in range(ROLLOUTS):
         rate(made, f"group-00-rollout-{number:02d}", 0.0)
-    monkeypatch.setattr(
-        "learner_node.group_planning.lesson_of",
-        lambda rated, config, **more: lesson_of(rated, replace(config, pool="all"), **more),
-    )
     settled = made.update().run(made.request(0, made.supervised, rule="manual"))
     assert (settled.acting, settled.verdict.is_accepted) == (made.supervised, False)
 
@@ -360,6 +360,8 @@ def test_the_nodes_learn_and_judge_as_the_published_study_does():
     assert session.exploration == study.group.exploration
     assert GroupReinforceConfig.for_policy(SPEC) == study.group.learning
     assert session.rule == study.group.learning.rule
+    assert POOLS[session.rule] == study.group.learning.pool
+    assert set(POOLS) == set(get_args(Rule))
     assert DatasetConfig(trim=TrimConfig(mode=params.trim)) == study.dataset
     assert (STATE.groups, STATE.rollouts) == (study.groups, study.rollouts)
     assert STATE.demonstrations == study.demonstrations
