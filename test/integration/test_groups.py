@@ -9,8 +9,10 @@ from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.group_learner import GroupLearner
 from so101.data.dataset import DatasetConfig
+from so101.data.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
+from so101.events import LabelEvent
 from so101.groups.exploration import draw_speed
 from so101.policies.checkpoint import load_policy
 from so101.policies.checkpoint_files import verify
@@ -22,7 +24,7 @@ ROLLOUTS = 2
 GROUP_STEPS = 40
 
 
-def job(store, groups, gate):
+def options_of(store, groups, gate):
     params = graphs.write_params(
         store.with_suffix(".yaml"),
         learner_node={
@@ -33,7 +35,7 @@ def job(store, groups, gate):
         },
         reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
-    options = {
+    return {
         "seed": SEED,
         "start": START,
         "demonstrations": 4,
@@ -42,6 +44,10 @@ def job(store, groups, gate):
         "rollouts": ROLLOUTS,
         "params_file": params,
     }
+
+
+def job(store, groups, gate):
+    options = options_of(store, groups, gate)
     return Job(graphs.run("rl", store, **options), store, options)
 
 
@@ -125,3 +131,30 @@ def test_the_same_command_with_one_group_more_goes_on_and_what_is_accepted_acts(
     assert accepted.record.gate["accepted"]
     assert latest(first.store / "checkpoints", "promoted") == accepted
     assert Outcome.INCOMPLETE not in {e.outcome for e in graphs.episodes_of(first.store).values()}
+
+
+def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
+    store = tmp_path / "run"
+    names = [f"group-00-rollout-{number:02d}" for number in range(ROLLOUTS)]
+    options = {**options_of(store, 1, "nothing"), "rule": "manual"}
+    with graphs.running("rl", store, **options) as graph:
+        waiting = graph.wait_for_line("waiting")
+        assert all(name in waiting for name in names)
+        episodes = EpisodeStore(store / "episodes")
+        episodes.add_label(said(names[0], outcome="discarded"))
+        again = f"{names[0]}-2"
+        assert again in graph.wait_for_line("waiting")
+        assert not list((store / "checkpoints").glob("group-*"))
+        for name, advantage in ((names[1], 0.0), (again, 1.0)):
+            episodes.add_label(said(name, advantage=advantage))
+        ended = graph.wait()
+    assert ended.code == 0, ended.text
+    _, (learned,) = checkpoints(store)
+    assert learned.record.episodes[-1].id == again
+    assert learned.record.metrics["pool"] == 1.0
+    first, _, second = rollouts(store)
+    assert (first.facts.seed, first.facts.speed) == (second.facts.seed, second.facts.speed)
+
+
+def said(episode, **values):
+    return LabelEvent(stamp_ns=1, episode=episode, rater="test", **values)
