@@ -4,6 +4,7 @@ Observations, joins, safety gate and noise are those of the graph, so what is le
 there. Everything follows from the run seed.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from so101.action import ActionChunk
@@ -112,11 +113,16 @@ class Arena:
             poses: How many.
             speed: Playback factor of its chunks.
         """
+        return list(self.tries(policy, use, poses, speed=speed))
+
+    def tries(
+        self, policy: Policy, use: Use, poses: int, *, speed: float = 1.0
+    ) -> Iterator[RatedRollout]:
+        """Yield what `try_out` returns, one after another: whoever asks may stop in between."""
         planner, seen = PolicyPlanner(policy, self.plan.seed), self._seen()
-        return [
-            _rated(self._run(replace(facts, speed=speed), planner, seen, keeps=False))
-            for facts in (self.plan.trial(number, use=use) for number in range(poses))
-        ]
+        for number in range(poses):
+            facts = replace(self.plan.trial(number, use=use), speed=speed)
+            yield _rated(self._run(facts, planner, seen, keeps=False))
 
     def close(self) -> None:
         """Give the cell back."""

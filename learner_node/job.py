@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from learner_node.lesson import Lesson
 from so101.config import from_mapping, to_mapping
 from so101.data.durable import store_error, sync_directory
 from so101.errors import CheckpointError, ConfigError, TrainingError
@@ -52,6 +53,7 @@ class TrainingJob:
         settings: The algorithm's configuration; missing keys have their defaults.
         policy: A new policy's configuration; missing keys have their defaults.
         dataset: The dataset's configuration; missing keys have their defaults.
+        lesson: For a group's training: how much each episode counts; None for all alike.
     """
 
     name: str
@@ -65,6 +67,7 @@ class TrainingJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    lesson: Lesson | None = None
 
     def __post_init__(self) -> None:
         """Reject a job that cannot run."""
@@ -146,6 +149,7 @@ class JobDirectory:
             first_step=record.first_step,
             parent=record.parent,
             spec=record.spec,
+            lesson=record.lesson,
             **free,
         )
         return JobRecord(
@@ -220,6 +224,7 @@ class _StrictJob:
     status: str
     checkpoint: str
     problem: str
+    lesson: Lesson | None = None
 
 
 def running_jobs(root: Path) -> list[JobDirectory]:

@@ -1,7 +1,8 @@
 """Learner node: trains on the bags when asked, publishes candidates, promotes and rolls back.
 
 Training runs in this process's one thread, between two looks at the messages, so that it needs no
-lock and answers within a training step. How to train is in ``learner_node.training``.
+lock and answers within a training step. How to train is in ``learner_node.training``; what becomes
+of a group of rollouts in ``learner_node.group_update``.
 """
 
 import os
@@ -14,10 +15,11 @@ from rclpy.node import Node
 
 from learner_node import training
 from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
+from learner_node.group_update import check_promotable, group_update_of
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
-from so101.errors import CheckpointError, ConfigError, SessionError, So101Error
+from so101.errors import CheckpointError, ConfigError, So101Error
 from so101.events import EpisodeEvent
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import latest, promote, rollback
@@ -27,8 +29,8 @@ from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.spin import Spinner
-from so101.status_events import CheckpointEvent, LearnerStatus
-from so101.topics import EPISODE, LEARNER_STATUS, POLICY_CHECKPOINT
+from so101.status_events import CheckpointEvent, GroupRequest, LearnerStatus
+from so101.topics import EPISODE, LEARNER_REQUEST, LEARNER_STATUS, POLICY_CHECKPOINT
 
 HEARTBEAT_S = 0.5
 
@@ -46,12 +48,15 @@ class LearnerNode(Node):
         self._checkpoints = Path(params.checkpoints)
         self._jobs = Path(params.jobs) if params.jobs else self._checkpoints.parent / "jobs"
         self._store = EpisodeStore(Path(params.store))
+        self._update = group_update_of(params, self._store, self._checkpoints, self._jobs)
         self._is_wanted = False
+        self._group: GroupRequest | None = None
         self._newest_ns = 0
         self._status = LearnerStatus(stamp_ns=0, phase="idle")
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(LEARNER_STATUS, POLICY_CHECKPOINT)
         endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
+        endpoints.hear(LEARNER_REQUEST, GroupRequest, self._on_group)
         endpoints.trigger("learner/train", self._on_train)
         endpoints.trigger("learner/promote", self._on_promote)
         endpoints.trigger("learner/rollback", self._on_rollback)
@@ -66,6 +71,9 @@ class LearnerNode(Node):
             if self._is_wanted:
                 self._is_wanted = False
                 self._train(spinner)
+            if self._group is not None:
+                request, self._group = self._group, None
+                self._learn(request, spinner)
 
     def _train(self, spinner: Spinner) -> None:
         try:
@@ -75,7 +83,7 @@ class LearnerNode(Node):
                 open_job(self._jobs, job),
                 self._store,
                 self._checkpoints,
-                report=self._report(len(job.episodes)),
+                report=self._report(episodes=len(job.episodes)),
                 should_stop=_answering(spinner),
             )
         except So101Error as error:
@@ -87,14 +95,42 @@ class LearnerNode(Node):
             loss = checkpoint.record.metrics.get("loss", 0.0)
             self._set(phase="trained", checkpoint=checkpoint.sha256, loss=loss)
 
-    def _report(self, episodes: int) -> Callable[[Progress], None]:
+    def _learn(self, request: GroupRequest, spinner: Spinner) -> None:
+        """Learn from a group; only what the gate let pass is announced."""
+        group = request.group
+        self._set(phase="loading", group=group)
+        is_stopped = _answering(spinner)
+
+        def each(done: int, poses: int) -> bool:
+            self._set(phase="judging", group=group, step=done, steps=poses)
+            return is_stopped()
+
+        try:
+            settled = self._update.run(
+                request, report=self._report(group=group), should_stop=is_stopped, each=each
+            )
+        except So101Error as error:
+            self.get_logger().error(f"group {group}: {error}")
+            self._set(phase="failed", group=group, reason=str(error))
+            return
+        if settled is not None:
+            self._announce(settled.acting, "promoted")
+            self._set(
+                phase="trained",
+                group=group,
+                checkpoint=settled.acting.sha256,
+                loss=settled.loss,
+                reason=settled.words,
+            )
+
+    def _report(self, **values: Any) -> Callable[[Progress], None]:
         def report(progress: Progress) -> None:
             self._set(
                 phase="training",
                 step=progress.step,
                 steps=progress.steps,
                 loss=progress.loss,
-                episodes=episodes,
+                **values,
             )
 
         return report
@@ -122,15 +158,20 @@ class LearnerNode(Node):
         )
 
     def _on_train(self) -> str:
-        if self._is_wanted or self._status.phase in ("loading", "training"):
-            raise SessionError("a training is running already")
+        if self._is_wanted or self._status.phase in ("loading", "training", "judging"):
+            return "a training is running already"  # asked again, lest a request be lost
         self._is_wanted = True
+        self._set(phase="loading")  # what was said of an earlier training is no answer to this
         return "training"
+
+    def _on_group(self, request: GroupRequest) -> None:
+        self._group = request
 
     def _on_promote(self) -> str:
         candidate = latest(self._checkpoints, "candidate")
         if candidate is None:
             raise CheckpointError(f"{self._checkpoints}: there is no candidate")
+        check_promotable(candidate)
         promote(self._checkpoints, candidate.path)
         self._announce(candidate, "promoted")
         return f"promoted {candidate.path}"

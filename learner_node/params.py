@@ -1,6 +1,7 @@
 """Parameters of the learner node."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from so101.config import option
 
@@ -23,4 +24,16 @@ class LearnerParams:
         "all",
         "idle ticks taken out of the training sequence: all, those at the start only, or none",
         choices=("all", "start_only", "off"),
+    )
+    group_steps: int = option(
+        0, "training steps after a group; 0 as found good for the mode", range=(0, 10_000_000)
+    )
+    gate: Literal["poses", "nothing"] = option(
+        "poses",
+        "poses: a group's candidate is tried in simulation before it acts; nothing: taken as is",
+        choices=("poses", "nothing"),
+    )
+    gate_poses: int = option(80, "fixed poses that every candidate is tried on", range=(1, 10_000))
+    gate_margin: float = option(
+        0.025, "success share a candidate may lose against the supervised policy", range=(0.0, 1.0)
     )

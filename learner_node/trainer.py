@@ -18,6 +18,8 @@ from so101.config import option
 from so101.data.batch import ChunkBatch
 from so101.errors import TrainingError
 
+_ALGORITHM = "algorithm/"
+
 
 class ChunkSource(Protocol):
     """Where batches come from. The same generator state always gives the same batch."""
@@ -60,6 +62,13 @@ class Progress:
 def batch_rng(seed: int, step: int) -> np.random.Generator:
     """Return what a step's batch is drawn with."""
     return np.random.default_rng([seed, step])
+
+
+def algorithm_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the algorithm's part of a training state."""
+    return {
+        key.removeprefix(_ALGORITHM): v for key, v in state.items() if key.startswith(_ALGORITHM)
+    }
 
 
 class End(str, Enum):
@@ -130,7 +139,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return everything that makes going on exact."""
-        state = {f"algorithm/{key}": value for key, value in self._algorithm.state_dict().items()}
+        state = {f"{_ALGORITHM}{key}": v for key, v in self._algorithm.state_dict().items()}
         counters = [self._step, self._skipped, self._bad_in_a_row, self._seed, self._steps]
         state["counters"] = torch.tensor(counters, dtype=torch.int64)
         state["losses"] = torch.tensor(self._losses, dtype=torch.float64)
@@ -153,10 +162,7 @@ class Trainer:
                 f"training state: is of seed {counters[3]} and {counters[4]} steps, "
                 f"this run has seed {self._seed} and {self._steps} steps"
             )
-        prefix = "algorithm/"
-        self._algorithm.load_state_dict(
-            {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
-        )
+        self._algorithm.load_state_dict(algorithm_state(state))
         self._step, self._skipped, self._bad_in_a_row = counters[:3]
         self._losses = losses
         self._curve = [(int(step), loss) for step, loss in curve]

@@ -8,18 +8,26 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from learner_node.algorithm_table import ALGORITHMS
 from learner_node.algorithms.algorithm import Algorithm
 from learner_node.job import JobDirectory, JobStatus, TrainingJob
 from learner_node.planning import bag_sha256
-from learner_node.trainer import End, Progress, Trainer, TrainerConfig
+from learner_node.trainer import (
+    ChunkSource,
+    End,
+    Progress,
+    Trainer,
+    TrainerConfig,
+    algorithm_state,
+)
 from so101.config import from_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.errors import CheckpointError, TrainingError
 from so101.policies.canary import check_canary
-from so101.policies.checkpoint import load_policy, save_checkpoint
+from so101.policies.checkpoint import load_policy, load_training_state, save_checkpoint
 from so101.policies.checkpoint_files import Checkpoint, TrainingRecord, step_directory, verify
 from so101.policies.checkpoint_roles import assign
 from so101.policies.flow_config import FlowConfig
@@ -96,6 +104,8 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
 def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
     """Return the job's checkpoint where it exists: the learner may have died just after.
 
+    Whoever asks for it again wants it tried again: it is the candidate, whatever came since.
+
     Raises:
         TrainingError: The job failed before.
         CheckpointError: The checkpoint is damaged or another job's.
@@ -111,8 +121,8 @@ def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
     made_by = checkpoint.record
     if made_by.seed != job.seed or not set(made_by.episodes) <= set(job.episodes):
         raise CheckpointError(f"{path}: exists and was made by another job")
+    assign(checkpoints, "candidate", path)
     if record.status is not JobStatus.DONE:
-        assign(checkpoints, "candidate", path)
         directory.finish(checkpoint.sha256)
     return checkpoint
 
@@ -147,10 +157,13 @@ class _Training:
     ) -> "_Training":
         """Return the training where its state was saved, else at its first step."""
         job = directory.read().job
-        policy, parent = _start_policy(job, dataset, checkpoints)
-        start = copy.deepcopy(policy) if job.parent else None
-        algorithm = _make_algorithm(job, policy)
-        trainer = Trainer(algorithm, dataset, steps=job.steps, seed=job.seed, config=config)
+        parent = verify(checkpoints / job.parent) if job.parent else None
+        policy = _start_policy(job, dataset, parent)
+        start = copy.deepcopy(policy) if parent is not None else None
+        algorithm = _make_algorithm(job, policy, parent)
+        seed = job.seed if job.lesson is None else job.lesson.batch_seed(job.seed)
+        source = _make_source(job, dataset)
+        trainer = Trainer(algorithm, source, steps=job.steps, seed=seed, config=config)
         state = directory.load_state()
         if state is not None:
             trainer.load_state_dict(state)
@@ -160,7 +173,7 @@ class _Training:
             algorithm=algorithm,
             trainer=trainer,
             start=start,
-            parent=parent,
+            parent="" if parent is None else parent.sha256,
         )
 
     def acting_policy(self) -> TrainablePolicy:
@@ -189,6 +202,11 @@ class _Training:
         }
         if curve:
             metrics["loss"] = curve[-1][1]
+        lesson = self.job.lesson
+        if lesson is not None:
+            metrics |= {"group": float(lesson.group), "chosen": float(lesson.chosen)}
+            metrics["pool"] = float(len(lesson.advantages))
+            metrics |= {} if lesson.standard_s is None else {"standard_s": lesson.standard_s}
         return TrainingRecord(
             algorithm=self.job.algorithm,
             config=dict(self.job.settings),
@@ -202,16 +220,29 @@ class _Training:
 
 
 def _start_policy(
-    job: TrainingJob, dataset: EpisodeDataset, checkpoints: Path
-) -> tuple[TrainablePolicy, str]:
-    if job.parent:
-        path = checkpoints / job.parent
-        return load_policy(path, JOINTS, CAMERAS), verify(path).sha256
+    job: TrainingJob, dataset: EpisodeDataset, parent: Checkpoint | None
+) -> TrainablePolicy:
+    if parent is not None:
+        return load_policy(parent.path, JOINTS, CAMERAS)
     config = from_mapping(FlowConfig, dict(job.policy), f"training job {job.name!r}: policy")
-    return FlowPolicy.for_data(job.spec, config, dataset, seed=job.seed), ""
+    return FlowPolicy.for_data(job.spec, config, dataset, seed=job.seed)
 
 
-def _make_algorithm(job: TrainingJob, policy: TrainablePolicy) -> Algorithm:
-    kind = ALGORITHMS[job.algorithm]
+def _make_algorithm(
+    job: TrainingJob, policy: TrainablePolicy, parent: Checkpoint | None
+) -> Algorithm:
+    algorithm = ALGORITHMS[job.algorithm](policy, _settings(job), job.seed)
+    # groups are one long training: optimiser, average and random state go on where they were
+    if job.lesson is not None and parent is not None and parent.record.algorithm == job.algorithm:
+        algorithm.load_state_dict(algorithm_state(load_training_state(parent.path)))
+    return algorithm
+
+
+def _make_source(job: TrainingJob, dataset: EpisodeDataset) -> ChunkSource:
+    return dataset if job.lesson is None else job.lesson.source(dataset, _settings(job))
+
+
+def _settings(job: TrainingJob) -> Any:
+    kind = ALGORITHMS[job.algorithm].config_type
     where = f"training job {job.name!r}: settings"
-    return kind(policy, from_mapping(kind.config_type, dict(job.settings), where), job.seed)
+    return from_mapping(kind, dict(job.settings), where)

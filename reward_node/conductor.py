@@ -17,7 +17,7 @@ from so101.events import EpisodeEvent, RewardEvent
 from so101.observation import Observation
 from so101.rewards.rater import Rater
 from so101.simulation.tasks.task import Start
-from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
+from so101.status_events import GroupRequest, LearnerStatus, PolicyInfo, RecorderStatus
 
 ABLE = frozenset({"armed", "holding"})
 """Modes of the arm in which it can move."""
@@ -40,7 +40,7 @@ class Call:
     service: str
 
 
-Output = EpisodeEvent | RewardEvent | Call
+Output = EpisodeEvent | RewardEvent | GroupRequest | Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +93,19 @@ class Conductor:
         self._awaited = ""
         self._is_redo = False
         self._wanted_checkpoint: str | None = None
-        self._is_training = False
+        self._training: Train | None = None
+        self._told = ""
         self._reset = ResetWatch()
         self._rated_ns = 0
         self._lost = ""
         self._losses = 0
         self._obstacle = ""
+
+    @property
+    def unsaved(self) -> str:
+        """Return the id of the episode that runs or is being saved; empty when none is."""
+        facts = self.machine.facts
+        return facts.id if facts is not None and self.machine.is_busy else self._awaited
 
     def take(self) -> list[Output]:
         """Return what is to be published and called, in order, once."""
@@ -113,8 +120,8 @@ class Conductor:
         if isinstance(request, StartEpisode):
             self._request(request.facts, stamp_ns)
         elif isinstance(request, Train):
-            self._is_training = True
-            self._outbox.append(Call(service="learner/train"))
+            self._training = request
+            self._outbox.append(self._training_wish(request, stamp_ns))
         elif isinstance(request, Load):
             self._wanted_checkpoint = request.checkpoint
             self._check_loaded()
@@ -122,6 +129,7 @@ class Conductor:
             self._outbox.append(Call(service="learner/promote"))
         elif isinstance(request, Finish):
             self._close(request, stamp_ns)
+        self._say_what_is_missing(stamp_ns)
 
     def on_observation(self, observation: Observation) -> None:
         """Look at one policy tick: is the reset done, has the task succeeded, is time over?"""
@@ -147,14 +155,16 @@ class Conductor:
             self._count()
 
     def on_learner(self, status: LearnerStatus) -> None:
-        """Go on after the training."""
-        if not self._is_training:
+        """Go on after the training that was asked for; words on another one say nothing."""
+        if self._training is None or status.group != self._training.group:
             return
         if status.phase == "trained":
-            self._is_training = False
+            self._training = None
             self.session.on_trained(status.checkpoint)
+        elif status.phase == "idle" and self._training.group < 0:
+            self._outbox.append(Call(service="learner/train"))  # a new process; it knows nothing
         elif status.phase == "failed":
-            self._is_training = False
+            self._training = None
             self.session.stop(f"training failed: {status.reason}")
 
     def on_arm(self, mode: str, reason: str, stamp_ns: int) -> None:
@@ -237,6 +247,29 @@ class Conductor:
         self._reset.ask(self._start_of(facts), stamp_ns)
         self._outbox.append(self.machine.request(facts, stamp_ns))
 
+    def _training_wish(self, request: Train, stamp_ns: int) -> Call | GroupRequest:
+        config = self.session.config
+        if request.group < 0:
+            return Call(service="learner/train")
+        return GroupRequest(
+            stamp_ns=stamp_ns,
+            group=request.group,
+            checkpoint=request.checkpoint,
+            highest_speed=request.highest_speed,
+            rule=config.rule,
+            seed=config.seed,
+            task=config.task,
+            start=config.start,
+            time_limit_s=self._limits.policy_s,
+        )
+
+    def _say_what_is_missing(self, stamp_ns: int) -> None:
+        """Tell people once what the session waits for."""
+        words = self.session.waiting_for
+        if words and words != self._told:
+            self._outbox.append(self._session_event(self.session.phase, words, stamp_ns))
+        self._told = words
+
     def _rate(self, observation: Observation) -> None:
         verdict = self._rater.update(observation)
         stamp_ns = observation.stamp_ns
@@ -283,10 +316,9 @@ class Conductor:
 
     def _close(self, finish: Finish, stamp_ns: int) -> None:
         self.finish = finish
-        phase = self.session.phase.value if finish.is_complete else Phase.STOPPED.value
-        facts = EpisodeFacts(id="session", phase=phase)
-        self._outbox.append(
-            EpisodeEvent(
-                stamp_ns=stamp_ns, state=EpisodeState.IDLE, facts=facts, reason=finish.summary
-            )
-        )
+        phase = self.session.phase if finish.is_complete else Phase.STOPPED
+        self._outbox.append(self._session_event(phase, finish.summary, stamp_ns))
+
+    def _session_event(self, phase: Phase, words: str, stamp_ns: int) -> EpisodeEvent:
+        facts = EpisodeFacts(id="session", phase=phase.value)
+        return EpisodeEvent(stamp_ns=stamp_ns, state=EpisodeState.IDLE, facts=facts, reason=words)

@@ -14,11 +14,11 @@ from rclpy.node import Node
 
 from reward_node.conductor import ABLE, Call, Conductor, Limits
 from reward_node.params import RewardParams
-from reward_node.past import past_episodes
+from reward_node.ratings import Ratings
 from reward_node.session import Session
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
-from so101.events import EpisodeEvent, RewardEvent, from_message
+from so101.events import EpisodeEvent, LabelEvent, RewardEvent, from_message
 from so101.rewards.pick_rater import PickRater
 from so101.ros.convert import to_number, to_text
 from so101.ros.endpoints import Endpoints, interface_class
@@ -27,13 +27,15 @@ from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.simulation.tasks.table import make_task, start_of
-from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
+from so101.status_events import GroupRequest, LearnerStatus, PolicyInfo, RecorderStatus
 from so101.streams import ObservationBuilder, ObservationConfig, Waiting
 from so101.topics import (
     ARM_STATE,
     DIAGNOSTICS,
     EPISODE,
     JOINT_STATES,
+    LABEL,
+    LEARNER_REQUEST,
     LEARNER_STATUS,
     OBJECTS,
     POLICY_INFO,
@@ -45,6 +47,7 @@ from so101.topics import (
 )
 
 POLL_PERIOD_S = 0.2
+RATINGS_PERIOD_S = 1.0
 NEEDED = ("learner/train", "learner/promote", "arm/arm")
 
 
@@ -55,8 +58,8 @@ class RewardNode(Node):
         """Declare parameters, count what the store holds and create the interfaces."""
         super().__init__("reward_node", **kwargs)
         self._params = params = declare(self, RewardParams)
-        store = Path(params.store) if params.store else None
-        session = Session(params.session, past_episodes(store), params.checkpoint)
+        self._ratings = Ratings(Path(params.store) if params.store else None)
+        session = Session(params.session, self._ratings.read(), params.checkpoint)
         limits = Limits(policy_s=params.time_limit, teleop_s=params.teleop_time_limit)
         self._conductor = Conductor(
             session, PickRater(), start_of, limits, has_recorder=params.has_recorder
@@ -71,10 +74,11 @@ class RewardNode(Node):
         self._is_armed = False
         self._calls: dict[str, Any] = {}
         self._endpoints = endpoints = Endpoints(self)
-        endpoints.offer(EPISODE, TASK, REWARD, REWARD_VALUE)
+        endpoints.offer(EPISODE, TASK, REWARD, REWARD_VALUE, LEARNER_REQUEST)
         endpoints.hear(POLICY_INFO, PolicyInfo, self._on_policy)
         endpoints.hear(LEARNER_STATUS, LearnerStatus, self._on_learner)
         endpoints.hear(RECORDER_STATUS, RecorderStatus, self._on_recorder)
+        endpoints.hear(LABEL, LabelEvent, self._ratings.take)
         endpoints.listen(ARM_STATE, self._on_arm_state)
         observe(endpoints, config, self._feed)
         self._serve()
@@ -86,6 +90,7 @@ class RewardNode(Node):
         endpoints.listen(DIAGNOSTICS, self._roll.on_diagnostics)
         Health(self, endpoints)
         self.create_timer(POLL_PERIOD_S, self._on_poll)
+        self.create_timer(RATINGS_PERIOD_S, self._on_ratings)
 
     def _serve(self) -> None:
         endpoints = self._endpoints
@@ -158,6 +163,8 @@ class RewardNode(Node):
             elif isinstance(output, RewardEvent):
                 self._endpoints.tell(REWARD, output)
                 self._endpoints.publish(REWARD_VALUE, to_number(output.reward))
+            elif isinstance(output, GroupRequest):
+                self._endpoints.tell(LEARNER_REQUEST, output)
             elif isinstance(output, Call):
                 self._call(output.service)
 
@@ -181,6 +188,12 @@ class RewardNode(Node):
         if answer is not None and not answer.success:
             self.get_logger().error(f"{name} was refused: {answer.message}")
             self._conductor.session.stop(f"{name} was refused: {answer.message}")
+
+    def _on_ratings(self) -> None:
+        for problem in self._ratings.write(self._conductor.unsaved):
+            self.get_logger().error(problem)
+        if self._conductor.session.unrated:
+            self._conductor.session.on_said(self._ratings.read())
 
     def _on_policy(self, info: PolicyInfo) -> None:
         if not info.checkpoint:  # a new process, which has yet to find everybody

@@ -6,10 +6,11 @@ from pathlib import Path
 from reward_node.requests import PastEpisode
 from so101.data.bag_writer import PART
 from so101.data.episode_store import EpisodeStore
+from so101.data.labels import read_labels, resolve_advantage
 from so101.data.store_entry import EpisodeEntry
 from so101.episode import EpisodeFacts, Outcome
 
-PHASES = {"demo": "demonstrations", "eval": "evaluation"}
+PHASES = {"demo": "demonstrations", "eval": "evaluation", "group": "rollouts"}
 """Phase of an unfinished episode, by the first word of its id."""
 
 
@@ -35,4 +36,7 @@ def _of_entry(entry: EpisodeEntry) -> PastEpisode:
     if entry.is_demonstration:
         facts = replace(facts, phase=PHASES["demo"])
         outcome = Outcome.SUCCESS
-    return PastEpisode(facts=facts, outcome=outcome, duration_s=entry.duration_s)
+    advantage = None if entry.problem else resolve_advantage(read_labels(entry.path))
+    return PastEpisode(
+        facts=facts, outcome=outcome, duration_s=entry.duration_s, advantage=advantage
+    )

@@ -14,17 +14,27 @@ class Phase(str, Enum):
     SFT = "sft"
     LOADING = "loading"
     EVALUATION = "evaluation"
+    ROLLOUTS = "rollouts"
+    UPDATE = "update"
     DONE = "done"
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PastEpisode:
-    """An episode that is over: found in the store when the session starts, or run by it."""
+    """An episode that is over: found in the store when the session starts, or run by it.
+
+    Attributes:
+        facts: Which one.
+        outcome: How it ended, or how people say it did.
+        duration_s: How long it took [s].
+        advantage: What a person gave it; None while nobody rated it.
+    """
 
     facts: EpisodeFacts
     outcome: Outcome | None
     duration_s: float = 0.0
+    advantage: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +46,17 @@ class StartEpisode:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Wanted: a checkpoint fine-tuned on the demonstrations in the store."""
+    """Wanted: a checkpoint fine-tuned on the demonstrations, or what a group teaches.
+
+    Attributes:
+        group: Number of the group; -1 for a fine-tuning.
+        highest_speed: Largest factor that its rollouts may have been played at.
+        checkpoint: sha256 of the policy that acted in it.
+    """
+
+    group: int = -1
+    highest_speed: float = 1.0
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

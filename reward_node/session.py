@@ -1,14 +1,13 @@
-"""The session: demonstrations, fine-tuning, loading, evaluation, as one pure state machine.
+"""The session: demonstrations, fine-tuning, evaluation, groups, as one pure state machine.
 
 It says what is wanted next and is told what happened; it neither waits nor talks to anyone. Its
 progress is counted from the episode store, so a restarted session goes on where it was: it asks
 for the same episodes that an uninterrupted one would have asked for.
 """
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
+from reward_node.group_phase import GroupPhase
 from reward_node.progress import Tally, most_tries
 from reward_node.requests import (
     Finish,
@@ -21,8 +20,8 @@ from reward_node.requests import (
     Train,
 )
 from reward_node.session_config import SessionConfig
+from reward_node.session_plan import SessionPlan
 from so101.episode import EpisodeFacts, Outcome
-from so101.episode_plan import EpisodePlan
 from so101.errors import SessionError
 
 __all__ = [
@@ -57,8 +56,9 @@ class Session:
         self.goal = config.demonstrations
         self._demonstrations = Tally()
         self._evaluation = Tally()
+        self._plan = SessionPlan(config)
+        self._groups = GroupPhase(config, self._plan)
         self._past: list[PastEpisode] = []
-        self._ids: set[str] = set()
         self._next_demonstration = 0
         self._replay(past)
         self._open: Request | None = None
@@ -75,10 +75,22 @@ class Session:
             return self._demonstrations.successes, self.goal
         if self.phase is Phase.EVALUATION:
             return self._evaluation.attempts, self.config.evaluation_episodes
+        if self.phase is Phase.ROLLOUTS:
+            return self._groups.counted, self.config.rollouts
         return 0, 0
 
+    @property
+    def unrated(self) -> tuple[str, ...]:
+        """Return the episodes that people have yet to rate; their word goes to `on_said`."""
+        return self._groups.unrated if self.phase is Phase.ROLLOUTS else ()
+
+    @property
+    def waiting_for(self) -> str:
+        """Say what people have yet to do before it goes on; empty for nothing."""
+        return self._groups.waiting_for if self.phase is Phase.ROLLOUTS else ""
+
     def next(self) -> Request | None:
-        """Return what is wanted now; None while a request is open, paused or manual.
+        """Return what is wanted now; None while a request is open, paused, manual or unrated.
 
         A request stays open until one of the ``on_`` methods answers it.
         """
@@ -116,8 +128,12 @@ class Session:
         """
         self.on_episode(Outcome.DISCARDED, 0.0)
 
+    def on_said(self, episodes: Sequence[PastEpisode]) -> None:
+        """Take over what people said of episodes: outcome and advantage."""
+        self._groups.listen(episodes)
+
     def on_trained(self, checkpoint: str) -> None:
-        """Go on with a trained checkpoint.
+        """Go on with the checkpoint that a training led to.
 
         Raises:
             SessionError: No training was asked for.
@@ -126,6 +142,8 @@ class Session:
         if not checkpoint:
             self.stop("the training led to no checkpoint")
             return
+        if self.phase is Phase.UPDATE:
+            self._groups.on_trained(checkpoint)
         self.checkpoint = checkpoint
         self.phase = Phase.LOADING
         self._open = None
@@ -140,16 +158,19 @@ class Session:
         if not checkpoint or (self.checkpoint and checkpoint != self.checkpoint):
             raise SessionError(f"policy runs {checkpoint[:12]!r}, not {self.checkpoint[:12]!r}")
         self.checkpoint = checkpoint
+        self._open = None
+        if self._groups.has_begun:
+            self.phase = Phase.ROLLOUTS
+            return
         self._evaluation = Tally()
         for episode in self._past:
-            if self._is_trial(episode.facts) and episode.facts.checkpoint == checkpoint:
+            if self._plan.is_trial(episode.facts) and episode.facts.checkpoint == checkpoint:
                 self._evaluation.count(episode.outcome, episode.duration_s)
         self.phase = Phase.EVALUATION
-        self._open = None
 
     def on_policy_lost(self) -> None:
-        """Load the checkpoint again before the next trial: the policy does not run it any more."""
-        if self.phase is Phase.EVALUATION:
+        """Load the checkpoint again before the next episode: the policy does not run it now."""
+        if self.phase in (Phase.EVALUATION, Phase.ROLLOUTS):
             self.phase = Phase.LOADING
 
     def stop(self, reason: str) -> None:
@@ -168,6 +189,8 @@ class Session:
             )
         if self._evaluation.attempts:
             parts.append(self._evaluation.describe("evaluation episodes"))
+        if self._groups.has_begun:
+            parts.append(self._groups.describe())
         if self._stop_reason:
             parts.append(f"stopped: {self._stop_reason}")
         return "; ".join(parts) or "nothing was done"
@@ -177,7 +200,7 @@ class Session:
         trials: dict[str, Tally] = {}
         for episode in past:
             self._remember(episode)
-            if self._is_trial(episode.facts) and self.config.job == "rl":
+            if self._plan.is_trial(episode.facts) and self.config.job == "rl":
                 tally = trials.setdefault(episode.facts.checkpoint, Tally())
                 tally.count(episode.outcome, episode.duration_s)
                 # evaluations made by hand meanwhile, short of demonstrations, raise nothing
@@ -186,7 +209,8 @@ class Session:
 
     def _remember(self, episode: PastEpisode) -> None:
         self._past.append(episode)
-        self._ids.add(episode.facts.id)
+        self._plan.take_id(episode.facts.id)
+        self._groups.remember(episode)
         if episode.facts.phase == Phase.DEMONSTRATIONS.value:
             self._demonstrations.count(episode.outcome, episode.duration_s)
             after = max(self._demonstrations.tries, episode.facts.rollout + 1)
@@ -198,8 +222,13 @@ class Session:
             if self._is_short(evaluation) and self._next_goal() > demonstrations.successes:
                 self.goal = self._next_goal()
                 self.phase = Phase.DEMONSTRATIONS
+            elif config.groups and config.job == "rl" and self._is_good(evaluation):
+                self._is_promoted = self._groups.begin(self.checkpoint)
+                self.phase = Phase.ROLLOUTS
             else:
                 self.phase = Phase.DONE
+        if self.phase is Phase.ROLLOUTS:
+            self._advance_groups()
         if self.phase is Phase.DEMONSTRATIONS and demonstrations.successes >= self.goal:
             self.phase = Phase.SFT if config.job == "rl" else Phase.DONE
         if self.phase is Phase.DEMONSTRATIONS and demonstrations.tries >= most_tries(self.goal):
@@ -210,6 +239,15 @@ class Session:
         wanted = config.evaluation_episodes
         if self.phase is Phase.EVALUATION and evaluation.tries >= most_tries(wanted):
             self.stop(f"only {evaluation.attempts} of {wanted} evaluation episodes were finished")
+
+    def _advance_groups(self) -> None:
+        groups, rollouts = self._groups, self.config.rollouts
+        if groups.is_over:
+            self.phase = Phase.DONE
+        elif groups.is_ready:
+            self.phase = Phase.UPDATE
+        elif groups.is_hopeless:
+            self.stop(f"only {groups.counted} of {rollouts} rollouts were finished")
 
     def _is_short(self, evaluation: Tally) -> bool:
         """Tell whether a finished evaluation says that more demonstrations are needed."""
@@ -223,22 +261,31 @@ class Session:
         reached = max(self.goal, self._demonstrations.successes)
         return min(reached + self.config.more_demonstrations, self.config.max_demonstrations)
 
-    def _request(self) -> Request:
+    def _request(self) -> Request | None:
         if self.phase is Phase.DEMONSTRATIONS:
-            return StartEpisode(facts=self._demonstration())
+            wanted = self._plan.episodes.demonstration(self._next_demonstration)
+            return StartEpisode(facts=self._plan.named(wanted))
         if self.phase is Phase.SFT:
             return Train()
         if self.phase is Phase.LOADING:
             return Load(checkpoint=self.checkpoint)
         if self.phase is Phase.EVALUATION:
-            return StartEpisode(facts=self._trial())
-        if self.phase is Phase.DONE and self._wants_promotion():
+            wanted = self._plan.episodes.trial(self._evaluation.attempts, self.checkpoint)
+            return StartEpisode(facts=self._plan.named(wanted))
+        if self.phase in (Phase.ROLLOUTS, Phase.DONE) and self._wants_promotion():
             self._is_promoted = True
             return Promote(checkpoint=self.checkpoint)
+        if self.phase is Phase.ROLLOUTS:
+            if self.waiting_for:
+                return None
+            return StartEpisode(facts=self._plan.named(self._groups.next_rollout()))
+        if self.phase is Phase.UPDATE:
+            return self._groups.training()
         return Finish(summary=self._closing_words(), is_complete=self._is_complete())
 
     def _wants_promotion(self) -> bool:
-        return self.config.job == "rl" and self._is_complete() and not self._is_promoted
+        is_good = self.config.job == "rl" and self._is_good(self._evaluation)
+        return is_good and not self._is_promoted
 
     def _is_complete(self) -> bool:
         if self.phase is not Phase.DONE:
@@ -256,42 +303,9 @@ class Session:
             )
         return self.summary()
 
-    @property
-    def _plan(self) -> EpisodePlan:
-        config = self.config
-        return EpisodePlan(
-            seed=config.seed,
-            task=config.task,
-            start=config.start,
-            recovery=config.recovery,
-            operator=config.operator,
-        )
-
-    def _demonstration(self) -> EpisodeFacts:
-        return self._named(self._plan.demonstration(self._next_demonstration))
-
-    def _trial(self) -> EpisodeFacts:
-        return self._named(self._plan.trial(self._evaluation.attempts, self.checkpoint))
-
-    def _named(self, facts: EpisodeFacts) -> EpisodeFacts:
-        return replace(facts, id=self.new_id(facts.id))
-
-    def _is_trial(self, facts: EpisodeFacts) -> bool:
-        """Tell whether an episode belongs to an evaluation as this session makes them."""
-        planned = self._plan.trial(facts.rollout)
-        return (
-            facts.phase == planned.phase
-            and facts.task == planned.task
-            and facts.start_pose == planned.start_pose
-            and facts.seed == planned.seed
-        )
-
     def new_id(self, name: str) -> str:
-        """Take a name, with the number of the try when an earlier episode took it."""
-        tries = (f"{name}-{i}" if i > 1 else name for i in itertools.count(1))
-        found = next(i for i in tries if i not in self._ids)
-        self._ids.add(found)
-        return found
+        """Take a name for an episode, see `SessionPlan.new_id`."""
+        return self._plan.new_id(name)
 
     def _expect(self, kind: type, what: str) -> None:
         if not isinstance(self._open, kind):

@@ -1,9 +1,12 @@
 """What a session is to do: a section of the reward node's parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import get_args
 
 from so101.config import option
 from so101.errors import ConfigError
+from so101.groups.advantage import Rule
+from so101.groups.exploration import ExplorationConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +15,7 @@ class SessionConfig:
 
     job: str = option(
         "rl",
-        "what to do: rl (demonstrations, SFT, evaluation), record (demonstrations only), "
+        "what to do: rl (demonstrations, SFT, evaluation, groups), record (demonstrations only), "
         "evaluate (the given checkpoint only), manual (episodes by service)",
         choices=("rl", "record", "evaluate", "manual"),
     )
@@ -30,6 +33,16 @@ class SessionConfig:
     target_success: float = option(
         0.75, "success below which more demonstrations are collected", range=(0.0, 1.0)
     )
+    groups: int = option(
+        0, "groups of rollouts after a good evaluation; 0 ends with it", range=(0, 99)
+    )
+    rollouts: int = option(10, "rollouts of a group", range=(1, 1000))
+    rule: Rule = option(
+        "gated",
+        "how rollouts get their advantage; manual waits until people have rated every one",
+        choices=get_args(Rule),
+    )
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     seed: int = option(0, "seed of start poses and noise", range=(0, 1_000_000))
     operator: str = option("", "who watches; recorded in every episode")
 

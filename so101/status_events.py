@@ -152,13 +152,14 @@ class LearnerStatus:
 
     Attributes:
         stamp_ns: When [ns].
-        phase: ``idle``, ``loading``, ``training``, ``trained`` or ``failed``.
-        step: Training steps done.
-        steps: Training steps of the whole job.
+        phase: ``idle``, ``loading``, ``training``, ``judging``, ``trained`` or ``failed``.
+        step: Training steps done, or poses tried.
+        steps: Training steps of the whole job, or poses to try.
         loss: Newest loss.
-        checkpoint: sha256 of the checkpoint that training led to; empty before.
+        checkpoint: sha256 of the checkpoint that acts next; empty before it is known.
         episodes: Episodes trained on.
-        reason: What went wrong, or what was left out.
+        reason: What went wrong, what was left out, or why the gate decided as it did.
+        group: Group that is learned from; -1 for a fine-tuning.
     """
 
     stamp_ns: int
@@ -169,10 +170,11 @@ class LearnerStatus:
     checkpoint: str = ""
     episodes: int = 0
     reason: str = ""
+    group: int = -1
 
     def to_event(self) -> Event:
         """Return the event."""
-        names = ("step", "steps", "loss", "checkpoint", "episodes", "reason")
+        names = ("step", "steps", "loss", "checkpoint", "episodes", "reason", "group")
         values = {name: encode(getattr(self, name)) for name in names}
         level = ERROR if self.phase == "failed" else OK
         return Event(
@@ -191,4 +193,48 @@ class LearnerStatus:
             checkpoint=decode(event, "checkpoint", str),
             episodes=decode(event, "episodes", int),
             reason=decode(event, "reason", str),
+            group=decode(event, "group", int),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRequest:
+    """The ``learner/request`` topic: the session wants a group learned from.
+
+    Latched, so that a learner that was killed hears it again and goes on. Asked for again, the
+    learner answers with what came of it before.
+
+    Attributes:
+        stamp_ns: When [ns].
+        group: Number of the group; its rollouts are in the store.
+        checkpoint: sha256 of the policy that acted in it.
+        highest_speed: Largest factor that its rollouts may have been played at.
+        rule: How rollouts get their advantage.
+        seed: Run seed, of the gate's poses too.
+        task: Name of the task.
+        start: Start region.
+        time_limit_s: Of a rollout, simulated [s].
+    """
+
+    stamp_ns: int
+    group: int
+    checkpoint: str
+    highest_speed: float = 1.0
+    rule: str = "gated"
+    seed: int = 0
+    task: str = "pick"
+    start: str = "std"
+    time_limit_s: float = 12.0
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        names = [f.name for f in fields(self) if f.name != "stamp_ns"]
+        values = {name: encode(getattr(self, name)) for name in names}
+        return Event(stamp_ns=self.stamp_ns, name="session", message="learn", values=values)
+
+    @classmethod
+    def from_event(cls, event: Event) -> "GroupRequest":
+        """Read the event."""
+        kinds = {f.name: f.type for f in fields(cls) if f.name != "stamp_ns"}
+        found = {name: decode(event, name, kind) for name, kind in kinds.items()}  # type: ignore[arg-type]
+        return cls(stamp_ns=event.stamp_ns, **found)

@@ -107,6 +107,13 @@ LEARNER_STATUS = Topic(
     is_recorded=False,
     doc="1 Hz: phase, step, losses, gate verdict",
 )
+LEARNER_REQUEST = Topic(
+    name="learner/request",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    is_recorded=False,
+    doc="a group to learn from, the policy that acted in it, how fast it may have been played",
+)
 RECORDER_STATUS = Topic(
     name="recorder/status",
     type=DIAGNOSTICS_TYPE,
@@ -144,6 +151,7 @@ TOPICS = (
     POLICY_INFO,
     POLICY_CHECKPOINT,
     LEARNER_STATUS,
+    LEARNER_REQUEST,
     RECORDER_STATUS,
     JOY,
     DIAGNOSTICS,

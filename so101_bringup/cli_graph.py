@@ -11,7 +11,7 @@ STORES = {"rl": "runs/rl", "record": "runs/rl", "up": "runs/rl"}
 
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to the parser."""
-    rl = verbs.add_parser("rl", help="demonstrations, fine-tuning, evaluation: the main job")
+    rl = verbs.add_parser("rl", help="demonstrations, training, evaluation, groups: main job")
     _add_common(rl)
     rl.add_argument("--episodes", default="", metavar="DIR", help="start from these bags")
     rl.add_argument("--demonstrations", type=int, default=0, help="demonstrations to collect")
@@ -22,6 +22,11 @@ def add_verbs(verbs: Any) -> None:
         default=0.0,
         help="success below which it collects more (0.75; 0.9)",
     )
+    rl.add_argument(
+        "--groups", type=int, default=-1, help="groups of rollouts to learn from (0; 12)"
+    )
+    rl.add_argument("--rollouts", type=int, default=0, help="rollouts of a group (10)")
+    rl.add_argument("--rule", default="gated", help="gated, median, zscore; manual: you rate")
     rl.set_defaults(run=_run_rl)
     record = verbs.add_parser("record", help="record demonstrations as bags")
     _add_common(record)
@@ -92,6 +97,9 @@ def _run_rl(arguments: argparse.Namespace) -> int:
         demonstrations=arguments.demonstrations,
         evaluation_episodes=arguments.evaluations,
         target_success=arguments.target,
+        groups=arguments.groups,
+        rollouts=arguments.rollouts,
+        rule=arguments.rule,
     )
     mode = (
         "object poses (state mode)" if options.state else f"cameras {', '.join(options.cameras)}"

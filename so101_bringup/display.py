@@ -13,8 +13,12 @@ TITLES = {
     "demonstrations": "demonstrations",
     "sft": "fine-tuning",
     "evaluation": "evaluation",
+    "rollouts": "rollouts",
     "manual": "episode",
 }
+ENDS = ("done", "stopped")
+"""Phases in which a word of the session is its last."""
+
 REPORT_EVERY = 0.1
 """Share of the training steps between two progress lines."""
 
@@ -43,7 +47,8 @@ class Display:
         self._starts: dict[str, int] = {}
         self._ended = ""
         self._reported = -1.0
-        self._learner_phase = ""
+        self._learning = ("", -1)
+        self._group: list[tuple[float, EpisodeEvent]] = []
         self.missing = 0
         self.summary: str | None = None
         self.is_complete = False
@@ -58,8 +63,14 @@ class Display:
             if has_run or event.state is not EpisodeState.DISCARDED:  # else its reset was given up
                 return [self._episode_line(event)]
         elif event.state is EpisodeState.IDLE and event.facts.id == "session":
-            self.summary = event.reason
-            self.is_complete = event.facts.phase == "done"
+            return self._on_session(event)
+        return []
+
+    def _on_session(self, event: EpisodeEvent) -> list[str]:
+        if event.facts.phase not in ENDS:
+            return [*self._table(), f"{'waiting':<15} {event.reason}"]
+        self.summary = event.reason
+        self.is_complete = event.facts.phase == "done"
         return []
 
     def on_recorder(self, status: RecorderStatus) -> list[str]:
@@ -73,26 +84,29 @@ class Display:
 
     def on_learner(self, status: LearnerStatus) -> list[str]:
         """Read how far the training is."""
-        is_new = status.phase != self._learner_phase
-        self._learner_phase = status.phase
-        if status.phase == "failed" and is_new:
-            return [f"fine-tuning failed: {status.reason}"]
-        if status.phase == "loading" and is_new:
-            return ["fine-tuning     reading the bags"]
-        if status.phase == "trained" and is_new:
+        what = "fine-tuning" if status.group < 0 else f"group {status.group}"
+        is_new = (status.phase, status.group) != self._learning
+        self._learning = (status.phase, status.group)
+        if is_new and status.phase in ("loading", "judging"):
             self._reported = -1.0
-            return [f"fine-tuning     checkpoint {status.checkpoint[:12]}, loss {status.loss:.4f}"]
-        if status.phase != "training" or not status.steps:
-            return []
+        if is_new and status.phase == "failed":
+            return [f"{what} failed: {status.reason}"]
+        if is_new and status.phase == "loading":
+            return [*self._table(), f"{what:<15} reading the bags"]
+        if is_new and status.phase == "trained":
+            self._reported = -1.0
+            return [f"{what:<15} {_result(status)}"]
+        is_due = status.phase in ("training", "judging") and self._is_due(status)
+        return [f"{what:<15} {_progress(status)}"] if is_due else []
+
+    def _is_due(self, status: LearnerStatus) -> bool:
+        if not status.steps:
+            return False
         share = status.step / status.steps
-        is_due = share >= self._reported + REPORT_EVERY or share >= 1.0 > self._reported
-        if not is_due:
-            return []
+        if not (share >= self._reported + REPORT_EVERY or share >= 1.0 > self._reported):
+            return False
         self._reported = share
-        text = f"fine-tuning     {status.step}/{status.steps} steps"
-        if status.step:
-            text += f", loss {status.loss:.4f}"
-        return [f"{text}, {status.episodes} episodes"]
+        return True
 
     def closing_lines(self) -> list[str]:
         """Say per phase how it went."""
@@ -107,6 +121,16 @@ class Display:
             )
         return lines
 
+    def _table(self) -> list[str]:
+        """Return the rollouts since the last table, the fastest first."""
+        group, self._group = self._group, []
+        group.sort(key=lambda one: one[0])
+        return [
+            f"{'':<15} {duration_s:5.1f} s  {end.state.value:<9} {end.facts.id}, "
+            f"played at {end.facts.speed:.2f}"
+            for duration_s, end in group
+        ]
+
     def _episode_line(self, event: EpisodeEvent) -> str:
         phase = event.facts.phase
         if phase == "evaluation" and event.facts.checkpoint != self._evaluated:
@@ -117,6 +141,8 @@ class Display:
         duration_s = math.nan if start_ns is None else (event.stamp_ns - start_ns) * 1e-9
         if event.state is not EpisodeState.DISCARDED:
             tally.ended += 1
+            if phase == "rollouts":
+                self._group.append((duration_s, event))
         if event.state is EpisodeState.SUCCEEDED:
             tally.successes += 1
             tally.durations_s += [] if start_ns is None else [duration_s]
@@ -128,3 +154,17 @@ class Display:
             f"{TITLES.get(phase, phase):<15} {count:>3}{goal}  {event.facts.id:<18} "
             f"{event.state.value:<9} {duration_s:5.1f} s{reason}"
         )
+
+
+def _result(status: LearnerStatus) -> str:
+    text = f"checkpoint {status.checkpoint[:12]}, loss {status.loss:.4f}"
+    return f"{text}; {status.reason}" if status.reason else text
+
+
+def _progress(status: LearnerStatus) -> str:
+    if status.phase == "judging":
+        return f"gate: {status.step}/{status.steps} poses"
+    text = f"{status.step}/{status.steps} steps"
+    if status.step:
+        text += f", loss {status.loss:.4f}"
+    return f"{text}, {status.episodes} episodes" if status.episodes else text

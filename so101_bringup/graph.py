@@ -80,7 +80,7 @@ class _Robot:
 
 
 def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return the main job: demonstrations, fine-tuning, hot reload, evaluation.
+    """Return the main job: demonstrations, fine-tuning, hot reload, evaluation, groups.
 
     Raises:
         ConfigError: The options do not make a graph in which our gate guards the arm.
@@ -251,6 +251,9 @@ def _reward(options: GraphOptions, robot: _Robot, job: str, peers: tuple[str, ..
         "session.max_demonstrations": goals.max_demonstrations,
         "session.evaluation_episodes": goals.evaluation_episodes,
         "session.target_success": goals.target_success,
+        "session.groups": goals.groups,
+        "session.rollouts": goals.rollouts,
+        "session.rule": options.rule,
         "store": str(robot.paths.episodes),
         "lockstep": robot.lockstep,
     }

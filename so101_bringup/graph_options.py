@@ -45,6 +45,17 @@ class GraphOptions:
         "success below which more demonstrations are collected; 0 as found good for the mode",
         range=(0.0, 1.0),
     )
+    groups: int = option(
+        -1,
+        "groups of rollouts after a good evaluation; -1 as found good for the mode",
+        range=(-1, 99),
+    )
+    rollouts: int = option(0, "rollouts of a group; 0 as found good for the mode", range=(0, 1000))
+    rule: str = option(
+        "gated",
+        "how rollouts get their advantage; manual waits until people have rated every one",
+        choices=("median", "gated", "manual", "zscore"),
+    )
     use_sim_time: bool = option(False, "timers follow /clock; not needed, stamps do anyway")
     use_ros2_control: bool = option(False, "ros2_control in topic mode drives the arm")
     launch_rviz: bool = option(False, "show the robot in RViz (ROS installation only)")

@@ -1,4 +1,4 @@
-"""What a session aims at in each mode: demonstrations, evaluation episodes, target. Pure.
+"""What a session aims at in each mode: demonstrations, evaluation, target, groups. Pure.
 
 Measured per mode: object poses are learned from fewer demonstrations and to a higher success than
 camera images. What a person chose wins.
@@ -19,6 +19,8 @@ class SessionGoals:
         max_demonstrations: Bound of demonstrations.
         evaluation_episodes: Episodes of an evaluation.
         target_success: Share of successes below which more demonstrations are collected.
+        groups: Groups of rollouts after a good evaluation.
+        rollouts: Rollouts of a group.
     """
 
     demonstrations: int
@@ -26,6 +28,8 @@ class SessionGoals:
     max_demonstrations: int
     evaluation_episodes: int
     target_success: float
+    groups: int
+    rollouts: int
 
 
 STATE = SessionGoals(
@@ -34,6 +38,8 @@ STATE = SessionGoals(
     max_demonstrations=180,
     evaluation_episodes=20,
     target_success=0.9,
+    groups=12,
+    rollouts=10,
 )
 CAMERAS = SessionGoals(
     demonstrations=100,
@@ -41,6 +47,8 @@ CAMERAS = SessionGoals(
     max_demonstrations=240,
     evaluation_episodes=20,
     target_success=0.75,
+    groups=0,
+    rollouts=10,
 )
 
 
@@ -54,6 +62,8 @@ def goals_of(options: GraphOptions) -> SessionGoals:
         max_demonstrations=max(mode.max_demonstrations, demonstrations),
         evaluation_episodes=options.evaluation_episodes or mode.evaluation_episodes,
         target_success=options.target_success or mode.target_success,
+        groups=mode.groups if options.groups < 0 else options.groups,
+        rollouts=options.rollouts or mode.rollouts,
     )
 
 
@@ -63,4 +73,5 @@ def session_goals(options: GraphOptions) -> dict[str, int]:
     return {
         "demonstrations": goals.demonstrations,
         "evaluation": goals.evaluation_episodes,
+        "rollouts": goals.groups * goals.rollouts,
     }

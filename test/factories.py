@@ -272,6 +272,54 @@ def make_bag(
     return writer.close(told).path
 
 
+def record_episode(directory: Path, episode: Episode) -> Path:
+    """Write an episode without cameras as the bag that a recorder would have made of it.
+
+    Chunks are left out: what was planned is no part of what is learned from.
+    """
+    facts, stamps = episode.facts, [*episode.stamps_ns.tolist()]
+    stamps.append(POLICY_GRID.stamp(POLICY_GRID.floor(stamps[-1]) + 1))
+    said: list[TimedMessage] = []
+
+    def say(topic: Topic, stamp_ns: int, message: Any) -> None:
+        said.append(TimedMessage(topic, stamp_ns, message, stamp_ns + len(said)))
+
+    def command(stamp_ns: int, goal: np.ndarray) -> None:
+        say(JOINT_COMMANDS, stamp_ns, joint_message(stamp_ns, goal))
+
+    control = ControlEvent(stamp_ns=stamps[0], source=ControlSource(facts.source))
+    say(CONTROL_SOURCE, stamps[0], event_message(control.to_event()))
+    began = EpisodeEvent(stamp_ns=stamps[0], state=EpisodeState.RUNNING, facts=facts)
+    say(EPISODE, stamps[0], event_message(began.to_event()))
+    for i, stamp_ns in enumerate(stamps):
+        if i:
+            reward = RewardEvent(
+                stamp_ns=stamp_ns,
+                reward=float(episode.rewards[i - 1]),
+                success_probability=0.0,
+                terminated=bool(episode.terminated[i - 1]),
+            )
+            if i < len(episode):
+                command(CONTROL_GRID.stamp(CONTROL_GRID.floor(stamp_ns) - 1), episode.commands[i])
+            command(stamp_ns, episode.actions[i - 1])
+            say(REWARD, stamp_ns, event_message(reward.to_event()))
+        if i < len(episode):
+            state = joint_message(stamp_ns, episode.positions[i])
+            state.velocity, state.effort = episode.velocities[i], episode.effort[i]
+            say(JOINT_STATES, stamp_ns, state)
+            if episode.objects is not None:
+                say(OBJECTS, stamp_ns, pose_message(stamp_ns, episode.objects[i]))
+    assert episode.outcome is not None
+    end = EpisodeEvent(stamp_ns=stamps[-1], state=_ENDS[episode.outcome], facts=facts)
+    say(EPISODE, stamps[-1], event_message(end.to_event()))
+    return make_bag(
+        directory=directory,
+        rollout=Rollout(said, {}, facts),
+        cameras=(),
+        outcome=episode.outcome,
+    )
+
+
 def header(stamp_ns: int) -> Any:
     stamp = create(
         "builtin_interfaces/msg/Time", sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S

@@ -103,8 +103,9 @@ class TrajectoryFollower:
                 stamp_ns=now_ns, positions=positions, velocities=np.zeros_like(positions)
             )
         given = None if trajectory.velocities is None else trajectory.velocities[first:]
-        self._due = [start.stamp_ns, *(begin_ns + t for t in trajectory.times_ns[first:])]
-        self._ticks = [_ticks(stamp_ns) for stamp_ns in self._due]
+        due = (_on_tick(begin_ns + t) for t in trajectory.times_ns[first:])
+        self._due = [start.stamp_ns, *due]
+        self._ticks = [_ticks(stamp_ns, self._due[0]) for stamp_ns in self._due]
         self._positions = _rows(start.positions, trajectory.positions[first:])
         self._velocities = (
             _slopes(self._ticks, self._positions, start.velocities)
@@ -163,7 +164,7 @@ class TrajectoryFollower:
         """
         begin, end = self._ticks[index - 1], self._ticks[index]
         span = (end - begin) / CONTROL_HZ
-        u = (_ticks(stamp_ns) - begin) / (end - begin)
+        u = (_ticks(stamp_ns, self._due[0]) - begin) / (end - begin)
         positions, velocities = [], []
         for p0, p1, slope0, slope1 in zip(
             *self._positions[index - 1 : index + 1].tolist(),
@@ -177,15 +178,22 @@ class TrajectoryFollower:
         return positions, velocities
 
 
-def _ticks(stamp_ns: int) -> float:
-    """Return a stamp in control periods, a whole number for every tick.
+def _on_tick(stamp_ns: int) -> int:
+    """Return the tick that a stamp is but a rounding away from, else the stamp."""
+    tick_ns = CONTROL_GRID.stamp(CONTROL_GRID.floor(stamp_ns + 1))
+    return tick_ns if abs(tick_ns - stamp_ns) <= 1 else stamp_ns
 
-    The stamps of ticks are rounded to nanoseconds, differently from tick to tick; in periods the
-    same trajectory is the same at whatever time it starts, to the last bit.
+
+def _ticks(stamp_ns: int, origin_ns: int) -> float:
+    """Return the control periods since an origin, a whole number from tick to tick.
+
+    The stamps of ticks are rounded to nanoseconds, differently from tick to tick; in periods since
+    its own start the same trajectory is the same at whatever time it starts, to the last bit.
     """
-    index = CONTROL_GRID.floor(stamp_ns)
-    is_tick = CONTROL_GRID.stamp(index) == stamp_ns
-    return float(index) if is_tick else stamp_ns * CONTROL_HZ / NS_PER_S
+    index, origin = CONTROL_GRID.floor(stamp_ns), CONTROL_GRID.floor(origin_ns)
+    if CONTROL_GRID.stamp(index) == stamp_ns and CONTROL_GRID.stamp(origin) == origin_ns:
+        return float(index - origin)
+    return (stamp_ns - origin_ns) * CONTROL_HZ / NS_PER_S
 
 
 def _check_start(ahead_ns: int) -> None:

@@ -44,6 +44,7 @@ def rl_job(tmp_path_factory):
         "start": START,
         "demonstrations": DEMONSTRATIONS,
         "evaluation_episodes": EVALUATIONS,
+        "groups": 0,
         "params_file": params,
     }
     return Job(graphs.run("rl", store, **options), store, options)

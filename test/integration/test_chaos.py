@@ -8,6 +8,8 @@ from integration.conftest import SEED, START
 
 from so101.data.episode_store import EpisodeStore
 from so101.episode import Outcome
+from so101.policies.checkpoint_files import verify
+from so101.policies.checkpoint_roles import latest
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -20,13 +22,13 @@ LIMIT_S = 3.0
 RECORDING = {"seed": SEED, "start": START, "demonstrations": 3}
 
 
-def learning(tmp_path):
+def learning(tmp_path, **learner):
     params = graphs.write_params(
         tmp_path / "params.yaml",
-        learner_node={"steps": 300},
+        learner_node={"steps": 300, **learner},
         reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
-    return {**RECORDING, "evaluation_episodes": 3, "params_file": params}
+    return {**RECORDING, "evaluation_episodes": 3, "groups": 0, "params_file": params}
 
 
 def finished(store):
@@ -82,6 +84,28 @@ def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, 
     check_store(store, {})
     for entry in EpisodeStore(store / "episodes").episodes():  # no crash counts as a failure
         assert entry.outcome is not Outcome.TRUNCATED or entry.duration_s >= LIMIT_S - 0.1
+
+
+@pytest.mark.parametrize("node", RESPAWNED)
+@pytest.mark.parametrize("moment", ["group-00-rollout-00", "reading", "steps", "gate"])
+def test_a_process_killed_in_a_group_comes_back_and_the_gate_still_decides(tmp_path, node, moment):
+    store = tmp_path / "run"
+    options = {**learning(tmp_path, group_steps=300, gate_poses=4), "groups": 1, "rollouts": 2}
+    with graphs.running("rl", store, **options) as graph:
+        graph.wait_for_line(
+            "group-00-rollout-00" if moment == "group-00-rollout-00" else "group 0"
+        )
+        if moment in ("steps", "gate"):
+            graph.wait_for_line(moment)
+        graph.kill(f"{node}_node.node")
+        ended = graph.wait(300.0)
+    assert ended.code == 0, ended.text
+    assert "1 of 1 groups of 2 rollouts" in ended.text
+    check_store(store, {})
+    root = store / "checkpoints"
+    (candidate,) = (verify(path) for path in root.glob("group-*/step_*"))
+    is_promoted = latest(root, "promoted").sha256 == candidate.sha256
+    assert is_promoted == candidate.record.gate["accepted"]
 
 
 @pytest.mark.parametrize("trial", ROUNDS)

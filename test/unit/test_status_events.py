@@ -17,7 +17,13 @@ from contracts.event_contract import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so101.status_events import CheckpointEvent, LearnerStatus, PolicyInfo, RecorderStatus
+from so101.status_events import (
+    CheckpointEvent,
+    GroupRequest,
+    LearnerStatus,
+    PolicyInfo,
+    RecorderStatus,
+)
 
 EVENTS = {
     PolicyInfo: st.builds(
@@ -56,6 +62,19 @@ EVENTS = {
         checkpoint=texts,
         episodes=counts,
         reason=texts,
+        group=st.integers(-1, 99),
+    ),
+    GroupRequest: st.builds(
+        GroupRequest,
+        stamp_ns=stamps,
+        group=counts,
+        checkpoint=texts,
+        highest_speed=numbers,
+        rule=texts,
+        seed=counts,
+        task=texts,
+        start=texts,
+        time_limit_s=numbers,
     ),
 }
 kinds = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)

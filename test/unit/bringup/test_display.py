@@ -131,3 +131,39 @@ def test_a_failed_training_says_why_once():
     failed = learner("failed", reason="no demonstration")
     assert display.on_learner(failed) == ["fine-tuning failed: no demonstration"]
     assert display.on_learner(failed) == []
+
+
+def test_a_word_of_the_session_in_between_is_a_line_and_no_end():
+    display = Display({})
+    words = event(EpisodeState.IDLE, name="session", phase="rollouts", reason="rate them")
+    assert [line.split() for line in display.on_episode(words)] == [["waiting", "rate", "them"]]
+    assert display.summary is None
+
+
+def test_a_group_shows_its_training_its_gate_and_its_verdict():
+    display = Display({})
+    assert display.on_learner(learner("loading", group=2)) == ["group 2         reading the bags"]
+    shown = display.on_learner(learner("training", group=2, step=60, steps=600, loss=0.5))
+    assert shown == ["group 2         60/600 steps, loss 0.5000"]
+    assert display.on_learner(learner("judging", group=2, step=1, steps=60)) != []
+    assert display.on_learner(learner("judging", group=2, step=2, steps=60)) == []
+    said = learner("trained", group=2, checkpoint="ab" * 8, loss=0.1, reason="rejected: slower")
+    (line,) = display.on_learner(said)
+    assert line.endswith("loss 0.1000; rejected: slower")
+    assert display.on_learner(said) == []
+    (failed,) = display.on_learner(learner("failed", group=3, reason="no bag"))
+    assert failed == "group 3 failed: no bag"
+
+
+def test_a_group_that_is_over_is_a_table_with_the_fastest_first():
+    display = Display({"rollouts": 4})
+    play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=5.0)
+    play(display, "group-00-rollout-01", EpisodeState.TRUNCATED, phase="rollouts", lasts_s=12.0)
+    play(display, "group-00-rollout-02", EpisodeState.DISCARDED, phase="rollouts", lasts_s=1.0)
+    play(display, "group-00-rollout-02-2", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=4.0)
+    *table, last = display.on_learner(learner("loading", group=0))
+    names = ["group-00-rollout-02-2,", "group-00-rollout-00,", "group-00-rollout-01,"]
+    assert [line.split()[3] for line in table] == names
+    assert table[0].split()[:3] == ["4.0", "s", "succeeded"]
+    assert "reading the bags" in last
+    assert len(display.on_learner(learner("loading", group=1))) == 1

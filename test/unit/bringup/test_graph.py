@@ -176,6 +176,7 @@ def test_a_session_aims_at_what_was_found_good_for_its_mode(is_state, goals):
     assert session_goals(options) == {
         "demonstrations": goals.demonstrations,
         "evaluation": goals.evaluation_episodes,
+        "rollouts": goals.groups * goals.rollouts,
     }
 
 
@@ -186,13 +187,25 @@ def test_what_a_person_chose_wins(is_state, demonstrations):
         "demonstrations": demonstrations,
         "evaluation_episodes": 7,
         "target_success": 0.5,
+        "groups": 3,
+        "rollouts": 4,
+        "rule": "manual",
     }
     options = replace(SIM, state=is_state, **chosen)
     session = session_of(options)
     for name, value in chosen.items():
         assert session[f"session.{name}"] == value
     assert session["session.max_demonstrations"] >= demonstrations
-    assert session_goals(options) == {"demonstrations": demonstrations, "evaluation": 7}
+    assert session_goals(options) == {
+        "demonstrations": demonstrations,
+        "evaluation": 7,
+        "rollouts": 12,
+    }
+
+
+def test_no_groups_can_be_chosen_where_the_mode_has_some():
+    assert session_of(replace(SIM, state=True))["session.groups"] == STATE.groups > 0
+    assert session_of(replace(SIM, state=True, groups=0))["session.groups"] == 0
 
 
 @pytest.mark.parametrize(

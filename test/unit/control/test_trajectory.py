@@ -243,3 +243,25 @@ def test_nothing_to_follow_is_none():
     assert follower.sample(NS_PER_S) is not None
     follower.clear()
     assert follower.sample(NS_PER_S) is None and follower.ends_ns is None
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    speed=st.floats(1.0, 2.0),
+    ticks=st.lists(st.integers(1, 10**7), min_size=2, max_size=2),
+)
+def test_a_chunk_is_followed_the_same_at_whatever_time_it_starts(seed, speed, ticks):
+    """To the last bit, at any playback speed: an episode is the same in every session."""
+    first, second = np.random.default_rng(seed).normal(0.0, 0.1, (2, 16, 6))
+    found = []
+    for tick in ticks:
+        follower, goals = TrajectoryFollower(JOINTS), []
+        for begin, positions in ((tick, first), (tick + 8, second)):
+            stamp_ns = POLICY_GRID.stamp(begin)
+            chunk = ActionChunk(stamp_ns=stamp_ns, positions=positions, speed=speed)
+            start = Waypoint(stamp_ns=stamp_ns, positions=np.zeros(6), velocities=np.zeros(6))
+            follower.replace(chunk_to_trajectory(chunk, JOINTS), stamp_ns, start)
+            control = CONTROL_GRID.floor(stamp_ns)
+            goals += [follower.sample(CONTROL_GRID.stamp(control + i)) for i in range(16)]
+        found.append(np.array(goals))
+    np.testing.assert_array_equal(*found)

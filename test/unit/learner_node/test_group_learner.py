@@ -70,7 +70,7 @@ def test_it_repeats_to_the_bit(unrated):
 
 
 def test_the_standard_falls_and_the_pool_is_what_meets_it(unrated):
-    one = learner(unrated)
+    one = learner(unrated, pool="regate")
     slow = one.propose([rollout(i, 0, steps=61) for i in range(4)], 1.5)
     fast = one.propose([rollout(i, 1, steps=31) for i in range(9)], 1.5)
     assert slow["standard_s"] == pytest.approx(2.0)

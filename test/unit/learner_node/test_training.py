@@ -155,3 +155,14 @@ def test_a_policy_that_must_not_drive_is_never_published(setup, monkeypatch):
         run(directory, store, checkpoints)
     assert not list(checkpoints.glob("*/step_*"))
     assert directory.read().status is JobStatus.FAILED
+
+
+def test_asked_for_again_it_is_the_candidate_again(setup):
+    store, checkpoints, directory = setup
+    directory.create(plan(REQUEST, store, checkpoints))
+    first = run(directory, store, checkpoints)
+    other = JobDirectory(directory.path.with_name("other"))
+    other.create(plan(replace(REQUEST, name="other"), store, checkpoints))
+    run(other, store, checkpoints)
+    assert latest(checkpoints, "candidate") != first
+    assert run(directory, store, checkpoints) == first == latest(checkpoints, "candidate")

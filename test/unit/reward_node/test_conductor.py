@@ -20,7 +20,7 @@ from so101.events import EpisodeEvent, RewardEvent
 from so101.observation import Observation
 from so101.rewards.rater import Verdict
 from so101.simulation.tasks.task import Start
-from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
+from so101.status_events import GroupRequest, LearnerStatus, PolicyInfo, RecorderStatus
 
 IDLE, RESETTING, RUNNING = EpisodeState.IDLE, EpisodeState.RESETTING, EpisodeState.RUNNING
 SUCCEEDED, FAILED = EpisodeState.SUCCEEDED, EpisodeState.FAILED
@@ -134,9 +134,11 @@ class Stage:
     def policy_runs(self, checkpoint):
         self.conductor.on_policy(PolicyInfo(stamp_ns=0, checkpoint=checkpoint), self.now_ns)
 
-    def learner_says(self, phase, checkpoint="", reason=""):
+    def learner_says(self, phase, checkpoint="", reason="", group=-1):
         self.conductor.on_learner(
-            LearnerStatus(stamp_ns=0, phase=phase, checkpoint=checkpoint, reason=reason)
+            LearnerStatus(
+                stamp_ns=0, phase=phase, checkpoint=checkpoint, reason=reason, group=group
+            )
         )
 
     def states(self):
@@ -653,3 +655,75 @@ def test_the_session_ends_as_stopped_when_told_to():
     stage.session.stop("enough")
     (finish,) = stage.poll()
     assert finish.facts.phase == Phase.STOPPED.value
+
+
+def grouped(rule="gated"):
+    """A stage whose session has come to its first group."""
+    stage = Stage(
+        job="rl",
+        demonstrations=1,
+        evaluation_episodes=1,
+        target_success=1.0,
+        groups=2,
+        rollouts=1,
+        rule=rule,
+        seed=5,
+    )
+    stage.run_episode()
+    stage.poll()
+    stage.learner_says("trained", "sft")
+    stage.policy_runs("sft")
+    stage.poll()
+    stage.run_episode()
+    stage.poll()
+    stage.run_episode()
+    return stage
+
+
+def test_a_group_is_learned_from_by_request_and_only_its_own_answer_counts():
+    stage = grouped()
+    (request,) = (item for item in stage.poll() if isinstance(item, GroupRequest))
+    assert stage.calls == ["learner/train", "learner/promote"]
+    assert (request.group, request.checkpoint, request.rule) == (0, "sft", "gated")
+    assert (request.seed, request.start, request.time_limit_s) == (5, "std", LIMITS.policy_s)
+    stage.learner_says("trained", "other", group=-1)  # a heartbeat of the fine-tuning
+    assert stage.poll() == []
+    stage.learner_says("trained", "better", group=0)
+    assert stage.poll() == []  # the policy does not run it yet
+    stage.policy_runs("better")
+    (event,) = stage.poll()
+    assert (event.facts.group, event.facts.checkpoint) == (1, "better")
+
+
+def test_a_learner_that_fails_in_a_group_stops_the_session_with_its_reason():
+    stage = grouped()
+    stage.poll()
+    stage.learner_says("failed", reason="bags/x: damaged", group=0)
+    (event,) = stage.poll()
+    assert "training failed: bags/x: damaged" in event.reason
+
+
+def test_what_people_have_to_do_is_said_once():
+    stage = grouped("manual")
+    (event,) = stage.poll()
+    assert (event.state, event.facts.id, event.facts.phase) == (IDLE, "session", "rollouts")
+    assert "group-00-rollout-00" in event.reason
+    assert stage.poll() == []
+    (rollout,) = (e.facts for e in stage.events if e.state is SUCCEEDED and e.facts.group == 0)
+    stage.session.on_said([PastEpisode(facts=rollout, outcome=Outcome.SUCCESS, advantage=1.0)])
+    assert isinstance(stage.poll()[0], GroupRequest)
+    assert stage.conductor.finish is None
+
+
+def test_a_learner_that_was_started_anew_is_asked_again():
+    """Its fine-tuning was asked for by service, which a new process has not heard."""
+    stage = Stage(job="rl", demonstrations=1)
+    stage.run_episode()
+    stage.poll()
+    stage.learner_says("training")
+    assert stage.take() == []
+    stage.learner_says("idle")
+    assert stage.take() == [Call(service="learner/train")]
+    stage.learner_says("trained", "sft")
+    stage.learner_says("idle")
+    assert stage.take() == []

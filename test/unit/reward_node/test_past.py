@@ -45,12 +45,13 @@ def test_episodes_come_oldest_first_with_their_outcome(tmp_path):
 
 def test_an_unfinished_episode_keeps_its_id_and_counts_as_a_try(tmp_path):
     add(tmp_path, 1, "demo-0000")
-    for name in ("demo-0001", "eval-aa-0000", "manual-7"):
+    for name in ("demo-0001", "eval-aa-0000", "group-00-rollout-00", "manual-7"):
         (tmp_path / f"20260101-120009-{name}{PART}").mkdir()
     unfinished = past_episodes(tmp_path)[1:]
     assert [(e.facts.id, e.facts.phase) for e in unfinished] == [
         ("demo-0001", "demonstrations"),
         ("eval-aa-0000", "evaluation"),
+        ("group-00-rollout-00", "rollouts"),
         ("manual-7", "manual"),
     ]
     assert {e.outcome for e in unfinished} == {Outcome.INCOMPLETE}

@@ -43,6 +43,8 @@ configs = st.builds(
     evaluation_episodes=st.integers(1, 5),
     target_success=st.sampled_from([0.0, 0.5, 0.75, 1.0]),
     recovery=st.sampled_from([0.0, 0.3, 1.0]),
+    groups=st.integers(0, 3),
+    rollouts=st.integers(1, 4),
     seed=st.integers(0, 3),
 )
 
@@ -70,6 +72,11 @@ class World:
         ]
         return f"{len(good):04d}{self.seed:08d}"
 
+    def learned(self, request):
+        """Another policy, or the one before: the gate's word on a group never changes."""
+        draw = Random(f"{self.seed} {request.group} {request.checkpoint}").random()
+        return f"group-{request.group}" if draw < 0.5 else request.checkpoint
+
     def answer(self, session, request):
         if isinstance(request, StartEpisode):
             outcome = self.outcome(request.facts)
@@ -81,7 +88,8 @@ class World:
             else:
                 session.on_episode(outcome, self.store[-1].duration_s)
         elif isinstance(request, Train):
-            session.on_trained(self.checkpoint())
+            is_group = request.group >= 0
+            session.on_trained(self.learned(request) if is_group else self.checkpoint())
         elif isinstance(request, Load):
             session.on_loaded(request.checkpoint or "given")
 
@@ -154,7 +162,8 @@ def test_a_session_comes_to_its_end_and_says_how(config, seed):
     assert len(demonstrations) <= most_tries(session.goal)
     assert session.goal <= max(config.max_demonstrations, config.demonstrations)
     promoted = [request for request in requests if isinstance(request, Promote)]
-    assert len(promoted) == (finish.is_complete and config.job == "rl")
+    has_groups = any(f.phase == "rollouts" for f in facts)
+    assert len(promoted) == ((finish.is_complete and config.job == "rl") or has_groups)
     assert finish.is_complete == (session.phase is Phase.DONE and "short of" not in finish.summary)
 
 

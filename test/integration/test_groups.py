@@ -1,0 +1,160 @@
+"""Groups of rollouts through the nodes: rolled out, learned from, judged; a restart goes on."""
+
+import numpy as np
+import pytest
+from integration import graphs
+from integration.conftest import SEED, START, STEPS, Job
+
+from learner_node.algorithms.group_reinforce import GroupReinforceConfig
+from learner_node.arena import Arena
+from learner_node.group_learner import GroupLearner
+from so101.data.dataset import DatasetConfig
+from so101.data.episode_store import EpisodeStore
+from so101.episode import Outcome
+from so101.episode_plan import EpisodePlan
+from so101.events import LabelEvent
+from so101.groups.exploration import draw_speed
+from so101.policies.checkpoint import load_policy
+from so101.policies.checkpoint_files import verify
+from so101.policies.checkpoint_roles import latest
+from so101.robot import JOINTS
+
+LIMIT_S = 4.0
+ROLLOUTS = 2
+GROUP_STEPS = 40
+
+
+def options_of(store, groups, gate):
+    params = graphs.write_params(
+        store.with_suffix(".yaml"),
+        learner_node={
+            "steps": STEPS,
+            "group_steps": GROUP_STEPS,
+            "gate": gate,
+            "gate_poses": 1,
+        },
+        reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
+    )
+    return {
+        "seed": SEED,
+        "start": START,
+        "demonstrations": 4,
+        "evaluation_episodes": 1,
+        "groups": groups,
+        "rollouts": ROLLOUTS,
+        "params_file": params,
+    }
+
+
+def job(store, groups, gate):
+    options = options_of(store, groups, gate)
+    return Job(graphs.run("rl", store, **options), store, options)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """One group, behind the gate."""
+    return job(tmp_path_factory.mktemp("groups") / "run", 1, "poses")
+
+
+def checkpoints(store):
+    """Return the supervised checkpoint and those of the groups."""
+    root = store / "checkpoints"
+    (supervised,) = (verify(path) for path in root.glob("sft-*/step_*"))
+    return supervised, [verify(path) for path in sorted(root.glob("group-*/step_*"))]
+
+
+def rollouts(store):
+    return [e for e in graphs.episodes_of(store).values() if e.facts.phase == "rollouts"]
+
+
+def test_a_group_is_rolled_out_learned_from_and_judged(first):
+    assert first.run.code == 0, first.run.text
+    assert "1 of 1 groups of 2 rollouts" in first.run.text
+    supervised, (candidate,) = checkpoints(first.store)
+    assert candidate.record.parent == supervised.sha256
+    gate = candidate.record.gate
+    assert (gate["group"], gate["evidence"]["poses"]) == (0, 1)
+    acting = latest(first.store / "checkpoints", "promoted")
+    assert acting == (candidate if gate["accepted"] else supervised)
+    assert [e.facts.rollout for e in rollouts(first.store)] == list(range(ROLLOUTS))
+
+
+def test_its_rollouts_are_those_of_a_run_in_process(first):
+    supervised, _ = checkpoints(first.store)
+    policy = load_policy(supervised.path, JOINTS, ())
+    arena = Arena(EpisodePlan(seed=SEED, start=START), policy.spec, time_limit_s=LIMIT_S)
+    for number, episode in enumerate(rollouts(first.store)):
+        speed = draw_speed(SEED, 0, number, 1.5)
+        facts = arena.plan.rollout(0, number, checkpoint=supervised.sha256, speed=speed)
+        assert episode.facts == facts
+        again = arena.roll_out(policy, facts)
+        assert (again.outcome, len(again)) == (episode.outcome, len(episode))
+        for name in ("positions", "commands", "actions", "objects"):
+            np.testing.assert_allclose(
+                getattr(again, name), getattr(episode, name), atol=1e-9, err_msg=name
+            )
+    arena.close()
+
+
+def test_what_it_learned_is_what_is_learned_in_process(first):
+    supervised, (candidate,) = checkpoints(first.store)
+    policy = load_policy(supervised.path, JOINTS, ())
+    recorded = graphs.episodes_of(first.store)
+    learner = GroupLearner(
+        policy,
+        [recorded[episode.id] for episode in supervised.record.episodes],
+        GroupReinforceConfig.for_policy(policy.spec, GROUP_STEPS),
+        seed=SEED,
+        limit_s=LIMIT_S,
+        dataset=DatasetConfig(),
+    )
+    learner.propose(rollouts(first.store), 1.5)
+    learned = load_policy(candidate.path, JOINTS, ())
+    for one, other in zip(learner.policy.parameters(), learned.parameters(), strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
+
+
+def test_the_same_command_with_one_group_more_goes_on_and_what_is_accepted_acts(first):
+    before = [e.facts for e in graphs.episodes_of(first.store).values()]
+    acting = latest(first.store / "checkpoints", "promoted")
+    _, (judged,) = checkpoints(first.store)
+    more = job(first.store, 2, "nothing")
+    assert more.run.code == 0, more.run.text
+    after = [e.facts for e in graphs.episodes_of(first.store).values()]
+    assert after[: len(before)] == before
+    fresh = after[len(before) :]
+    assert [(facts.group, facts.checkpoint) for facts in fresh] == [(1, acting.sha256)] * ROLLOUTS
+    _, (again, accepted) = checkpoints(first.store)
+    assert again == judged  # the verdict on the first group stands
+    assert accepted.record.parent == acting.sha256
+    assert accepted.record.gate["accepted"]
+    assert latest(first.store / "checkpoints", "promoted") == accepted
+    assert Outcome.INCOMPLETE not in {e.outcome for e in graphs.episodes_of(first.store).values()}
+
+
+def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
+    store = tmp_path / "run"
+    names = [f"group-00-rollout-{number:02d}" for number in range(ROLLOUTS)]
+    options = {**options_of(store, 1, "nothing"), "rule": "manual"}
+    with graphs.running("rl", store, **options) as graph:
+        waiting = graph.wait_for_line("waiting")
+        assert all(name in waiting for name in names)
+        episodes = EpisodeStore(store / "episodes")
+        episodes.add_label(said(names[0], outcome="discarded"))
+        again = f"{names[0]}-2"
+        assert again in graph.wait_for_line("waiting")
+        assert not list((store / "checkpoints").glob("group-*"))
+        for name, advantage in ((names[1], 0.0), (again, 1.0)):
+            episodes.add_label(said(name, advantage=advantage))
+        ended = graph.wait()
+    assert ended.code == 0, ended.text
+    _, (learned,) = checkpoints(store)
+    assert learned.record.episodes[-1].id == again
+    assert learned.record.metrics["pool"] == 1.0
+    first, _, second = rollouts(store)
+    assert (first.facts.seed, first.facts.speed) == (second.facts.seed, second.facts.speed)
+
+
+def said(episode, **values):
+    return LabelEvent(stamp_ns=1, episode=episode, rater="test", **values)
