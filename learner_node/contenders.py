@@ -114,18 +114,18 @@ class Groups:
         highest = self._highest
         match self._config.gate.by:
             case "poses":
-                record = self._learner.propose(group, highest)
+                record = self._learner.propose(group)
                 candidate = self._learner.policy
                 tried = self._arena.try_out(candidate, "gate", self._config.gate.poses)
                 verdict = self._settle(candidate, tried)
                 self.policy = self.final
             case "next_group":
                 verdict = self._settle(self.policy, as_planned([rate(one) for one in group]))
-                record = self._learner.propose(group, highest)
+                record = self._learner.propose(group)
                 self.policy = self._learner.policy
             case "nothing":
                 verdict = Verdict(is_accepted=True, evidence={"gate": "off"})
-                record = self._learner.propose(group, highest)
+                record = self._learner.propose(group)
                 self.policy = self.final = self._learner.policy
         self._widen(group, verdict)
         return {**record, "highest_speed": highest, "gate": verdict.to_mapping()}

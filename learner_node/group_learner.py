@@ -52,12 +52,11 @@ class GroupLearner:
         """The policy as trained last."""
         return self._algorithm.policy()
 
-    def propose(self, group: Sequence[Episode], highest_speed: float) -> Mapping[str, Any]:
+    def propose(self, group: Sequence[Episode]) -> Mapping[str, Any]:
         """Learn from a group's rollouts; `policy` is the candidate then.
 
         Args:
             group: Its episodes.
-            highest_speed: Largest factor that its rollouts may have been played at.
 
         Returns:
             What it was trained on, ready for JSON.
@@ -66,11 +65,12 @@ class GroupLearner:
             SessionError: A rollout is not rated yet.
         """
         rated = [*self._rated, *map(rate, group)]
-        lesson = lesson_of(rated, self._config, highest_speed=highest_speed, limit_s=self._limit_s)
+        lesson = lesson_of(rated, self._config, limit_s=self._limit_s)
         self._rated = rated
         self._episodes += group
         return {
             "standard_s": lesson.standard_s,
+            "target_s": lesson.target_s,
             "chosen": lesson.chosen,
             "pool": len(lesson.advantages),
             "loss": self._train(lesson),

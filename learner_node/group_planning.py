@@ -126,7 +126,6 @@ class GroupPlanner:
         lesson = lesson_of(
             rated,
             config,
-            highest_speed=request.highest_speed,
             limit_s=request.time_limit_s,
         )
         if not lesson.advantages:

@@ -5,14 +5,14 @@ It is worked out anew from the whole history each time; nothing has to be rememb
 groups but the episodes themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from learner_node.algorithms.group_reinforce import AdvantageSource, GroupReinforceConfig
 from so101.data.dataset import EpisodeDataset
-from so101.groups.advantage import advantages, paces, pooled, tighten
+from so101.groups.advantage import advantages, paces, pooled, target_duration, tighten
 from so101.groups.rollout import DEMONSTRATION, RatedRollout
 
 
@@ -26,6 +26,7 @@ class Lesson:
         paces: Episode id to the factor its actions are read at; 1 where nothing is said.
         demonstrations: Ids of the episodes that may be mixed in.
         standard_s: The running standard [s]; None before the first good rollout.
+        target_s: What every episode is read to take [s]; None where they are read as executed.
         chosen: Rollouts of the group with an advantage other than 0.
         known: Episodes rated so far, demonstrations included; they decide the batches.
     """
@@ -35,6 +36,7 @@ class Lesson:
     paces: dict[str, float]
     demonstrations: tuple[str, ...]
     standard_s: float | None
+    target_s: float | None
     chosen: int
     known: int
 
@@ -63,7 +65,6 @@ def lesson_of(
     rated: Sequence[RatedRollout],
     config: GroupReinforceConfig,
     *,
-    highest_speed: float,
     limit_s: float,
 ) -> Lesson:
     """Return what the groups so far teach.
@@ -71,7 +72,6 @@ def lesson_of(
     Args:
         rated: Demonstrations, then every rollout so far, oldest first; at least one rollout.
         config: Rule, pool and standard.
-        highest_speed: Largest factor that the newest group may have been played at.
         limit_s: Time limit of a rollout [s].
 
     Raises:
@@ -99,15 +99,19 @@ def lesson_of(
         )
         chosen = int(np.count_nonzero(given))
         history += zip(group, given.tolist(), strict=True)
-    read_at = (
-        paces(rated, standard_s=standard_s, most=highest_speed) if config.pool == "retime" else {}
-    )
+    target_s: float | None = None
+    read_at: Mapping[str, float] = {}
+    if config.pool == "retime":
+        last = [one for one in tried if one.group == newest]
+        target_s = target_duration(last, standard_s=standard_s, step=config.pace_step)
+        read_at = paces(rated, target_s)
     return Lesson(
         group=newest,
         advantages=dict(pooled(config.pool, history, standard_s=standard_s)),
         paces=dict(read_at),
         demonstrations=tuple(one.episode for one in shown),
         standard_s=standard_s,
+        target_s=target_s,
         chosen=chosen,
         known=len(rated),
     )

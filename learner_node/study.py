@@ -163,7 +163,7 @@ def _describe(group: Mapping[str, Any]) -> str:
     text = f"{sum(r['success'] for r in rollouts)} of {len(rollouts)}"
     if typical_s is not None:
         text += f", median {typical_s:.2f} s"
-    for key in ("standard_s", "pool", "highest_speed"):
+    for key in ("standard_s", "target_s", "pool", "highest_speed"):
         if group.get(key) is not None:
             text += f", {key} {group[key]:.3g}"
     if "gate" in group:

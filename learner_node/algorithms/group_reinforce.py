@@ -46,6 +46,9 @@ class GroupReinforceConfig(ImitationConfig):
     rule: Rule = option("gated", "How rollouts get their advantage.")
     pool: Pool = option("retime", "Which episodes are trained on.")
     loss: LossForm = option("paper", "Whether every rollout counts the same, or every frame.")
+    pace_step: float = option(
+        0.1, "Share that a policy is made faster by at once (retime).", range=(0.0, 0.9)
+    )
     demonstration_share: float = option(
         0.0, "Share of each batch that are demonstrations, whatever the pool.", range=(0.0, 1.0)
     )

@@ -14,11 +14,14 @@ import numpy as np
 from so101.arrays import FloatArray
 from so101.errors import ConfigError, SessionError
 from so101.groups.rollout import DEMONSTRATION, Ended, RatedRollout
+from so101.statistics import median
 
 Rule = Literal["median", "gated", "manual", "zscore"]
 Pool = Literal["group", "all", "regate", "retime"]
 _SMALLEST_SPREAD_S = 1e-3
 _LARGEST_SCORE = 5.0
+_SLOWEST, _FASTEST = 0.5, 3.0
+"""Bounds of the factor at which an episode is read."""
 
 
 def effective_durations(rollouts: Sequence[Ended], limit_s: float) -> FloatArray:
@@ -101,7 +104,7 @@ def pooled(
     Args:
         pool: ``group``: those of the newest group. ``all``: those of every group so far.
             ``regate``: every good episode, demonstrations included, that meets today's standard.
-            ``retime``: every good episode; `paces` says how much faster the slow ones are read.
+            ``retime``: every good episode; `paces` says how fast each is read.
         history: Every episode so far with the advantage it was given; demonstrations have 0.
         standard_s: Today's standard [s]; None lets all pass.
     """
@@ -116,23 +119,40 @@ def pooled(
     }
 
 
-def paces(
-    rollouts: Sequence[RatedRollout], *, standard_s: float | None, most: float
-) -> Mapping[str, float]:
-    """Return the factor at which each episode's actions are read to meet today's standard.
+def target_duration(
+    group: Sequence[RatedRollout], *, standard_s: float | None, step: float
+) -> float | None:
+    """Return the duration that the next policy should aim at [s]; None where nothing was good.
 
-    Few rollouts are as fast as the standard, and a policy trained on few forgets the starts it
-    saw only in slower ones. Read at its own factor, every success teaches the pace of today.
+    A little below the acting policy's own, and never below the standard: the standard follows the
+    fastest rollouts, and a policy that is made to meet it at once loses more than it gains.
+
+    Args:
+        group: The newest group; at speed 1 its rollouts would have taken speed times as long.
+        standard_s: Today's standard [s].
+        step: Share of its own duration that a policy may be made faster by.
+    """
+    own = median([r.duration_s * r.speed for r in group if r.is_good])
+    if own is None or standard_s is None:
+        return standard_s
+    return max(standard_s, (1.0 - step) * own)
+
+
+def paces(rollouts: Sequence[RatedRollout], target_s: float | None) -> Mapping[str, float]:
+    """Return the factor at which each episode's actions are read to take as long as the target.
+
+    Few rollouts are as fast as the target, and a policy trained on few forgets the starts it saw
+    only in slower ones; and one that sees several paces at once learns none. Read at its own
+    factor, every success teaches the same pace.
 
     Args:
         rollouts: The episodes.
-        standard_s: Today's standard [s]; None leaves all as they are.
-        most: Largest factor, one that rollouts have been played at.
+        target_s: What they should take [s]; None leaves all as they are.
     """
-    if standard_s is None:
+    if target_s is None:
         return {r.episode: 1.0 for r in rollouts}
     return {
-        r.episode: float(np.clip(r.duration_s / standard_s, 1.0, max(1.0, most))) for r in rollouts
+        r.episode: float(np.clip(r.duration_s / target_s, _SLOWEST, _FASTEST)) for r in rollouts
     }
 
 

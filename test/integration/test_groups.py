@@ -109,7 +109,7 @@ def test_what_it_learned_is_what_is_learned_in_process(first):
         limit_s=LIMIT_S,
         dataset=DatasetConfig(),
     )
-    learner.propose(rollouts(first.store), 1.5)
+    learner.propose(rollouts(first.store))
     learned = load_policy(candidate.path, JOINTS, ())
     for one, other in zip(learner.policy.parameters(), learned.parameters(), strict=True):
         np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)

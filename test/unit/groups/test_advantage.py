@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so101.errors import ConfigError, SessionError
-from so101.groups.advantage import advantages, effective_durations, pooled, tighten
+from so101.groups.advantage import (
+    advantages,
+    effective_durations,
+    paces,
+    pooled,
+    target_duration,
+    tighten,
+)
 from so101.groups.rollout import DEMONSTRATION, RatedRollout
 
 LIMIT_S = 12.0
@@ -118,3 +125,27 @@ HISTORY = [
 )
 def test_pools(pool, want):
     assert pooled(pool, HISTORY, standard_s=4.5) == want
+
+
+@given(groups, st.floats(1.0, LIMIT_S), st.floats(0.0, 0.9))
+def test_the_target_is_never_faster_than_rollouts_have_shown(group, standard_s, step):
+    target_s = target_duration(group, standard_s=standard_s, step=step)
+    own = [r.duration_s * r.speed for r in group if r.is_good]
+    assert target_s >= standard_s
+    assert target_s <= max(standard_s, (1.0 - step) * float(np.median(own)) if own else 0.0)
+
+
+def test_the_target_is_a_step_below_the_policys_own_pace():
+    played = [rollout(str(i), 4.0, speed=1.5) for i in range(3)]
+    assert target_duration(played, standard_s=3.0, step=0.1) == pytest.approx(5.4)
+    assert target_duration(played, standard_s=None, step=0.1) is None
+
+
+@given(groups, st.floats(0.5, LIMIT_S))
+def test_read_at_its_pace_every_episode_takes_as_long_as_the_target(group, target_s):
+    for one in group:
+        factor = paces([one], target_s)[one.episode]
+        assert 0.5 <= factor <= 3.0
+        if 0.5 < factor < 3.0:
+            assert one.duration_s / factor == pytest.approx(target_s)
+    assert set(paces(group, None).values()) == {1.0}

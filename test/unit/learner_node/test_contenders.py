@@ -33,7 +33,7 @@ class FakeLearner:
     def policy(self):
         return Named(f"candidate {self.proposed}")
 
-    def propose(self, group, highest_speed):
+    def propose(self, group):
         self.proposed += 1
         return {"pool": len(group)}
 

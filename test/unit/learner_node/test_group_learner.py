@@ -48,12 +48,12 @@ def test_a_rejected_candidate_leaves_nothing_behind(unrated):
     group = [rollout(i, 0, steps=50 + i) for i in range(4)]
     first, second = learner(unrated), learner(unrated)
     before = weights(first.policy)
-    first.propose(group, 1.5)
+    first.propose(group)
     assert not torch.equal(before, weights(first.policy))
     first.settle(is_accepted=False)
     assert torch.equal(before, weights(first.policy))
     # the same again, from the state before: optimiser, average and random state went back too
-    second.propose(group, 1.5)
+    second.propose(group)
     second.settle(is_accepted=True)
     assert not torch.equal(before, weights(second.policy))
 
@@ -63,7 +63,7 @@ def test_it_repeats_to_the_bit(unrated):
     for _ in range(2):
         one = learner(unrated)
         for number in range(2):
-            one.propose([rollout(i, number, steps=60 - 5 * number + i) for i in range(4)], 1.5)
+            one.propose([rollout(i, number, steps=60 - 5 * number + i) for i in range(4)])
             one.settle(is_accepted=number == 0)
         found.append(weights(one.policy))
     assert torch.equal(*found)
@@ -71,8 +71,8 @@ def test_it_repeats_to_the_bit(unrated):
 
 def test_the_standard_falls_and_the_pool_is_what_meets_it(unrated):
     one = learner(unrated, pool="regate")
-    slow = one.propose([rollout(i, 0, steps=61) for i in range(4)], 1.5)
-    fast = one.propose([rollout(i, 1, steps=31) for i in range(9)], 1.5)
+    slow = one.propose([rollout(i, 0, steps=61) for i in range(4)])
+    fast = one.propose([rollout(i, 1, steps=31) for i in range(9)])
     assert slow["standard_s"] == pytest.approx(2.0)
     assert slow["pool"] == 4  # the demonstrations are slower
     assert fast["standard_s"] == pytest.approx(1.0)
@@ -84,10 +84,11 @@ def test_a_group_of_failures_trains_nothing(unrated):
     before = weights(one.policy)
     failed = [rollout(i, 0, outcome=Outcome.TRUNCATED) for i in range(4)]
     # with no standard yet every demonstration meets it, and is what remains to be learned
-    assert one.propose(failed, 1.5)["pool"] == 3
+    assert one.propose(failed)["pool"] == 3
     strict = learner(unrated, pool="group")
-    assert strict.propose(failed, 1.5) == {
+    assert strict.propose(failed) == {
         "standard_s": None,
+        "target_s": None,
         "chosen": 0,
         "pool": 0,
         "loss": None,
@@ -98,6 +99,6 @@ def test_a_group_of_failures_trains_nothing(unrated):
 def test_ratings_by_hand_must_be_complete(unrated):
     one = learner(unrated, rule="manual", pool="all")
     with pytest.raises(SessionError, match="0-1"):
-        one.propose([rollout(0, 0, labels={"advantage": 1.0}), rollout(1, 0)], 1.5)
+        one.propose([rollout(0, 0, labels={"advantage": 1.0}), rollout(1, 0)])
     rated = [rollout(i, 0, labels={"advantage": float(i)}) for i in range(3)]
-    assert one.propose(rated, 1.5)["pool"] == 2
+    assert one.propose(rated)["pool"] == 2

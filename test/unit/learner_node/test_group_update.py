@@ -183,7 +183,7 @@ def test_two_groups_from_bags_give_the_weights_that_they_give_in_process(made, d
     acting = made.supervised
     for group in range(2):
         episodes = made.roll_out(group, acting)
-        told = learner.propose(episodes, HIGHEST)
+        told = learner.propose(episodes)
         learner.settle(is_accepted=True)
         settled = made.update().run(made.request(group, acting))
         assert settled.verdict.is_accepted
