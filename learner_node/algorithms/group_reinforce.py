@@ -31,7 +31,6 @@ from so101.data.batch import ChunkBatch, Float32Array
 from so101.data.dataset import EpisodeDataset
 from so101.errors import ConfigError
 from so101.groups.advantage import Pool, Rule
-from so101.spec import PolicySpec
 
 LossForm = Literal["paper", "pooled"]
 
@@ -59,20 +58,6 @@ class GroupReinforceConfig(ImitationConfig):
     negative_bound: float = option(
         0.25, "Largest size of a negative advantage (zscore).", range=(0.0, 1.0)
     )
-
-    @classmethod
-    def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> "GroupReinforceConfig":
-        """Return the settings found good with cameras and in state mode."""
-        is_absolute = spec.action_space.kind == "joint_absolute"
-        if not spec.cameras:
-            return cls(steps=steps or 1000, joint_noise_rad=0.01 if is_absolute else 0.0)
-        return cls(
-            steps=steps or 1000,
-            batch_size=32,
-            draws=8,
-            shift_px=4,
-            joint_noise_rad=0.02 if is_absolute else 0.0,
-        )
 
 
 class GroupReinforce(Imitation):

@@ -13,8 +13,8 @@ most expensive part of a step.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from so101.data.batch import ChunkBatch
 from so101.errors import ConfigError, TrainingError
 from so101.policies.augmentation import blur_joints, shift_images
 from so101.policies.policy import TrainablePolicy
+from so101.spec import PolicySpec
 
 _AUGMENTATION = 0x617567  # "aug": a stream of its own
 
@@ -45,6 +46,16 @@ class ImitationConfig:
     joint_noise_rad: float = option(
         0.0, "Noise on the joints seen, for absolute actions [rad].", range=(0.0, 1.0)
     )
+
+    @classmethod
+    def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> Self:
+        """Return the settings found good with cameras and in state mode."""
+        found = cls() if steps is None else cls(steps=steps)
+        is_absolute = spec.action_space.kind == "joint_absolute"
+        if not spec.cameras:
+            return replace(found, joint_noise_rad=0.01 if is_absolute else 0.0)
+        noise = 0.02 if is_absolute else 0.0
+        return replace(found, batch_size=32, draws=8, shift_px=4, joint_noise_rad=noise)
 
 
 def augmentation_rng(seed: int, step: int) -> np.random.Generator:

@@ -11,7 +11,6 @@ from typing import ClassVar
 from learner_node.algorithms.imitation import Imitation, ImitationConfig
 from so101.config import option
 from so101.policies.policy import TrainablePolicy
-from so101.spec import PolicySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,20 +18,6 @@ class SftConfig(ImitationConfig):
     """Settings of supervised fine-tuning; the learning rate reaches zero at the last step."""
 
     warmup_steps: int = option(50, "Updates over which the learning rate rises.", range=(0, 1e6))
-
-    @classmethod
-    def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> "SftConfig":
-        """Return the settings found good with cameras and in state mode."""
-        is_absolute = spec.action_space.kind == "joint_absolute"
-        if not spec.cameras:
-            return cls(steps=steps or 5000, joint_noise_rad=0.01 if is_absolute else 0.0)
-        return cls(
-            steps=steps or 5000,
-            batch_size=32,
-            draws=8,
-            shift_px=4,
-            joint_noise_rad=0.02 if is_absolute else 0.0,
-        )
 
 
 def learning_rate(config: SftConfig, step: int) -> float:
