@@ -20,7 +20,7 @@ from conftest import free_domain
 
 from so101.data.episode_reader import read_episode
 from so101.data.episode_store import EpisodeStore
-from so101.episode import Episode
+from so101.episode import Episode, Outcome
 from so101_bringup.environment import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -174,9 +174,13 @@ def write_params(path: Path, **nodes: dict[str, Any]) -> str:
 
 
 def episodes_of(store: Path) -> dict[str, Episode]:
-    """Read every episode of a run by id, in the order of recording."""
+    """Read every episode of a run that ended, by id, in the order of recording.
+
+    One that a killed or interrupted graph left behind may hold less than two ticks.
+    """
     entries = EpisodeStore(store / "episodes").episodes()
-    return {entry.facts.id: read_episode(entry.path) for entry in entries}
+    ended = [entry for entry in entries if entry.outcome is not Outcome.INCOMPLETE]
+    return {entry.facts.id: read_episode(entry.path) for entry in ended}
 
 
 def assert_same_columns(one: Episode, other: Episode) -> None:

@@ -130,7 +130,8 @@ def test_the_same_command_with_one_group_more_goes_on_and_what_is_accepted_acts(
     assert accepted.record.parent == acting.sha256
     assert accepted.record.gate["accepted"]
     assert latest(first.store / "checkpoints", "promoted") == accepted
-    assert Outcome.INCOMPLETE not in {e.outcome for e in graphs.episodes_of(first.store).values()}
+    entries = EpisodeStore(first.store / "episodes").episodes()
+    assert Outcome.INCOMPLETE not in {entry.outcome for entry in entries}
 
 
 def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
