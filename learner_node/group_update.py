@@ -31,11 +31,13 @@ class Settled:
 
     Attributes:
         acting: The checkpoint that acts in the next group.
-        verdict: The gate's on the candidate.
+        promoted: The last one that the gate let pass, at first the supervised one.
+        verdict: The gate's newest.
         loss: Last loss of the training.
     """
 
     acting: Checkpoint
+    promoted: Checkpoint
     verdict: Verdict
     loss: float = 0.0
 
@@ -123,7 +125,7 @@ class GroupUpdate:
         if not directory.exists():
             job = self._planner.plan(request, policies)
             if job is None:
-                return Settled(acting=acting, verdict=NOTHING)
+                return Settled(acting=acting, promoted=acting, verdict=NOTHING)
             directory.create(job)
         candidate = training.run(
             directory, self._store, self._checkpoints, report=report, should_stop=should_stop
@@ -136,8 +138,10 @@ class GroupUpdate:
             return None
         verdict = Verdict.from_mapping(judged.record.gate or {})
         self._give_roles(rivals, is_accepted=verdict.is_accepted)
+        after = judged if verdict.is_accepted else acting
         return Settled(
-            acting=judged if verdict.is_accepted else acting,
+            acting=after,
+            promoted=after,
             verdict=verdict,
             loss=judged.record.metrics.get("loss", 0.0),
         )

@@ -119,6 +119,8 @@ class LearnerNode(Node):
                 phase="trained",
                 group=group,
                 checkpoint=settled.acting.sha256,
+                promoted=settled.promoted.sha256,
+                is_accepted=settled.verdict.is_accepted,
                 loss=settled.loss,
                 reason=settled.words,
             )

@@ -160,6 +160,9 @@ class LearnerStatus:
         episodes: Episodes trained on.
         reason: What went wrong, what was left out, or why the gate decided as it did.
         group: Group that is learned from; -1 for a fine-tuning.
+        promoted: sha256 of the last checkpoint that the gate let pass, at first the supervised
+            one: what the groups have led to so far. Empty before it is known.
+        is_accepted: The gate's newest word was yes.
     """
 
     stamp_ns: int
@@ -171,10 +174,12 @@ class LearnerStatus:
     episodes: int = 0
     reason: str = ""
     group: int = -1
+    promoted: str = ""
+    is_accepted: bool = False
 
     def to_event(self) -> Event:
         """Return the event."""
-        names = ("step", "steps", "loss", "checkpoint", "episodes", "reason", "group")
+        names = [f.name for f in fields(self) if f.name not in ("stamp_ns", "phase")]
         values = {name: encode(getattr(self, name)) for name in names}
         level = ERROR if self.phase == "failed" else OK
         return Event(
@@ -194,6 +199,8 @@ class LearnerStatus:
             episodes=decode(event, "episodes", int),
             reason=decode(event, "reason", str),
             group=decode(event, "group", int),
+            promoted=decode(event, "promoted", str),
+            is_accepted=decode(event, "is_accepted", bool),
         )
 
 

@@ -80,6 +80,27 @@ def test_a_group_is_rolled_out_learned_from_and_judged(first):
     assert [e.facts.rollout for e in rollouts(first.store)] == list(range(ROLLOUTS))
 
 
+def test_what_came_of_it_is_evaluated_on_the_poses_of_before(first):
+    """Bags of the phase evaluation, at playback 1; where nothing was accepted, once is enough."""
+    supervised, _ = checkpoints(first.store)
+    acting = latest(first.store / "checkpoints", "promoted")
+    before, after = (trials(first.store, one) for one in (supervised, acting))
+    assert [facts.seed for facts in before] == [facts.seed for facts in after]
+    assert [facts.speed for facts in (*before, *after)] == [1.0] * len((*before, *after))
+    summary = next(line for line in first.run.lines if line.startswith("summary"))
+    is_changed = acting != supervised
+    assert "afterwards" in summary and "of 1 evaluation episodes succeeded" in summary
+    assert ("no policy was accepted" in summary) != is_changed
+
+
+def trials(store, checkpoint):
+    return [
+        e.facts
+        for e in graphs.episodes_of(store).values()
+        if (e.facts.phase, e.facts.checkpoint) == ("evaluation", checkpoint.sha256)
+    ]
+
+
 def test_its_rollouts_are_those_of_a_run_in_process(first):
     supervised, _ = checkpoints(first.store)
     policy = load_policy(supervised.path, JOINTS, ())
@@ -123,13 +144,14 @@ def test_the_same_command_with_one_group_more_goes_on_and_what_is_accepted_acts(
     assert more.run.code == 0, more.run.text
     after = [e.facts for e in graphs.episodes_of(first.store).values()]
     assert after[: len(before)] == before
-    fresh = after[len(before) :]
+    *fresh, closing = after[len(before) :]
     assert [(facts.group, facts.checkpoint) for facts in fresh] == [(1, acting.sha256)] * ROLLOUTS
     _, (again, accepted) = checkpoints(first.store)
     assert again == judged  # the verdict on the first group stands
     assert accepted.record.parent == acting.sha256
     assert accepted.record.gate["accepted"]
     assert latest(first.store / "checkpoints", "promoted") == accepted
+    assert (closing.phase, closing.checkpoint) == ("evaluation", accepted.sha256)
     entries = EpisodeStore(first.store / "episodes").episodes()
     assert Outcome.INCOMPLETE not in {entry.outcome for entry in entries}
 

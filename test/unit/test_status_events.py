@@ -63,6 +63,8 @@ EVENTS = {
         episodes=counts,
         reason=texts,
         group=st.integers(-1, 99),
+        promoted=texts,
+        is_accepted=st.booleans(),
     ),
     GroupRequest: st.builds(
         GroupRequest,

@@ -10,9 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reward_node.conductor import MOST_LOSSES, Call, Conductor, Limits
-from reward_node.requests import PastEpisode
-from reward_node.session import Phase, Session, SessionConfig
+from reward_node.conductor import MOST_LOSSES, Conductor
+from reward_node.outputs import Call, Limits
+from reward_node.requests import PastEpisode, Phase
+from reward_node.session import Session
+from reward_node.session_config import SessionConfig
 from so101.clock import NS_PER_S, POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import SessionError
@@ -137,7 +139,13 @@ class Stage:
     def learner_says(self, phase, checkpoint="", reason="", group=-1):
         self.conductor.on_learner(
             LearnerStatus(
-                stamp_ns=0, phase=phase, checkpoint=checkpoint, reason=reason, group=group
+                stamp_ns=0,
+                phase=phase,
+                checkpoint=checkpoint,
+                promoted=checkpoint,
+                is_accepted=group >= 0,
+                reason=reason,
+                group=group,
             )
         )
 
