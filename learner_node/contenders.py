@@ -88,7 +88,7 @@ class Groups:
     def __init__(self, start: Start, config: GroupConfig) -> None:
         """Try the supervised policy on the gate's poses, where it has some: it is the anchor."""
         self._arena, self._config, self._seed = start.arena, config, start.seed
-        self._bound = bounded(config.exploration, start.policy.spec.action_space)
+        self._bound = bounded(config.exploration, start.policy.spec.action_space.highest_speed())
         self._highest = min(config.exploration.start, self._bound)
         self._learner = GroupLearner(
             start.policy,

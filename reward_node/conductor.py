@@ -60,6 +60,7 @@ class Conductor:
         self.machine = EpisodeMachine()
         self.finish: Finish | None = None
         self.running_checkpoint = ""
+        self._highest_speed = 1.0
         self._rater = rater
         self._start_of = start_of
         self._limits = limits
@@ -146,7 +147,7 @@ class Conductor:
         An episode whose policy is gone says nothing about that policy: it is discarded and, in a
         session, run again from the same seed once its checkpoint is loaded again.
         """
-        self.running_checkpoint = info.checkpoint
+        self.running_checkpoint, self._highest_speed = info.checkpoint, info.highest_speed
         if info.checkpoint != self.session.checkpoint:
             self.session.on_policy_lost()
         if self.machine.is_abandoned_by(info.checkpoint):
@@ -248,7 +249,7 @@ class Conductor:
             return
         if wanted in ("", self.running_checkpoint):
             self._wanted_checkpoint = None
-            self.session.on_loaded(self.running_checkpoint)
+            self.session.on_loaded(self.running_checkpoint, self._highest_speed)
 
     def _count(self) -> None:
         last = self.machine.last

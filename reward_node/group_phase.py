@@ -11,7 +11,6 @@ from reward_node.progress import COUNTED, most_tries
 from reward_node.requests import Learned, PastEpisode, Phase, Train
 from reward_node.session_config import SessionConfig
 from reward_node.session_plan import SessionPlan
-from so101.action import ActionSpace
 from so101.episode import EpisodeFacts, Outcome
 from so101.groups.exploration import bounded, draw_speed, next_highest
 
@@ -33,7 +32,7 @@ class GroupPhase:
         self.number = self.accepted = 0
         self.checkpoint = self.supervised = self.promoted = ""
         self._config, self._plan = config, plan
-        self._bound = bounded(config.exploration, ActionSpace())
+        self._bound = 1.0
         self.highest_speed = 1.0
         self._episodes: dict[str, PastEpisode] = {}
 
@@ -91,6 +90,16 @@ class GroupPhase:
         self.number = self.accepted = 0
         self.checkpoint = self.supervised = self.promoted = checkpoint
         self.highest_speed = min(self._config.exploration.start, self._bound)
+
+    def bound(self, highest_speed: float) -> None:
+        """Keep the window within what the acting policy's chunks can be played at.
+
+        Raises:
+            ConfigError: They cannot even be played as planned, and groups are wanted.
+        """
+        if self._config.job == "rl" and self._config.groups:
+            self._bound = bounded(self._config.exploration, highest_speed)
+            self.highest_speed = min(self.highest_speed, self._bound)
 
     def has_acted(self, checkpoint: str) -> bool:
         """Tell whether a policy has made rollouts, in whatever group."""

@@ -24,7 +24,7 @@ from reward_node.requests import (
 from reward_node.session_config import SessionConfig
 from reward_node.session_progress import SessionProgress
 from so101.episode import EpisodeFacts, Outcome
-from so101.errors import SessionError
+from so101.errors import ConfigError, SessionError
 
 
 class Session:
@@ -156,8 +156,12 @@ class Session:
         self.phase = Phase.ROLLOUTS if is_known else Phase.LOADING
         self._open = None
 
-    def on_loaded(self, checkpoint: str) -> None:
+    def on_loaded(self, checkpoint: str, highest_speed: float = 1.0) -> None:
         """Go on with the policy running a checkpoint.
+
+        Args:
+            checkpoint: Its sha256.
+            highest_speed: Largest factor that its chunks can be played at.
 
         Raises:
             SessionError: Nothing was to be loaded, or it is another checkpoint.
@@ -169,6 +173,10 @@ class Session:
         self._open = None
         is_rolling = self._groups.has_begun and not self._is_closing
         self.phase = Phase.ROLLOUTS if is_rolling else Phase.EVALUATION
+        try:
+            self._groups.bound(highest_speed)
+        except ConfigError as error:
+            self.stop(str(error))
 
     def on_policy_lost(self) -> None:
         """Load the checkpoint again before the next episode: the policy does not run it now."""

@@ -23,6 +23,7 @@ class PolicyInfo:
         indicator: Advantage indicator the policy was conditioned on; empty for none.
         guidance: Guidance weight.
         waiting_for: Why no chunk could be made; empty when one was.
+        highest_speed: Largest playback factor at which its chunks reach to their successors.
     """
 
     stamp_ns: int
@@ -34,6 +35,7 @@ class PolicyInfo:
     indicator: str = ""
     guidance: float = 1.0
     waiting_for: str = ""
+    highest_speed: float = 1.0
 
     def to_event(self) -> Event:
         """Return the event."""
@@ -56,6 +58,7 @@ class PolicyInfo:
             indicator=decode(event, "indicator", str),
             guidance=decode(event, "guidance", float),
             waiting_for=decode(event, "waiting_for", str),
+            highest_speed=decode(event, "highest_speed", float),
         )
 
 

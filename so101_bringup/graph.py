@@ -210,6 +210,7 @@ def _policy(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "uses_objects": robot.uses_objects,
         "lockstep": robot.lockstep,
         "checkpoint": options.checkpoint,
+        "latency": options.simulated_latency,
         "seed": options.seed,
     }
     return _node(options, "policy_node", values, is_essential=False, respawn=True)

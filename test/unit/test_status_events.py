@@ -37,6 +37,7 @@ EVENTS = {
         indicator=texts,
         guidance=numbers,
         waiting_for=texts,
+        highest_speed=numbers,
     ),
     CheckpointEvent: st.builds(
         CheckpointEvent, stamp_ns=stamps, path=texts, sha256=texts, role=texts, step=counts

@@ -258,3 +258,10 @@ def test_discovery_stays_on_this_machine_unless_asked():
     assert environment_of(SIM)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     subnet = environment_of(replace(SIM, discovery="subnet"))
     assert subnet["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+
+
+def test_the_policy_knows_the_latency_that_the_simulation_adds():
+    """Or it would let chunks be played faster than their successors come."""
+    nodes = {n.name: n for n in GRAPHS["rl"](GraphOptions(robot="sim", simulated_latency=0.1))}
+    assert nodes["policy_node"].parameters["latency"] == 0.1
+    assert nodes["simulation_node"].parameters["simulated_latency"] == 0.1

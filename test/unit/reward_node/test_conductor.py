@@ -134,7 +134,8 @@ class Stage:
         self.recorded()
 
     def policy_runs(self, checkpoint):
-        self.conductor.on_policy(PolicyInfo(stamp_ns=0, checkpoint=checkpoint), self.now_ns)
+        info = PolicyInfo(stamp_ns=0, checkpoint=checkpoint, highest_speed=1.25)
+        self.conductor.on_policy(info, self.now_ns)
 
     def learner_says(self, phase, checkpoint="", reason="", group=-1):
         self.conductor.on_learner(
@@ -693,6 +694,7 @@ def test_a_group_is_learned_from_by_request_and_only_its_own_answer_counts():
     (request,) = (item for item in stage.poll() if isinstance(item, GroupRequest))
     assert stage.calls == ["learner/train", "learner/promote"]
     assert (request.group, request.checkpoint, request.rule) == (0, "sft", "gated")
+    assert request.highest_speed == 1.25  # what the policy says its chunks allow
     assert (request.seed, request.start, request.time_limit_s) == (5, "std", LIMITS.policy_s)
     stage.learner_says("trained", "other", group=-1)  # a heartbeat of the fine-tuning
     assert stage.poll() == []

@@ -49,7 +49,7 @@ def evaluated(session):
         elif isinstance(request, Train):
             session.on_trained("sft")
         else:
-            session.on_loaded(request.checkpoint)
+            session.on_loaded(request.checkpoint, 2.0)
     return None
 
 
@@ -80,7 +80,7 @@ class Groups(RuleBasedStateMachine):
             if isinstance(request, StartEpisode):
                 self.end(request.facts, SUCCESS)
             elif isinstance(request, Load):
-                self.session.on_loaded(request.checkpoint)
+                self.session.on_loaded(request.checkpoint, 2.0)
             elif isinstance(request, Train) and request.group < 0:
                 self.session.on_trained("sft")
             elif isinstance(request, Train) and request.group in self.verdicts:
@@ -136,7 +136,7 @@ class Groups(RuleBasedStateMachine):
             self.open = request
         elif isinstance(request, Load):
             assert request.checkpoint == self.acting
-            self.session.on_loaded(self.acting)
+            self.session.on_loaded(self.acting, 2.0)
         elif isinstance(request, Finish):
             assert self.group == self.config.groups
             assert request.is_complete and f"{self.group} of 3 groups" in request.summary
@@ -218,7 +218,7 @@ def run_group(session, outcomes, answer):
     wanted = session.next()
     session.on_learned(learned(wanted.checkpoint, answer))
     assert session.next() == Load(checkpoint=answer)
-    session.on_loaded(answer)
+    session.on_loaded(answer, 2.0)
     return facts, wanted
 
 
@@ -258,7 +258,7 @@ def play(session, verdicts, outcome=lambda facts: SUCCESS, episodes=1000):
             store.append(PastEpisode(facts=request.facts, outcome=end, duration_s=1.0))
             session.on_episode(end, 1.0)
         elif isinstance(request, Load):
-            session.on_loaded(request.checkpoint)
+            session.on_loaded(request.checkpoint, 2.0)
         elif isinstance(request, Train) and request.group < 0:
             session.on_trained("sft")
         elif isinstance(request, Train):
@@ -349,6 +349,34 @@ def test_a_finished_run_without_groups_leaves_what_the_groups_promoted():
         elif isinstance(requests[-1], Load):
             session.on_loaded("sft")
     assert not any(isinstance(request, Promote) for request in requests)
+
+
+def test_the_window_keeps_within_what_the_acting_policys_chunks_allow():
+    session = at_groups()
+    session._groups.bound(16 / 11)  # three ticks of latency
+    facts, wanted = run_group(session, [SUCCESS, SUCCESS], "better")
+    assert wanted.highest_speed == pytest.approx(16 / 11)
+    assert all(one.speed <= 16 / 11 for one in facts)
+
+
+def test_a_latency_that_leaves_no_speed_to_explore_stops_the_session_in_words():
+    session = Session(CONFIG)
+    session.next()
+    session.on_episode(SUCCESS, 1.0)
+    session.next()
+    session.on_trained("sft")
+    session.next()
+    session.on_loaded("sft", 0.9)
+    finish = session.next()
+    assert not finish.is_complete
+    assert "up to factor 0.9 only" in finish.summary and "latency" in finish.summary
+    alone = Session(replace(CONFIG, groups=0))
+    play(alone, [], episodes=1)
+    alone.next()
+    alone.on_trained("sft")
+    alone.next()
+    alone.on_loaded("sft", 0.9)  # nothing is to be explored
+    assert alone.next().facts.phase == "evaluation"
 
 
 def test_without_groups_the_session_ends_with_its_evaluation():
