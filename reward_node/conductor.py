@@ -68,7 +68,6 @@ class Conductor:
         self._outbox: list[Output] = []
         self._awaited = ""
         self._is_redo = False
-        self._wanted_checkpoint: str | None = None
         self._learner = LearnerDialogue(session, limits.policy_s)
         self._told = ""
         self._reset = ResetWatch()
@@ -98,7 +97,6 @@ class Conductor:
         elif isinstance(request, Train):
             self._outbox.append(self._learner.ask(request, stamp_ns))
         elif isinstance(request, Load):
-            self._wanted_checkpoint = request.checkpoint
             self._check_loaded()
         elif isinstance(request, Promote):
             self._outbox.append(Call(service="learner/promote"))
@@ -244,11 +242,7 @@ class Conductor:
             self.end(Outcome.TRUNCATED, stamp_ns, f"time limit: {verdict.kind}")
 
     def _check_loaded(self) -> None:
-        wanted = self._wanted_checkpoint
-        if wanted is None or not self.running_checkpoint:
-            return
-        if wanted in ("", self.running_checkpoint):
-            self._wanted_checkpoint = None
+        if self.running_checkpoint and self.session.wanted in ("", self.running_checkpoint):
             self.session.on_loaded(self.running_checkpoint, self._highest_speed)
 
     def _count(self) -> None:

@@ -18,6 +18,7 @@ class LearnerDialogue:
         """
         self._session, self._time_limit_s = session, time_limit_s
         self._asked: Train | None = None
+        self._heard = ""
 
     def ask(self, request: Train, stamp_ns: int) -> Call | GroupRequest:
         """Return what asks the learner for a training."""
@@ -35,10 +36,15 @@ class LearnerDialogue:
             task=config.task,
             start=config.start,
             time_limit_s=self._time_limit_s,
+            rollouts=config.rollouts,
         )
 
     def hear(self, status: LearnerStatus) -> Call | None:
         """Pass an answer on; words on another training say nothing. Return what asks again."""
+        is_news, self._heard = status.phase != self._heard, status.phase
+        if status.phase == "taken back" and is_news:  # it says so until there is something else
+            self._asked = None
+            self._session.on_taken_back()
         asked = self._asked
         if asked is None or status.group != asked.group:
             return None

@@ -63,13 +63,12 @@ class Session:
     @property
     def done_and_goal(self) -> tuple[int, int]:
         """Return how far the present phase is, and its goal."""
-        if self.phase is Phase.DEMONSTRATIONS:
-            return self._demonstrations.successes, self.goal
-        if self.phase is Phase.EVALUATION:
-            return self._evaluations.of(self.checkpoint).attempts, self.config.evaluation_episodes
-        if self.phase is Phase.ROLLOUTS:
-            return self._groups.counted, self.config.rollouts
-        return 0, 0
+        return self._progress.done_and_goal(self.phase, self.checkpoint)
+
+    @property
+    def wanted(self) -> str | None:
+        """Return the checkpoint that the policy is to run, empty for any; None for no wish."""
+        return self._open.checkpoint if isinstance(self._open, Load) else None
 
     @property
     def unrated(self) -> tuple[str, ...]:
@@ -180,8 +179,22 @@ class Session:
 
     def on_policy_lost(self) -> None:
         """Load the checkpoint again before the next episode: the policy does not run it now."""
-        if self.phase in (Phase.EVALUATION, Phase.ROLLOUTS):
+        is_idle = self.phase is Phase.ROLLOUTS and self._groups.is_ready  # to be learned from
+        if self.phase in (Phase.EVALUATION, Phase.ROLLOUTS) and not is_idle:
             self.phase = Phase.LOADING
+
+    def on_taken_back(self) -> None:
+        """Ask anew what came of every group: a person took back what had been promoted."""
+        if not self._groups.has_begun or self.phase in (Phase.DONE, Phase.STOPPED):
+            return
+        if self._groups.number == 0:
+            self.stop("the policy that the groups began with was taken back by a person")
+            return
+        if not isinstance(self._open, StartEpisode):  # what is running still counts
+            self._open = None
+        self._is_closing = False
+        self._groups.begin(self._groups.supervised)
+        self.checkpoint, self.phase = self._groups.supervised, Phase.ROLLOUTS
 
     def stop(self, reason: str) -> None:
         """Give the session up; the episode that is running still counts."""
@@ -190,19 +203,13 @@ class Session:
 
     def summary(self) -> str:
         """Say in one or two sentences what was reached and what is missing."""
-        parts = [self._progress.describe(self.checkpoint)]
-        if self._stop_reason:
-            parts.append(f"stopped: {self._stop_reason}")
-        return "; ".join(filter(None, parts)) or "nothing was done"
+        words = self._progress.describe(self.checkpoint)
+        stopped = f"stopped: {self._stop_reason}" if self._stop_reason else ""
+        return "; ".join(filter(None, (words, stopped))) or "nothing was done"
 
     def new_id(self, name: str) -> str:
         """Take a name for an episode, see `SessionPlan.new_id`."""
         return self._progress.plan.new_id(name)
-
-    @property
-    def _supervised(self) -> str:
-        """Return the checkpoint that the groups begin with; the present one before they did."""
-        return self._groups.supervised or self.checkpoint
 
     def _advance(self) -> None:
         """Go from phase to phase as far as what is known allows."""
@@ -276,22 +283,17 @@ class Session:
             return StartEpisode(facts=self._groups.next_rollout())
         if self.phase is Phase.UPDATE:
             return self._groups.training()
-        return Finish(summary=self._closing_words(), is_complete=self._is_complete())
+        is_short = self.phase is Phase.DONE and not self._is_complete()
+        words = f"{self.summary()}; {self._progress.missing()}" if is_short else self.summary()
+        return Finish(summary=words, is_complete=self._is_complete())
 
     def _wants_promotion(self) -> bool:
-        """Tell whether the supervised policy is yet to be promoted: once, before it rolls out."""
-        is_new = not (self._is_promoted or self._groups.has_acted(self._supervised))
-        return is_new and self.config.job == "rl" and self._evaluations.is_good(self._supervised)
+        is_new = not self._is_promoted and self.config.job == "rl"
+        return is_new and self._progress.is_to_be_promoted(self.checkpoint)
 
     def _is_complete(self) -> bool:
-        if self.phase is not Phase.DONE or self.config.job != "rl":
-            return self.phase is Phase.DONE
-        return self._evaluations.is_good(self._supervised)
-
-    def _closing_words(self) -> str:
-        if self.phase is Phase.DONE and not self._is_complete():
-            return f"{self.summary()}; {self._progress.missing()}"
-        return self.summary()
+        is_good = self.config.job != "rl" or self._progress.is_good(self.checkpoint)
+        return self.phase is Phase.DONE and is_good
 
     def _expect(self, kind: type, what: str) -> None:
         if not isinstance(self._open, kind):

@@ -40,11 +40,34 @@ class SessionProgress:
         self.evaluations.remember(episode)
         self.demonstrations.remember(episode)
 
+    def done_and_goal(self, phase: Phase, checkpoint: str) -> tuple[int, int]:
+        """Return how far a phase is, and its goal; zeros where nothing is counted."""
+        if phase is Phase.DEMONSTRATIONS:
+            return self.demonstrations.successes, self.demonstrations.goal
+        if phase is Phase.EVALUATION:
+            return self.evaluations.of(checkpoint).attempts, self._config.evaluation_episodes
+        if phase is Phase.ROLLOUTS:
+            return self.groups.counted, self._config.rollouts
+        return 0, 0
+
+    def is_good(self, checkpoint: str) -> bool:
+        """Tell whether the supervised policy reached the target.
+
+        Args:
+            checkpoint: What is worked with now; what the groups began with counts before it.
+        """
+        return self.evaluations.is_good(self.groups.supervised or checkpoint)
+
+    def is_to_be_promoted(self, checkpoint: str) -> bool:
+        """Tell whether the supervised policy is good and has not rolled out yet."""
+        supervised = self.groups.supervised or checkpoint
+        return self.is_good(supervised) and not self.groups.has_acted(supervised)
+
     def describe(self, checkpoint: str) -> str:
         """Say what was reached so far; empty for nothing.
 
         Args:
-            checkpoint: What was fine-tuned last; what the groups began with counts before it.
+            checkpoint: What is worked with now; what the groups began with counts before it.
         """
         groups = self.groups
         supervised = groups.supervised or checkpoint

@@ -155,7 +155,8 @@ class LearnerStatus:
 
     Attributes:
         stamp_ns: When [ns].
-        phase: ``idle``, ``loading``, ``training``, ``judging``, ``trained`` or ``failed``.
+        phase: ``idle``, ``loading``, ``training``, ``judging``, ``trained``, ``failed`` or
+            ``taken back`` (a person rolled back what had been promoted).
         step: Training steps done, or poses tried.
         steps: Training steps of the whole job, or poses to try.
         loss: Newest loss.
@@ -224,6 +225,7 @@ class GroupRequest:
         task: Name of the task.
         start: Start region.
         time_limit_s: Of a rollout, simulated [s].
+        rollouts: Rollouts of a group.
     """
 
     stamp_ns: int
@@ -235,6 +237,7 @@ class GroupRequest:
     task: str = "pick"
     start: str = "std"
     time_limit_s: float = 12.0
+    rollouts: int = 10
 
     def to_event(self) -> Event:
         """Return the event."""

@@ -234,6 +234,7 @@ def _learner(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "cameras": robot.cameras,
         "uses_objects": robot.uses_objects,
         "seed": options.seed,
+        "gate.by": options.gate,
     }
     return _node(options, "learner_node", values, is_essential=False, respawn=True)
 

@@ -15,6 +15,7 @@ from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, CheckpointError, ConfigError, StoreError
 from so101.groups.gate import Verdict
 from so101.groups.rollout import DEMONSTRATION
+from so101.policies.checkpoint_files import TrainingRecord
 from so101.policies.checkpoint_roles import Listing, list_checkpoints
 from so101.policies.json_file import read_json
 from so101.topics import REWARD
@@ -175,7 +176,7 @@ def _trained(listing: Listing) -> Trained:
         name=_name(listing),
         sha256=listing.checkpoint.sha256,
         algorithm=record.algorithm,
-        group=_group(record.gate),
+        group=_group(record),
         step=record.step,
         verdict=None if record.gate is None else Verdict.from_mapping(record.gate),
         loss_curve=record.loss_curve,
@@ -184,8 +185,10 @@ def _trained(listing: Listing) -> Trained:
     )
 
 
-def _group(gate: Mapping[str, Any] | None) -> int:
-    group = DEMONSTRATION if gate is None else gate.get("group", DEMONSTRATION)
+def _group(record: TrainingRecord) -> int:
+    """Return the group that a checkpoint was trained after, also where it is not judged yet."""
+    trained = int(record.metrics.get("group", DEMONSTRATION))
+    group = trained if record.gate is None else record.gate.get("group", trained)
     if not isinstance(group, int):
         raise CheckpointError(f"gate: group {group!r} is not a number")
     return group

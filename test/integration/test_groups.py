@@ -1,5 +1,7 @@
 """Groups of rollouts through the nodes: rolled out, learned from, judged; a restart goes on."""
 
+from unittest.mock import ANY
+
 import numpy as np
 import pytest
 from integration import graphs
@@ -29,9 +31,8 @@ def options_of(store, groups, gate):
         store.with_suffix(".yaml"),
         learner_node={
             "steps": STEPS,
-            "group_steps": GROUP_STEPS,
-            "gate": gate,
-            "gate_poses": 1,
+            "group": {"steps": GROUP_STEPS},
+            "gate": {"poses": 1},
         },
         reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
@@ -42,6 +43,7 @@ def options_of(store, groups, gate):
         "evaluation_episodes": 1,
         "groups": groups,
         "rollouts": ROLLOUTS,
+        "gate": gate,
         "params_file": params,
     }
 
@@ -154,6 +156,21 @@ def test_the_same_command_with_one_group_more_goes_on_and_what_is_accepted_acts(
     assert (closing.phase, closing.checkpoint) == ("evaluation", accepted.sha256)
     entries = EpisodeStore(first.store / "episodes").episodes()
     assert Outcome.INCOMPLETE not in {entry.outcome for entry in entries}
+
+
+def test_without_a_cell_a_candidate_acts_in_the_next_group_and_is_judged_there(tmp_path):
+    made = job(tmp_path / "run", 2, "next_group")
+    assert made.run.code == 0, made.run.text
+    supervised, (judged, pending) = checkpoints(made.store)
+    actors = [(e.facts.group, e.facts.checkpoint) for e in rollouts(made.store)]
+    assert actors == [(0, supervised.sha256)] * ROLLOUTS + [(1, judged.sha256)] * ROLLOUTS
+    gate = judged.record.gate
+    assert (gate["group"], gate["judged_in"], gate["evidence"]["poses"]) == (0, 1, ROLLOUTS)
+    accepted = judged if gate["accepted"] else supervised
+    assert latest(made.store / "checkpoints", "promoted") == accepted
+    assert pending.record.gate is None and pending.record.parent == accepted.sha256
+    assert trials(made.store, judged) == ([] if accepted is supervised else [ANY])
+    assert not trials(made.store, pending)
 
 
 def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):

@@ -78,6 +78,7 @@ EVENTS = {
         task=texts,
         start=texts,
         time_limit_s=numbers,
+        rollouts=counts,
     ),
 }
 kinds = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)

@@ -265,3 +265,14 @@ def test_the_policy_knows_the_latency_that_the_simulation_adds():
     nodes = {n.name: n for n in GRAPHS["rl"](GraphOptions(robot="sim", simulated_latency=0.1))}
     assert nodes["policy_node"].parameters["latency"] == 0.1
     assert nodes["simulation_node"].parameters["simulated_latency"] == 0.1
+
+
+def test_the_gate_is_chosen_by_name():
+    def gate(**options):
+        nodes = {n.name: n for n in rl_graph(GraphOptions(robot="sim", **options))}
+        return nodes["learner_node"].parameters["gate.by"]
+
+    assert gate() == "poses"
+    assert gate(gate="next_group") == "next_group"
+    with pytest.raises(ConfigError, match="'pose' is not one of poses, next_group, nothing"):
+        from_mapping(GraphOptions, {"gate": "pose"}, "options")

@@ -705,6 +705,27 @@ def test_a_group_is_learned_from_by_request_and_only_its_own_answer_counts():
     assert (event.facts.group, event.facts.checkpoint) == (1, "better")
 
 
+def test_a_rollback_is_heard_once_and_the_groups_are_asked_for_anew():
+    stage = grouped()
+    stage.poll()
+    stage.learner_says("trained", "better", group=0)
+    stage.poll()
+    stage.policy_runs("better")
+    stage.poll()  # a rollout of group 1 is asked for
+    stage.see(at_start=True)
+    for _ in range(3):  # a heartbeat repeats what is so
+        stage.learner_says("taken back", "sft")
+    stage.see(verdict=GOOD)
+    stage.recorded()
+    (request,) = (item for item in stage.poll() if isinstance(item, GroupRequest))
+    assert (request.group, request.checkpoint) == (0, "sft")
+    stage.policy_runs("sft")
+    stage.learner_says("trained", "sft", group=0)
+    stage.poll()
+    (event,) = stage.poll()
+    assert (event.facts.group, event.facts.checkpoint) == (1, "sft")
+
+
 def test_a_learner_that_fails_in_a_group_stops_the_session_with_its_reason():
     stage = grouped()
     stage.poll()

@@ -351,6 +351,74 @@ def test_a_finished_run_without_groups_leaves_what_the_groups_promoted():
     assert not any(isinstance(request, Promote) for request in requests)
 
 
+def test_who_acts_on_trial_is_not_what_the_session_ends_with():
+    """Judged by the next group: a candidate acts before anybody knows whether it is better."""
+    session = at_groups()
+    session._groups.bound(2.0)
+    answers = [
+        Learned(checkpoint="first", promoted="sft", is_accepted=True),  # on the supervised one
+        Learned(checkpoint="second", promoted="sft", is_accepted=False),
+        Learned(checkpoint="third", promoted="second", is_accepted=True),
+    ]
+    actors, windows = [], []
+    for answer in answers:
+        for _ in range(CONFIG.rollouts):
+            actors.append(session.next().facts.checkpoint)
+            session.on_episode(SUCCESS, 1.0)
+        windows.append(session.next().highest_speed)
+        session.on_learned(answer)
+        load = session.next()
+        session.on_loaded(load.checkpoint, 2.0)
+    assert actors == ["sft", "sft", "first", "first", "second", "second"]
+    assert windows == pytest.approx([1.5, 1.6, 1.6])
+    assert load == Load(checkpoint="second")  # "third" was never judged and never acts
+    assert session.next().facts.checkpoint == "second"
+    session.on_episode(SUCCESS, 1.0)
+    assert "1 policies accepted; afterwards 1 of 1" in session.next().summary
+
+
+def test_a_policy_that_a_person_took_back_makes_no_rollout_more():
+    """The session asks anew what came of every group, and goes on with who is promoted now."""
+    session = at_groups()
+    run_group(session, [SUCCESS, SUCCESS], "better")
+    running = session.next().facts
+    assert running.checkpoint == "better"
+    session.on_taken_back()
+    assert session.next() is None  # the rollout that runs still ends
+    session.on_policy_lost()
+    session.on_episode(SUCCESS, 1.0)
+    asked = session.next()
+    assert (asked.group, asked.checkpoint) == (0, "sft")
+    session.on_learned(learned("sft", "sft"))
+    assert session.next() == Load(checkpoint="sft")
+    session.on_loaded("sft", 2.0)
+    again = session.next().facts
+    assert (again.group, again.rollout, again.checkpoint) == (1, 0, "sft")
+    assert (again.seed, again.id) == (running.seed, f"{running.id}-2")
+
+
+def test_taken_back_while_it_is_loaded_or_evaluated_is_heard_as_well():
+    for cut in range(7, 10):  # within the last evaluation
+        store, _ = play(Session(THREE), BETTER, episodes=cut + 3)
+        session = Session(THREE, store)
+        play(session, BETTER, episodes=1)
+        session.on_taken_back()
+        more, finish = play(session, ["better", "better", "better"])
+        assert not [e for e in more if e.facts.checkpoint == "best"]
+        assert len(trials(more, "better")) == 3
+        assert finish.is_complete
+
+
+def test_taking_back_what_the_groups_began_with_ends_them():
+    session = at_groups()
+    session.next()
+    session.on_taken_back()
+    session.on_episode(SUCCESS, 1.0)
+    assert session.next().summary.endswith(
+        "stopped: the policy that the groups began with was taken back by a person"
+    )
+
+
 def test_the_window_keeps_within_what_the_acting_policys_chunks_allow():
     session = at_groups()
     session._groups.bound(16 / 11)  # three ticks of latency
