@@ -345,3 +345,11 @@ def test_a_pool_in_which_nobodys_rating_counts_is_refused_in_words(made):
     with pytest.raises(ConfigError, match=r"group 0: pool=retime .* rule=manual"):
         made.update(pool="retime").run(request)
     assert not made.candidates()
+
+
+def test_no_update_is_skipped_however_fast_episodes_are_read(made):
+    """Every success is read at one pace, most of them faster than they were executed."""
+    settled = made.update(pace_step=0.5, steps=40).run(made.request(0, made.supervised))
+    job = JobDirectory(made.jobs / settled.acting.path.parent.name).read().job
+    assert max(job.lesson.paces.values()) > 1.0
+    assert settled.acting.record.metrics["skipped_steps"] == 0.0
