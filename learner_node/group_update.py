@@ -23,7 +23,7 @@ from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
 from so101.data.store_entry import EpisodeEntry
 from so101.errors import CheckpointError
-from so101.groups.gate import GateConfig, Verdict
+from so101.groups.gate import THE_SUPERVISED, GateConfig, Verdict
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import assign, latest, promote
 from so101.status_events import GroupRequest
@@ -49,13 +49,18 @@ class Settled:
 
     @property
     def words(self) -> str:
-        """Say what the gate decided, and why."""
-        if not self.verdict.is_accepted:
-            return f"rejected: {'; '.join(self.verdict.reasons)}"
-        evidence = self.verdict.evidence
-        needed_s = evidence.get("time_until_done_s")
-        what = evidence.get("gate", "") if needed_s is None else f"{needed_s:.2f} s until done"
-        return f"accepted: {what}" if what else "accepted"
+        """Say what the gate decided, why, and whether who acts next is yet to be judged."""
+        is_on_trial = self.acting.sha256 != self.promoted.sha256
+        return self._decision() + ("; the next group judges this one" if is_on_trial else "")
+
+    def _decision(self) -> str:
+        verdict = self.verdict
+        if verdict == THE_SUPERVISED:
+            return "the supervised policy acted, others are compared with it"
+        if not verdict.is_accepted:
+            return f"rejected: {'; '.join(verdict.reasons)}"
+        needed_s = verdict.evidence.get("time_until_done_s")
+        return "accepted" if needed_s is None else f"accepted: {needed_s:.2f} s until done"
 
 
 def group_update_of(

@@ -15,6 +15,7 @@ from learner_node.planning import TrainingRequest
 from learner_node.training import run
 from so101.arrays import frozen
 from so101.data.episode_store import EpisodeStore
+from so101.data.store_entry import IndexLine
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent
@@ -109,9 +110,13 @@ class GroupRun:
         return [verify(path) for path in sorted(self.checkpoints.glob("group-*/step_*"))]
 
     def record(self, one):
-        number = len(list((self.root / "episodes").glob("2026*"))) if self.root.exists() else 0
-        name = f"20260101-{number:06d}-{one.facts.id}"
-        return record_episode(self.root / "episodes" / name, one)
+        """Record an episode after all others, with its line in the store's index."""
+        episodes = self.root / "episodes"
+        number = len(list(episodes.glob("2026*")))
+        path = record_episode(episodes / f"20260101-{number:06d}-{one.facts.id}", one)
+        with (episodes / "index.jsonl").open("a") as index:
+            index.write(IndexLine.of_bag(path).to_json() + "\n")
+        return path
 
     def policy(self, checkpoint):
         return load_policy(checkpoint.path, JOINTS, CAMERAS)

@@ -173,10 +173,10 @@ def test_who_failed_does_not_complete_a_group_that_is_no_longer_full(made, chang
         "learner_node.training.save_checkpoint",
     ],
 )
-def test_a_learner_that_dies_anywhere_goes_on_to_the_same_policies(made, monkeypatch, where):
-    planned_s = [1.4, 1.1]
-    other = made.copy(made.root.parent / "other")
-    expected = play(other, planned_s)
+def test_a_learner_that_dies_anywhere_goes_on_to_the_same_policies(
+    made, undisturbed, monkeypatch, where
+):
+    planned_s, expected = undisturbed
     acting = settle_first(made, planned_s[0])
     roll_out(made, 1, acting, planned_s[1])
 
@@ -191,6 +191,16 @@ def test_a_learner_that_dies_anywhere_goes_on_to_the_same_policies(made, monkeyp
     assert (actors, settled.acting.sha256) == (expected[0], expected[1].acting.sha256)
     assert settled.verdict == expected[1].verdict
     assert latest(made.checkpoints, "promoted").sha256 == actors[1]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(begun, tmp_path_factory):
+    """Two groups without a crash: how long they take, and what comes of them."""
+    planned_s = [1.4, 1.1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("so101.groups.rollout.PickSuccess", FineGrip)
+        made = begun.copy(tmp_path_factory.mktemp("undisturbed") / "run")
+        return planned_s, play(made, planned_s)
 
 
 def settle_first(made, planned_s):
