@@ -159,6 +159,8 @@ class GroupUpdate:
         if len(policies) > 1:
             self._give_roles(*policies[:2], is_accepted=not is_rejected(policies[0]))
         accepted = list(dropwhile(is_rejected, policies))
+        if work.request.is_last:
+            return Settled(acting=accepted[0], promoted=accepted[0], verdict=verdict)
         directory = self._job(accepted, work)
         if directory is None:
             return Settled(acting=accepted[0], promoted=accepted[0], verdict=verdict)

@@ -129,7 +129,10 @@ class GroupPhase:
     def training(self) -> Train:
         """Return what is wanted of the learner."""
         return Train(
-            group=self.number, highest_speed=self.highest_speed, checkpoint=self.checkpoint
+            group=self.number,
+            highest_speed=self.highest_speed,
+            checkpoint=self.checkpoint,
+            is_last=self.number + 1 >= self._config.groups,
         )
 
     def on_learned(self, learned: Learned) -> None:
@@ -150,7 +153,7 @@ class GroupPhase:
         """Say how many groups there were and how often the gate let a policy pass."""
         return (
             f"{self.number} of {self._config.groups} groups of {self._config.rollouts} rollouts, "
-            f"{self.accepted} policies accepted"
+            f"{self.accepted} {'policy' if self.accepted == 1 else 'policies'} accepted"
         )
 
     def _is_full(self) -> bool:

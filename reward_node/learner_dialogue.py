@@ -37,6 +37,7 @@ class LearnerDialogue:
             start=config.start,
             time_limit_s=self._time_limit_s,
             rollouts=config.rollouts,
+            is_last=request.is_last,
         )
 
     def hear(self, status: LearnerStatus) -> Call | None:

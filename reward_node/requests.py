@@ -52,11 +52,13 @@ class Train:
         group: Number of the group; -1 for a fine-tuning.
         highest_speed: Largest factor that its rollouts may have been played at.
         checkpoint: sha256 of the policy that acted in it.
+        is_last: No group follows.
     """
 
     group: int = -1
     highest_speed: float = 1.0
     checkpoint: str = ""
+    is_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -226,6 +226,7 @@ class GroupRequest:
         start: Start region.
         time_limit_s: Of a rollout, simulated [s].
         rollouts: Rollouts of a group.
+        is_last: No group follows: nothing acts on trial, who was accepted last is what came of it.
     """
 
     stamp_ns: int
@@ -238,6 +239,7 @@ class GroupRequest:
     start: str = "std"
     time_limit_s: float = 12.0
     rollouts: int = 10
+    is_last: bool = False
 
     def to_event(self) -> Event:
         """Return the event."""

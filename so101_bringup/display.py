@@ -166,7 +166,8 @@ class Display:
 
 
 def _result(status: LearnerStatus) -> str:
-    text = f"checkpoint {status.checkpoint[:12]}, loss {status.loss:.4f}"
+    text = f"checkpoint {status.checkpoint[:12]}"
+    text += f", loss {status.loss:.4f}" if status.loss else ""  # nothing was trained
     return f"{text}; {status.reason}" if status.reason else text
 
 

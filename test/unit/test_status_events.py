@@ -79,6 +79,7 @@ EVENTS = {
         start=texts,
         time_limit_s=numbers,
         rollouts=counts,
+        is_last=st.booleans(),
     ),
 }
 kinds = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)

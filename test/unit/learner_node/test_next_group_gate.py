@@ -1,5 +1,6 @@
 """On a robot the next group judges: as in process, and the same over restarts."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -144,6 +145,24 @@ def test_who_failed_never_acts_again_and_a_restart_says_the_same(made):
     with pytest.raises(CheckpointError, match="not judged yet"):
         check_promotable(pending)
     assert pending.record.parent == actors[2]
+
+
+def test_after_the_last_group_nothing_is_on_trial_unless_another_group_follows(made):
+    """What the session ends with is who was accepted last; that is what is announced."""
+    _, settled = play(made, [1.4, 1.1])
+    last = made.request(1, settled.promoted, is_last=True)
+    before = len(made.candidates())
+    ended = made.update(by="next_group", **POOL).run(last)
+    assert ended.acting == ended.promoted == settled.promoted
+    assert ended.verdict == settled.verdict
+    other = made.copy(made.root.parent / "one group less")
+    for made_after in (other.root / "checkpoints").glob("group-01-*"):
+        shutil.rmtree(made_after)
+    shutil.rmtree(other.jobs)
+    ended = other.update(by="next_group", **POOL).run(last)
+    assert len(other.candidates()) == before - 1  # nothing was trained for nobody
+    went_on = other.update(by="next_group", **POOL).run(replace(last, is_last=False))
+    assert went_on.acting.sha256 == settled.acting.sha256
 
 
 @pytest.mark.parametrize("change", ["a rollout is discarded", "groups are larger"])

@@ -358,23 +358,26 @@ def test_who_acts_on_trial_is_not_what_the_session_ends_with():
     answers = [
         Learned(checkpoint="first", promoted="sft", is_accepted=True),  # on the supervised one
         Learned(checkpoint="second", promoted="sft", is_accepted=False),
-        Learned(checkpoint="third", promoted="second", is_accepted=True),
+        Learned(checkpoint="second", promoted="second", is_accepted=True),  # nothing on trial
     ]
-    actors, windows = [], []
+    actors, windows, are_last = [], [], []
     for answer in answers:
         for _ in range(CONFIG.rollouts):
             actors.append(session.next().facts.checkpoint)
             session.on_episode(SUCCESS, 1.0)
-        windows.append(session.next().highest_speed)
+        asked = session.next()
+        windows.append(asked.highest_speed)
+        are_last.append(asked.is_last)
         session.on_learned(answer)
         load = session.next()
         session.on_loaded(load.checkpoint, 2.0)
     assert actors == ["sft", "sft", "first", "first", "second", "second"]
     assert windows == pytest.approx([1.5, 1.6, 1.6])
-    assert load == Load(checkpoint="second")  # "third" was never judged and never acts
+    assert are_last == [False, False, True]
+    assert load == Load(checkpoint="second")
     assert session.next().facts.checkpoint == "second"
     session.on_episode(SUCCESS, 1.0)
-    assert "1 policies accepted; afterwards 1 of 1" in session.next().summary
+    assert "1 policy accepted; afterwards 1 of 1" in session.next().summary
 
 
 def test_a_policy_that_a_person_took_back_makes_no_rollout_more():
