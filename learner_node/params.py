@@ -35,5 +35,5 @@ class LearnerParams:
     )
     gate_poses: int = option(80, "fixed poses that every candidate is tried on", range=(1, 10_000))
     gate_margin: float = option(
-        0.025, "success share a candidate may lose against the supervised policy", range=(0.0, 1.0)
+        0.0, "success share a candidate may lose against the supervised policy", range=(0.0, 1.0)
     )
