@@ -181,6 +181,8 @@ CONTENDERS: Mapping[str, Build] = {
     "gate_on_next_group": _changed(gate={"by": "next_group", "margin": 0.05}),
     "without_exploration": _changed(exploration={"start": 1.0, "widen": 0.0, "most": 1.0}),
     "without_retiming": _changed(learning={"pool": "regate"}),
+    # the fastest good rollout as the standard: it hardly ever binds
+    "without_standard": _changed(learning={"standard_quantile": 0.0}),
     "newest_group_only": _changed(learning={"pool": "group"}),
     # the report's first attempt (median rule, this group only, no gate), and the gated rule there
     "median_rule": _changed(gate={"by": "nothing"}, learning=_FIRST_ATTEMPT),
