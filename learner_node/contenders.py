@@ -10,7 +10,14 @@ from learner_node.group_learner import GroupLearner
 from so101.data.dataset import DatasetConfig
 from so101.episode import Episode, Outcome
 from so101.groups.exploration import ExplorationConfig, bounded, draw_speed, next_highest
-from so101.groups.gate import GateConfig, Verdict, as_planned, judge
+from so101.groups.gate import (
+    NOT_JUDGED,
+    THE_SUPERVISED,
+    GateConfig,
+    Verdict,
+    as_planned,
+    judge,
+)
 from so101.groups.rollout import RatedRollout, rate
 from so101.policies.policy import Policy, TrainablePolicy
 
@@ -88,7 +95,7 @@ class Groups:
     def __init__(self, start: Start, config: GroupConfig) -> None:
         """Try the supervised policy on the gate's poses, where it has some: it is the anchor."""
         self._arena, self._config, self._seed = start.arena, config, start.seed
-        self._bound = bounded(config.exploration, start.policy.spec.action_space)
+        self._bound = bounded(config.exploration, start.policy.spec.action_space.highest_speed())
         self._highest = min(config.exploration.start, self._bound)
         self._learner = GroupLearner(
             start.policy,
@@ -122,7 +129,7 @@ class Groups:
             case "next_group":
                 verdict = self._settle(self.policy, as_planned([rate(one) for one in group]))
                 record = self._learner.propose(group)
-                self.policy = self._learner.policy
+                self.policy = self._learner.policy if record["pool"] else self.final
             case "nothing":
                 verdict = Verdict(is_accepted=True, evidence={"gate": "off"})
                 record = self._learner.propose(group)
@@ -134,7 +141,9 @@ class Groups:
         """Judge by what was tried; the supervised policy itself is the first and the anchor."""
         if not self._anchor:
             self._anchor = self._current = tried
-            return Verdict(is_accepted=True, evidence={"gate": "the supervised policy"})
+            return THE_SUPERVISED
+        if candidate is self.final:
+            return NOT_JUDGED
         verdict = judge(
             tried,
             self._current,

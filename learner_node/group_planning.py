@@ -1,36 +1,25 @@
 """Plans the training job of a group: whose policy acted, which episodes count, what they teach."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
+from learner_node.group_history import GroupHistory
 from learner_node.job import TrainingJob
 from learner_node.lesson import lesson_of
+from learner_node.lineage import ALGORITHM
+from learner_node.params import GroupParams
 from learner_node.planning import bag_sha256
 from so101.config import from_mapping, to_mapping
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import read_labels
 from so101.data.store_entry import EpisodeEntry
-from so101.episode import Outcome
-from so101.errors import CheckpointError, TrainingError
-from so101.events import LabelEvent
 from so101.groups.advantage import Pool
-from so101.groups.rollout import DEMONSTRATION, RatedRollout, rate
+from so101.groups.lesson_config import LessonConfig
+from so101.groups.rollout import DEMONSTRATION
 from so101.policies.checkpoint import read_spec
-from so101.policies.checkpoint_files import (
-    WEIGHTS,
-    Checkpoint,
-    EpisodeRef,
-    is_step_directory,
-    read_training,
-    verify,
-)
+from so101.policies.checkpoint_files import Checkpoint, EpisodeRef
+from so101.spec import PolicySpec
 from so101.status_events import GroupRequest
 
-ALGORITHM = "group_reinforce"
 POOLS: Mapping[str, Pool] = {
     "gated": "retime",
     "manual": "all",
@@ -39,27 +28,6 @@ POOLS: Mapping[str, Pool] = {
 }
 """Which episodes each rule's advantages choose from. ``retime`` needs no rating but success: with
 it nobody's word would count."""
-_COUNTED = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TRUNCATED)
-
-
-def lineage(root: Path, sha256: str) -> tuple[Checkpoint, ...]:
-    """Return a checkpoint and those it was trained from, back to the supervised one.
-
-    Raises:
-        CheckpointError: One of them is not under the root, or is damaged.
-    """
-    known: dict[str, Path] = {}
-    for path in sorted(root.glob("*/step_*")):
-        with suppress(CheckpointError):  # a damaged one matters only where it is needed
-            if is_step_directory(path):
-                known.setdefault(read_training(path)[1].get(WEIGHTS, ""), path)
-    found: list[Checkpoint] = []
-    while not found or found[-1].record.algorithm == ALGORITHM:
-        if sha256 not in known:
-            raise CheckpointError(f"{root}: no checkpoint has the weights {sha256[:12]!r}")
-        found.append(verify(known.pop(sha256)))
-        sha256 = found[-1].record.parent
-    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,71 +35,70 @@ class GroupSettings:
     """How a learner learns from groups.
 
     Attributes:
-        steps: Updates after each group; 0 as found good for the policy.
+        learning: What each group is worth, and how long it is trained on.
         seed: Of batches, noise and augmentation.
         trim: Which idle ticks are left out, see `so101.data.trimming`.
     """
 
-    steps: int = 0
+    learning: GroupParams = field(default_factory=GroupParams)
     seed: int = 0
     trim: str = "all"
 
 
 class GroupPlanner:
-    """Fixes what is learned from groups. Remembers ratings, for reading bags takes its time."""
+    """Fixes what is learned from groups."""
 
-    def __init__(self, store: EpisodeStore, checkpoints: Path, settings: GroupSettings) -> None:
+    def __init__(self, history: GroupHistory, settings: GroupSettings) -> None:
         """Plan for one store.
 
         Args:
-            store: Where episodes are.
-            checkpoints: Root of all checkpoints.
+            history: What the store says.
             settings: How is learned.
         """
-        self._store, self._checkpoints, self._settings = store, checkpoints, settings
-        self._ratings: dict[tuple[Path, tuple[LabelEvent, ...]], tuple[RatedRollout, ...]] = {}
+        self._history, self._settings = history, settings
 
-    def name(self, request: GroupRequest) -> str:
-        """Return the name of the job: one for each group and policy, whatever is said later."""
-        return f"group-{request.group:02d}-{request.checkpoint[:10]}"
+    def name(self, request: GroupRequest, base: Checkpoint) -> str:
+        """Return the name of a job: one for each group, policy and start, whatever is said later.
 
-    def plan(self, request: GroupRequest, policies: Sequence[Checkpoint]) -> TrainingJob | None:
+        Args:
+            request: Names the group and who acted in it.
+            base: What is trained further; the policy that acted, unless it was rejected.
+        """
+        name = f"group-{request.group:02d}-{request.checkpoint[:10]}"
+        return name if base.sha256 == request.checkpoint else f"{name}-{base.sha256[:10]}"
+
+    def plan(
+        self,
+        request: GroupRequest,
+        policies: Sequence[Checkpoint],
+        tried: Sequence[EpisodeEntry],
+    ) -> TrainingJob | None:
         """Fix the job of a group on every rollout so far; None when they teach nothing.
 
         Args:
             request: Which group.
-            policies: The `lineage` of the policy that acted in it.
+            policies: What is trained further, and its `lineage`, the supervised policy last.
+            tried: Every rollout so far, oldest first.
 
         Raises:
             ConfigError: The rule is unknown.
             SessionError: The rule is ``manual`` and a rollout is not rated yet.
-            TrainingError: A demonstration is gone, or the group has no rollout.
+            TrainingError: A demonstration is gone.
             BagError: A bag cannot be read.
         """
-        acting, supervised = policies[0], policies[-1]
-        spec = read_spec(acting.path)
-        base = GroupReinforceConfig.for_policy(spec, self._settings.steps or None)
-        config = from_mapping(
-            GroupReinforceConfig,
-            {**to_mapping(base), "rule": request.rule, "pool": POOLS.get(request.rule, base.pool)},
-            f"group {request.group}",
-        )
-        entries = self._store.episodes()
-        shown = self._shown(entries, supervised)
-        tried = self._tried(entries, request, {one.sha256 for one in policies})
+        base, supervised = policies[0], policies[-1]
+        spec = read_spec(base.path)
+        config = self._config(request, spec)
+        shown = self._history.rate(self._history.shown(supervised))
         rated = [
-            *(replace(r, group=DEMONSTRATION) for one in shown for r in self._rate(one)),
-            *(r for one in tried for r in self._rate(one)),
+            *(replace(one, group=DEMONSTRATION) for one in shown),
+            *self._history.rate(tried),
         ]
-        lesson = lesson_of(
-            rated,
-            config,
-            limit_s=request.time_limit_s,
-        )
+        lesson = lesson_of(rated, config, limit_s=request.time_limit_s)
         if not lesson.advantages:
             return None
         return TrainingJob(
-            name=self.name(request),
+            name=self.name(request, base),
             algorithm=ALGORITHM,
             episodes=(
                 *supervised.record.episodes,
@@ -143,49 +110,21 @@ class GroupPlanner:
             ),
             steps=config.steps,
             seed=self._settings.seed,
-            first_step=acting.record.step,
-            parent=f"{acting.path.parent.name}/{acting.path.name}",
+            first_step=base.record.step,
+            parent=f"{base.path.parent.name}/{base.path.name}",
             spec=spec,
             settings=to_mapping(config),
             dataset={"trim": {"mode": self._settings.trim}},
             lesson=lesson,
         )
 
-    def _shown(
-        self, entries: Sequence[EpisodeEntry], supervised: Checkpoint
-    ) -> list[EpisodeEntry]:
-        """Return what the supervised policy was trained on."""
-        known = {entry.facts.id: entry for entry in entries}
-        names = [episode.id for episode in supervised.record.episodes]
-        if gone := [name for name in names if name not in known]:
-            raise TrainingError(f"{self._store.root}: demonstration {gone[0]!r} is gone")
-        return [known[name] for name in names]
-
-    def _tried(
-        self, entries: Sequence[EpisodeEntry], request: GroupRequest, policies: set[str]
-    ) -> list[EpisodeEntry]:
-        """Return the rollouts so far, oldest first; of one that was run again the last."""
-        found: dict[tuple[int, int], EpisodeEntry] = {}
-        kind = ("rollouts", request.task, request.start)
-        for entry in entries:
-            facts = entry.facts
-            if entry.problem or entry.outcome not in _COUNTED:
-                continue
-            if (facts.phase, facts.task, facts.start_pose) != kind:
-                continue
-            if facts.checkpoint in policies and 0 <= facts.group <= request.group:
-                found.pop((facts.group, facts.rollout), None)
-                found[facts.group, facts.rollout] = entry
-        if not any(group == request.group for group, _ in found):
-            raise TrainingError(f"{self._store.root}: group {request.group} has no rollout")
-        return list(found.values())
-
-    def _rate(self, entry: EpisodeEntry) -> tuple[RatedRollout, ...]:
-        key = (entry.path, read_labels(entry.path))
-        if key not in self._ratings:
-            # without an outcome it is a demonstration of others, who keep what went well
-            self._ratings[key] = tuple(
-                rate(replace(one, outcome=one.outcome or Outcome.SUCCESS))
-                for one in read_episodes(entry.path)
-            )
-        return self._ratings[key]
+    def _config(self, request: GroupRequest, spec: PolicySpec) -> GroupReinforceConfig:
+        """Return what was found good for such a policy, and what was chosen in its place."""
+        learning = self._settings.learning
+        found = GroupReinforceConfig.for_policy(spec, learning.steps or None)
+        chosen = {one.name: getattr(learning, one.name) for one in fields(LessonConfig)}
+        if learning.learning_rate:
+            chosen["learning_rate"] = learning.learning_rate
+        chosen["pool"] = learning.pool or POOLS.get(request.rule, found.pool)
+        values = {**to_mapping(found), **chosen, "rule": request.rule}
+        return from_mapping(GroupReinforceConfig, values, f"group {request.group}")

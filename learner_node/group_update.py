@@ -5,19 +5,25 @@ is done it says what came of it. The candidate gets no other role than that unti
 pass, and nothing announces it before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
+from typing import NamedTuple
 
 from learner_node import training
-from learner_node.group_planning import ALGORITHM, GroupPlanner, GroupSettings, lineage
+from learner_node.group_history import GroupHistory
+from learner_node.group_planning import GroupPlanner, GroupSettings
 from learner_node.job import JobDirectory
+from learner_node.lineage import family, is_rejected, lineage
+from learner_node.next_group_gate import NextGroupGate
 from learner_node.params import LearnerParams
 from learner_node.pose_gate import Each, PoseGate, Rivals
 from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
+from so101.data.store_entry import EpisodeEntry
 from so101.errors import CheckpointError
-from so101.groups.gate import GateConfig, Verdict
+from so101.groups.gate import THE_SUPERVISED, GateConfig, Verdict
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import assign, latest, promote
 from so101.status_events import GroupRequest
@@ -31,20 +37,29 @@ class Settled:
 
     Attributes:
         acting: The checkpoint that acts in the next group.
-        verdict: The gate's on the candidate.
+        promoted: The last one that the gate let pass, at first the supervised one.
+        verdict: The gate's newest.
         loss: Last loss of the training.
     """
 
     acting: Checkpoint
+    promoted: Checkpoint
     verdict: Verdict
     loss: float = 0.0
 
     @property
     def words(self) -> str:
-        """Say what the gate decided, and why."""
-        if not self.verdict.is_accepted:
-            return f"rejected: {'; '.join(self.verdict.reasons)}"
-        needed_s = self.verdict.evidence.get("time_until_done_s")
+        """Say what the gate decided, why, and whether who acts next is yet to be judged."""
+        is_on_trial = self.acting.sha256 != self.promoted.sha256
+        return self._decision() + ("; the next group judges this one" if is_on_trial else "")
+
+    def _decision(self) -> str:
+        verdict = self.verdict
+        if verdict == THE_SUPERVISED:
+            return "the supervised policy acted, others are compared with it"
+        if not verdict.is_accepted:
+            return f"rejected: {'; '.join(verdict.reasons)}"
+        needed_s = verdict.evidence.get("time_until_done_s")
         return "accepted" if needed_s is None else f"accepted: {needed_s:.2f} s until done"
 
 
@@ -56,22 +71,9 @@ def group_update_of(
         store,
         checkpoints,
         jobs,
-        GroupSettings(steps=params.group_steps, seed=params.seed, trim=params.trim),
-        GateConfig(by=params.gate, poses=params.gate_poses, margin=params.gate_margin),
+        GroupSettings(learning=params.group, seed=params.seed, trim=params.trim),
+        params.gate,
     )
-
-
-def check_promotable(candidate: Checkpoint) -> None:
-    """Refuse a group's candidate that the gate did not let pass.
-
-    Raises:
-        CheckpointError: It was rejected, or not judged yet.
-    """
-    gate = candidate.record.gate
-    is_group = candidate.record.algorithm == ALGORITHM
-    if is_group and not (gate and Verdict.from_mapping(gate).is_accepted):
-        why = "was not judged yet" if gate is None else "was rejected by the gate"
-        raise CheckpointError(f"{candidate.path}: {why}; it is not promoted")
 
 
 class GroupUpdate:
@@ -95,8 +97,11 @@ class GroupUpdate:
             gate: How strict the gate is.
         """
         self._store, self._checkpoints, self._jobs = store, checkpoints, jobs
-        self._planner = GroupPlanner(store, checkpoints, settings)
-        self._gate = PoseGate(checkpoints, gate)
+        self._by = gate.by
+        self._history = GroupHistory(store)
+        self._planner = GroupPlanner(self._history, settings)
+        self._pose_gate = PoseGate(checkpoints, gate)
+        self._next_group_gate = NextGroupGate(gate, self._history)
 
     def run(
         self,
@@ -118,37 +123,93 @@ class GroupUpdate:
             So101Error: The group cannot be learned from; the message says why.
         """
         policies = lineage(self._checkpoints, request.checkpoint)
+        tried = self._history.tried(request, family(self._checkpoints, policies[-1].sha256))
+        work = _Work(request, tried, report, should_stop, each)
+        if self._by == "next_group":
+            return self._judge_then_train(policies, work)
+        return self._train_then_judge(policies, work)
+
+    def _train_then_judge(self, policies: Sequence[Checkpoint], work: "_Work") -> Settled | None:
+        """Train the acting policy further; what comes of it acts if the gate lets it pass."""
         acting = policies[0]
-        directory = JobDirectory(self._jobs / self._planner.name(request))
-        if not directory.exists():
-            job = self._planner.plan(request, policies)
-            if job is None:
-                return Settled(acting=acting, verdict=NOTHING)
-            directory.create(job)
-        candidate = training.run(
-            directory, self._store, self._checkpoints, report=report, should_stop=should_stop
-        )
+        if is_rejected(acting):
+            raise CheckpointError(
+                f"{acting.path}: acted in group {work.request.group} and was taken back since; "
+                "start the session again"
+            )
+        directory = self._job(policies, work)
+        if directory is None:
+            return Settled(acting=acting, promoted=acting, verdict=NOTHING)
+        candidate = self._train(directory, work)
         if candidate is None:
             return None
         rivals = Rivals(candidate=candidate, acting=acting, supervised=policies[-1])
-        judged = self._gate.judge(rivals, request, each)
+        judged = self._pose_gate.judge(rivals, work.request, work.each)
         if judged is None:
             return None
         verdict = Verdict.from_mapping(judged.record.gate or {})
-        self._give_roles(rivals, is_accepted=verdict.is_accepted)
-        return Settled(
-            acting=judged if verdict.is_accepted else acting,
-            verdict=verdict,
-            loss=judged.record.metrics.get("loss", 0.0),
+        self._give_roles(judged, acting, is_accepted=verdict.is_accepted)
+        after = judged if verdict.is_accepted else acting
+        return Settled(acting=after, promoted=after, verdict=verdict, loss=_loss(judged))
+
+    def _judge_then_train(self, policies: Sequence[Checkpoint], work: "_Work") -> Settled | None:
+        """Judge who acted by its rollouts; train the accepted policy further, and let that act."""
+        verdict = self._next_group_gate.judge(policies, work.tried, work.request)
+        policies = lineage(self._checkpoints, work.request.checkpoint)  # with the verdict
+        if len(policies) > 1:
+            self._give_roles(*policies[:2], is_accepted=not is_rejected(policies[0]))
+        accepted = list(dropwhile(is_rejected, policies))
+        directory = self._job(accepted, work)
+        if directory is None:
+            return Settled(acting=accepted[0], promoted=accepted[0], verdict=verdict)
+        candidate = self._train(directory, work)
+        if candidate is None:
+            return None
+        may_act = self._next_group_gate.may_act(candidate, work.request)
+        acting = candidate if may_act else accepted[0]
+        return Settled(acting=acting, promoted=accepted[0], verdict=verdict, loss=_loss(candidate))
+
+    def _job(self, policies: Sequence[Checkpoint], work: "_Work") -> JobDirectory | None:
+        """Return the job that trains a policy further; None where there is nothing to learn."""
+        directory = JobDirectory(self._jobs / self._planner.name(work.request, policies[0]))
+        if not directory.exists():
+            job = self._planner.plan(work.request, policies, work.tried)
+            if job is None:
+                return None
+            directory.create(job)
+        return directory
+
+    def _train(self, directory: JobDirectory, work: "_Work") -> Checkpoint | None:
+        """Return what a job makes; None when told to stop."""
+        return training.run(
+            directory,
+            self._store,
+            self._checkpoints,
+            report=work.report,
+            should_stop=work.should_stop,
         )
 
-    def _give_roles(self, rivals: Rivals, *, is_accepted: bool) -> None:
+    def _give_roles(self, candidate: Checkpoint, before: Checkpoint, *, is_accepted: bool) -> None:
         """Promote what was accepted, once; take the role of a candidate from what was not."""
         if is_accepted:
             promoted = latest(self._checkpoints, "promoted")
-            if promoted is None or promoted.sha256 == rivals.acting.sha256:
-                promote(self._checkpoints, rivals.candidate.path)
+            if promoted is None or promoted.sha256 == before.sha256:
+                promote(self._checkpoints, candidate.path)
             return
         present = latest(self._checkpoints, "candidate")
-        if present is not None and present.sha256 == rivals.candidate.sha256:
-            assign(self._checkpoints, "candidate", rivals.acting.path)
+        if present is not None and present.sha256 == candidate.sha256:
+            assign(self._checkpoints, "candidate", before.path)
+
+
+class _Work(NamedTuple):
+    """One group to learn from, and whom to tell."""
+
+    request: GroupRequest
+    tried: Sequence[EpisodeEntry]
+    report: Callable[[Progress], None] | None
+    should_stop: Callable[[], bool] | None
+    each: Each
+
+
+def _loss(checkpoint: Checkpoint) -> float:
+    return checkpoint.record.metrics.get("loss", 0.0)

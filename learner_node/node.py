@@ -15,7 +15,8 @@ from rclpy.node import Node
 
 from learner_node import training
 from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
-from learner_node.group_update import check_promotable, group_update_of
+from learner_node.group_update import group_update_of
+from learner_node.lineage import check_promotable
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress
 from so101.data.episode_store import EpisodeStore
@@ -114,11 +115,14 @@ class LearnerNode(Node):
             self._set(phase="failed", group=group, reason=str(error))
             return
         if settled is not None:
-            self._announce(settled.acting, "promoted")
+            is_promoted = settled.acting.sha256 == settled.promoted.sha256
+            self._announce(settled.acting, "promoted" if is_promoted else "candidate")
             self._set(
                 phase="trained",
                 group=group,
                 checkpoint=settled.acting.sha256,
+                promoted=settled.promoted.sha256,
+                is_accepted=settled.verdict.is_accepted,
                 loss=settled.loss,
                 reason=settled.words,
             )
@@ -179,6 +183,7 @@ class LearnerNode(Node):
     def _on_rollback(self) -> str:
         checkpoint = rollback(self._checkpoints)
         self._announce(checkpoint, "promoted")
+        self._set(phase="taken back", checkpoint=checkpoint.sha256)
         return f"back to {checkpoint.path}"
 
 

@@ -1,9 +1,30 @@
 """Parameters of the learner node."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from so101.config import option
+from so101.groups.advantage import Pool
+from so101.groups.gate import GateConfig
+from so101.groups.lesson_config import LessonConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupParams(LessonConfig):
+    """How it learns from groups of rollouts."""
+
+    steps: int = option(
+        0, "training steps after a group; 0 as found good for the mode", range=(0, 10_000_000)
+    )
+    learning_rate: float = option(
+        0.0, "at a group's first step; 0 as found good for the mode", range=(0.0, 1.0)
+    )
+    pool: Literal["", "group", "all", "regate", "retime"] = option(
+        "",
+        "episodes trained on: retime or regate (every success, only with rule gated), all or "
+        "group (those with an advantage); empty: as the rule needs",
+        choices=("", *get_args(Pool)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +46,5 @@ class LearnerParams:
         "idle ticks taken out of the training sequence: all, those at the start only, or none",
         choices=("all", "start_only", "off"),
     )
-    group_steps: int = option(
-        0, "training steps after a group; 0 as found good for the mode", range=(0, 10_000_000)
-    )
-    gate: Literal["poses", "nothing"] = option(
-        "poses",
-        "poses: a group's candidate is tried in simulation before it acts; nothing: taken as is",
-        choices=("poses", "nothing"),
-    )
-    gate_poses: int = option(80, "fixed poses that every candidate is tried on", range=(1, 10_000))
-    gate_margin: float = option(
-        0.0, "success share a candidate may lose against the supervised policy", range=(0.0, 1.0)
-    )
+    group: GroupParams = field(default_factory=GroupParams)
+    gate: GateConfig = field(default_factory=GateConfig)

@@ -65,7 +65,11 @@ class PoseGate:
     def _decide(
         self, rivals: Rivals, request: GroupRequest, each: Each
     ) -> Mapping[str, Any] | None:
-        told = {"group": request.group, "highest_speed": request.highest_speed}
+        told = {
+            "by": self._config.by,
+            "group": request.group,
+            "highest_speed": request.highest_speed,
+        }
         if self._config.by == "nothing":
             off = Verdict(is_accepted=True, evidence={"gate": "off"})
             return {**off.to_mapping(), **told}

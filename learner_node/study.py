@@ -18,7 +18,6 @@ from so101.config import option, to_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode
 from so101.episode_plan import EpisodePlan
-from so101.groups.gate import GateConfig
 from so101.groups.rollout import RatedRollout, rate
 from so101.groups.summary import change, paired, summary
 from so101.policies.flow_config import FlowConfig
@@ -47,9 +46,7 @@ class StudyConfig:
     policy: FlowConfig = field(default_factory=FlowConfig)
     sft: SftConfig = field(default_factory=lambda: SftConfig.for_policy(SPEC))
     group: GroupConfig = field(
-        default_factory=lambda: GroupConfig(
-            learning=GroupReinforceConfig.for_policy(SPEC), gate=GateConfig(margin=0.0)
-        )
+        default_factory=lambda: GroupConfig(learning=GroupReinforceConfig.for_policy(SPEC))
     )
 
     @property

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.params import PolicyParams
 from so101.acting import ActingLoop
+from so101.clock import POLICY_GRID, nanoseconds
 from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import SessionError, So101Error
@@ -56,6 +57,7 @@ class PolicyNode(Node):
         use_one_thread()
         self._params = params = declare(self, PolicyParams)
         self._loader = CheckpointLoader(params.cameras, params.decision_ticks)
+        self._latency_ticks = POLICY_GRID.ceil(nanoseconds(params.latency))
         self._live: Loaded | None = None
         self._next: Loaded | None = None
         self._actor: SeededNoise | PlaybackSpeed | None = None
@@ -127,12 +129,14 @@ class PolicyNode(Node):
             return
         noisy = SeededNoise(live.policy, self._params.seed, event.facts.seed)
         try:
-            self._actor = (
-                noisy if event.facts.speed == 1.0 else PlaybackSpeed(noisy, event.facts.speed)
-            )
+            self._actor = self._played(noisy, event.facts.speed)
         except So101Error as error:
             self.get_logger().error(f"episode {event.facts.id}: {error}")
+            self._inform(waiting_for=str(error))
         self._act()
+
+    def _played(self, actor: SeededNoise, speed: float) -> SeededNoise | PlaybackSpeed:
+        return actor if speed == 1.0 else PlaybackSpeed(actor, speed, self._latency_ticks)
 
     def _feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -167,6 +171,9 @@ class PolicyNode(Node):
 
     def _inform(self, *, stamp_ns: int | None = None, **values: Any) -> None:
         stamp_ns = self._newest_ns if stamp_ns is None else stamp_ns
+        if self._live is not None:
+            space = self._live.policy.spec.action_space
+            values["highest_speed"] = space.highest_speed(self._latency_ticks)
         sha256 = "" if self._live is None else self._live.sha256
         info = PolicyInfo(stamp_ns=stamp_ns, checkpoint=sha256, **values)
         self._endpoints.tell(POLICY_INFO, info)

@@ -19,6 +19,11 @@ class PolicyParams:
         range=(1, 300),
     )
     checkpoint: str = option("", "directory of a checkpoint to load at the start")
+    latency: float = option(
+        0.0,
+        "time from an observation to its chunk, simulated or real [s]; bounds the playback speed",
+        range=(0.0, 1.0),
+    )
     seed: int = option(0, "seed of the noise, with the episode's own", range=(0, 1_000_000))
     lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")
     task: str = option("", "instruction until the task topic says another")

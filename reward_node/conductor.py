@@ -5,11 +5,13 @@ rater (did it succeed). The node around it only carries messages.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from reward_node.episode_machine import EpisodeMachine
+from reward_node.learner_dialogue import LearnerDialogue
+from reward_node.outputs import Call, Limits, Output
+from reward_node.requests import Finish, Load, Phase, Promote, StartEpisode, Train
 from reward_node.reset_watch import ResetWatch
-from reward_node.session import Finish, Load, Phase, Promote, Session, StartEpisode, Train
+from reward_node.session import Session
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import SessionError
@@ -17,7 +19,7 @@ from so101.events import EpisodeEvent, RewardEvent
 from so101.observation import Observation
 from so101.rewards.rater import Rater
 from so101.simulation.tasks.task import Start
-from so101.status_events import GroupRequest, LearnerStatus, PolicyInfo, RecorderStatus
+from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
 
 ABLE = frozenset({"armed", "holding"})
 """Modes of the arm in which it can move."""
@@ -31,33 +33,6 @@ WAY_OUT = {
     "fault": "arm/recover, then arm/arm",
 }
 """Services that bring the arm back from each mode in which it cannot move."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """Wanted: a call of another node's service, with True or nothing."""
-
-    service: str
-
-
-Output = EpisodeEvent | RewardEvent | GroupRequest | Call
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Bounds of an episode.
-
-    Attributes:
-        policy_s: Time limit of a policy's episode, simulated [s].
-        teleop_s: Time limit of a demonstration [s].
-    """
-
-    policy_s: float
-    teleop_s: float
-
-    def of(self, facts: EpisodeFacts) -> float:
-        """Return the limit of an episode [s]."""
-        return self.policy_s if facts.source == "policy" else self.teleop_s
 
 
 class Conductor:
@@ -85,6 +60,7 @@ class Conductor:
         self.machine = EpisodeMachine()
         self.finish: Finish | None = None
         self.running_checkpoint = ""
+        self._highest_speed = 1.0
         self._rater = rater
         self._start_of = start_of
         self._limits = limits
@@ -92,8 +68,7 @@ class Conductor:
         self._outbox: list[Output] = []
         self._awaited = ""
         self._is_redo = False
-        self._wanted_checkpoint: str | None = None
-        self._training: Train | None = None
+        self._learner = LearnerDialogue(session, limits.policy_s)
         self._told = ""
         self._reset = ResetWatch()
         self._rated_ns = 0
@@ -120,10 +95,8 @@ class Conductor:
         if isinstance(request, StartEpisode):
             self._request(request.facts, stamp_ns)
         elif isinstance(request, Train):
-            self._training = request
-            self._outbox.append(self._training_wish(request, stamp_ns))
+            self._outbox.append(self._learner.ask(request, stamp_ns))
         elif isinstance(request, Load):
-            self._wanted_checkpoint = request.checkpoint
             self._check_loaded()
         elif isinstance(request, Promote):
             self._outbox.append(Call(service="learner/promote"))
@@ -156,16 +129,8 @@ class Conductor:
 
     def on_learner(self, status: LearnerStatus) -> None:
         """Go on after the training that was asked for; words on another one say nothing."""
-        if self._training is None or status.group != self._training.group:
-            return
-        if status.phase == "trained":
-            self._training = None
-            self.session.on_trained(status.checkpoint)
-        elif status.phase == "idle" and self._training.group < 0:
-            self._outbox.append(Call(service="learner/train"))  # a new process; it knows nothing
-        elif status.phase == "failed":
-            self._training = None
-            self.session.stop(f"training failed: {status.reason}")
+        if output := self._learner.hear(status):
+            self._outbox.append(output)
 
     def on_arm(self, mode: str, reason: str, stamp_ns: int) -> None:
         """Cut the episode when the arm cannot move; begin none until it can."""
@@ -180,7 +145,7 @@ class Conductor:
         An episode whose policy is gone says nothing about that policy: it is discarded and, in a
         session, run again from the same seed once its checkpoint is loaded again.
         """
-        self.running_checkpoint = info.checkpoint
+        self.running_checkpoint, self._highest_speed = info.checkpoint, info.highest_speed
         if info.checkpoint != self.session.checkpoint:
             self.session.on_policy_lost()
         if self.machine.is_abandoned_by(info.checkpoint):
@@ -247,22 +212,6 @@ class Conductor:
         self._reset.ask(self._start_of(facts), stamp_ns)
         self._outbox.append(self.machine.request(facts, stamp_ns))
 
-    def _training_wish(self, request: Train, stamp_ns: int) -> Call | GroupRequest:
-        config = self.session.config
-        if request.group < 0:
-            return Call(service="learner/train")
-        return GroupRequest(
-            stamp_ns=stamp_ns,
-            group=request.group,
-            checkpoint=request.checkpoint,
-            highest_speed=request.highest_speed,
-            rule=config.rule,
-            seed=config.seed,
-            task=config.task,
-            start=config.start,
-            time_limit_s=self._limits.policy_s,
-        )
-
     def _say_what_is_missing(self, stamp_ns: int) -> None:
         """Tell people once what the session waits for."""
         words = self.session.waiting_for
@@ -293,12 +242,8 @@ class Conductor:
             self.end(Outcome.TRUNCATED, stamp_ns, f"time limit: {verdict.kind}")
 
     def _check_loaded(self) -> None:
-        wanted = self._wanted_checkpoint
-        if wanted is None or not self.running_checkpoint:
-            return
-        if wanted in ("", self.running_checkpoint):
-            self._wanted_checkpoint = None
-            self.session.on_loaded(self.running_checkpoint)
+        if self.running_checkpoint and self.session.wanted in ("", self.running_checkpoint):
+            self.session.on_loaded(self.running_checkpoint, self._highest_speed)
 
     def _count(self) -> None:
         last = self.machine.last

@@ -8,10 +8,9 @@ group is the learner's to say; asked again after a restart, it says the same.
 from collections.abc import Iterable, Sequence
 
 from reward_node.progress import COUNTED, most_tries
-from reward_node.requests import PastEpisode, Phase, Train
+from reward_node.requests import Learned, PastEpisode, Phase, Train
 from reward_node.session_config import SessionConfig
 from reward_node.session_plan import SessionPlan
-from so101.action import ActionSpace
 from so101.episode import EpisodeFacts, Outcome
 from so101.groups.exploration import bounded, draw_speed, next_highest
 
@@ -21,29 +20,36 @@ class GroupPhase:
 
     Attributes:
         number: The present group.
-        accepted: Groups so far after which another policy acted.
+        accepted: Policies so far that the gate let pass.
         checkpoint: sha256 of the policy that acts; empty before the first group.
+        supervised: sha256 of the policy that they began with; empty before.
+        promoted: sha256 of the last policy that the gate let pass, at first the supervised one.
         highest_speed: Largest factor that a rollout of this group may be played at.
     """
 
     def __init__(self, config: SessionConfig, plan: SessionPlan) -> None:
         """Wait for the supervised policy; episodes may be counted before."""
         self.number = self.accepted = 0
-        self.checkpoint = ""
+        self.checkpoint = self.supervised = self.promoted = ""
         self._config, self._plan = config, plan
-        self._bound = bounded(config.exploration, ActionSpace())
-        self.highest_speed = min(config.exploration.start, self._bound)
+        self._bound = 1.0
+        self.highest_speed = 1.0
         self._episodes: dict[str, PastEpisode] = {}
 
     @property
     def has_begun(self) -> bool:
         """Tell whether the supervised policy was taken over."""
-        return bool(self.checkpoint)
+        return bool(self.supervised)
 
     @property
     def is_over(self) -> bool:
         """Tell whether every group was learned from."""
         return self.number >= self._config.groups
+
+    @property
+    def has_changed(self) -> bool:
+        """Tell whether the gate let any policy pass."""
+        return self.promoted != self.supervised
 
     @property
     def counted(self) -> int:
@@ -79,10 +85,25 @@ class GroupPhase:
             "or --outcome discarded to run one again"
         )
 
-    def begin(self, checkpoint: str) -> bool:
-        """Take over the supervised policy; tell whether it has made rollouts before."""
-        self.checkpoint = checkpoint
-        return bool(self._tried())
+    def begin(self, checkpoint: str) -> None:
+        """Take over the supervised policy: its first group is the present one."""
+        self.number = self.accepted = 0
+        self.checkpoint = self.supervised = self.promoted = checkpoint
+        self.highest_speed = min(self._config.exploration.start, self._bound)
+
+    def bound(self, highest_speed: float) -> None:
+        """Keep the window within what the acting policy's chunks can be played at.
+
+        Raises:
+            ConfigError: They cannot even be played as planned, and groups are wanted.
+        """
+        if self._config.job == "rl" and self._config.groups:
+            self._bound = bounded(self._config.exploration, highest_speed)
+            self.highest_speed = min(self.highest_speed, self._bound)
+
+    def has_acted(self, checkpoint: str) -> bool:
+        """Tell whether a policy has made rollouts, in whatever group."""
+        return any(one.facts.checkpoint == checkpoint for one in self._episodes.values())
 
     def remember(self, episode: PastEpisode) -> None:
         """Take note of an episode, or of what is said of one that is known."""
@@ -100,9 +121,10 @@ class GroupPhase:
         counted = self._counted()
         number = next(i for i in range(self._config.rollouts) if i not in counted)
         speed = draw_speed(self._config.seed, self.number, number, self.highest_speed)
-        return self._plan.episodes.rollout(
+        wanted = self._plan.episodes.rollout(
             self.number, number, checkpoint=self.checkpoint, speed=speed
         )
+        return self._plan.named(wanted)
 
     def training(self) -> Train:
         """Return what is wanted of the learner."""
@@ -110,20 +132,19 @@ class GroupPhase:
             group=self.number, highest_speed=self.highest_speed, checkpoint=self.checkpoint
         )
 
-    def on_trained(self, checkpoint: str) -> None:
+    def on_learned(self, learned: Learned) -> None:
         """Go on to the next group with the policy that acts now."""
-        is_accepted = checkpoint != self.checkpoint
         successes = sum(one.outcome is Outcome.SUCCESS for one in self._counted().values())
         self.highest_speed = next_highest(
             self.highest_speed,
             success_share=successes / self._config.rollouts,
-            is_accepted=is_accepted,
+            is_accepted=learned.is_accepted,
             config=self._config.exploration,
             bound=self._bound,
         )
-        self.checkpoint = checkpoint
+        self.accepted += learned.promoted != self.promoted
+        self.checkpoint, self.promoted = learned.checkpoint, learned.promoted
         self.number += 1
-        self.accepted += is_accepted
 
     def describe(self) -> str:
         """Say how many groups there were and how often the gate let a policy pass."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from rclpy.node import Node
 
-from reward_node.conductor import ABLE, Call, Conductor, Limits
+from reward_node.conductor import ABLE, Conductor
+from reward_node.outputs import Call, Limits
 from reward_node.params import RewardParams
 from reward_node.ratings import Ratings
 from reward_node.session import Session

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from reward_node.session import SessionConfig
+from reward_node.session_config import SessionConfig
 from so101.config import option
 
 

@@ -60,6 +60,21 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What came of a group: the answer to `Train`.
+
+    Attributes:
+        checkpoint: sha256 of the policy that acts in the next group.
+        promoted: sha256 of the last policy that the gate let pass, at first the supervised one.
+        is_accepted: The gate's word on what was tried this time.
+    """
+
+    checkpoint: str
+    promoted: str
+    is_accepted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Load:
     """Wanted: the policy running this checkpoint."""
 

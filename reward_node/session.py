@@ -3,14 +3,16 @@
 It says what is wanted next and is told what happened; it neither waits nor talks to anyone. Its
 progress is counted from the episode store, so a restarted session goes on where it was: it asks
 for the same episodes that an uninterrupted one would have asked for.
+
+The phases come in this order, whatever was done before: rounds of demonstrations, fine-tuning and
+evaluation until the target is reached; groups; the evaluation of what they led to.
 """
 
 from collections.abc import Sequence
 
-from reward_node.group_phase import GroupPhase
-from reward_node.progress import Tally, most_tries
 from reward_node.requests import (
     Finish,
+    Learned,
     Load,
     PastEpisode,
     Phase,
@@ -20,21 +22,9 @@ from reward_node.requests import (
     Train,
 )
 from reward_node.session_config import SessionConfig
-from reward_node.session_plan import SessionPlan
+from reward_node.session_progress import SessionProgress
 from so101.episode import EpisodeFacts, Outcome
-from so101.errors import SessionError
-
-__all__ = [
-    "Finish",
-    "Load",
-    "PastEpisode",
-    "Phase",
-    "Promote",
-    "Session",
-    "SessionConfig",
-    "StartEpisode",
-    "Train",
-]
+from so101.errors import ConfigError, SessionError
 
 
 class Session:
@@ -53,31 +43,32 @@ class Session:
         self.config = config
         self.is_paused = False
         self.checkpoint = checkpoint
-        self.goal = config.demonstrations
-        self._demonstrations = Tally()
-        self._evaluation = Tally()
-        self._plan = SessionPlan(config)
-        self._groups = GroupPhase(config, self._plan)
-        self._past: list[PastEpisode] = []
-        self._next_demonstration = 0
-        self._replay(past)
+        self._progress = progress = SessionProgress(config, past)
+        self._demonstrations = progress.demonstrations
+        self._evaluations = progress.evaluations
+        self._groups = progress.groups
         self._open: Request | None = None
         self._running: EpisodeFacts | None = None
         first = {"manual": Phase.MANUAL, "evaluate": Phase.LOADING}
         self.phase = first.get(config.job, Phase.DEMONSTRATIONS)
         self._stop_reason = ""
         self._is_promoted = False
+        self._is_closing = False
+
+    @property
+    def goal(self) -> int:
+        """Return how many successful demonstrations are wanted by now."""
+        return self._demonstrations.goal
 
     @property
     def done_and_goal(self) -> tuple[int, int]:
         """Return how far the present phase is, and its goal."""
-        if self.phase is Phase.DEMONSTRATIONS:
-            return self._demonstrations.successes, self.goal
-        if self.phase is Phase.EVALUATION:
-            return self._evaluation.attempts, self.config.evaluation_episodes
-        if self.phase is Phase.ROLLOUTS:
-            return self._groups.counted, self.config.rollouts
-        return 0, 0
+        return self._progress.done_and_goal(self.phase, self.checkpoint)
+
+    @property
+    def wanted(self) -> str | None:
+        """Return the checkpoint that the policy is to run, empty for any; None for no wish."""
+        return self._open.checkpoint if isinstance(self._open, Load) else None
 
     @property
     def unrated(self) -> tuple[str, ...]:
@@ -116,9 +107,7 @@ class Session:
         facts, self._running = self._running, None
         if isinstance(self._open, StartEpisode):  # not when the session was stopped meanwhile
             self._open = None
-        self._remember(PastEpisode(facts=facts, outcome=outcome, duration_s=duration_s))
-        if facts.phase == Phase.EVALUATION.value:
-            self._evaluation.count(outcome, duration_s)
+        self._progress.remember(PastEpisode(facts=facts, outcome=outcome, duration_s=duration_s))
 
     def on_discarded(self) -> None:
         """Run the episode again: it was discarded or lost, or its reset was given up.
@@ -133,23 +122,45 @@ class Session:
         self._groups.listen(episodes)
 
     def on_trained(self, checkpoint: str) -> None:
-        """Go on with the checkpoint that a training led to.
+        """Go on with the checkpoint that a fine-tuning led to.
 
         Raises:
-            SessionError: No training was asked for.
+            SessionError: No training was asked for, or a group was to be learned from.
         """
         self._expect(Train, "training")
+        if self.phase is Phase.UPDATE:
+            raise SessionError("a group was to be learned from, this is a fine-tuning")
         if not checkpoint:
             self.stop("the training led to no checkpoint")
             return
-        if self.phase is Phase.UPDATE:
-            self._groups.on_trained(checkpoint)
         self.checkpoint = checkpoint
         self.phase = Phase.LOADING
         self._open = None
 
-    def on_loaded(self, checkpoint: str) -> None:
+    def on_learned(self, learned: Learned) -> None:
+        """Go on to the next group; what is full already needs no policy to be loaded for it.
+
+        Raises:
+            SessionError: No group was to be learned from.
+        """
+        self._expect(Train, "training")
+        if self.phase is not Phase.UPDATE:
+            raise SessionError(f"no group was to be learned from (session: {self.phase.value})")
+        if not (learned.checkpoint and learned.promoted):
+            self.stop("the training led to no checkpoint")
+            return
+        self._groups.on_learned(learned)
+        self.checkpoint = learned.checkpoint
+        is_known = self._groups.is_over or self._groups.is_ready
+        self.phase = Phase.ROLLOUTS if is_known else Phase.LOADING
+        self._open = None
+
+    def on_loaded(self, checkpoint: str, highest_speed: float = 1.0) -> None:
         """Go on with the policy running a checkpoint.
+
+        Args:
+            checkpoint: Its sha256.
+            highest_speed: Largest factor that its chunks can be played at.
 
         Raises:
             SessionError: Nothing was to be loaded, or it is another checkpoint.
@@ -159,19 +170,31 @@ class Session:
             raise SessionError(f"policy runs {checkpoint[:12]!r}, not {self.checkpoint[:12]!r}")
         self.checkpoint = checkpoint
         self._open = None
-        if self._groups.has_begun:
-            self.phase = Phase.ROLLOUTS
-            return
-        self._evaluation = Tally()
-        for episode in self._past:
-            if self._plan.is_trial(episode.facts) and episode.facts.checkpoint == checkpoint:
-                self._evaluation.count(episode.outcome, episode.duration_s)
-        self.phase = Phase.EVALUATION
+        is_rolling = self._groups.has_begun and not self._is_closing
+        self.phase = Phase.ROLLOUTS if is_rolling else Phase.EVALUATION
+        try:
+            self._groups.bound(highest_speed)
+        except ConfigError as error:
+            self.stop(str(error))
 
     def on_policy_lost(self) -> None:
         """Load the checkpoint again before the next episode: the policy does not run it now."""
-        if self.phase in (Phase.EVALUATION, Phase.ROLLOUTS):
+        is_idle = self.phase is Phase.ROLLOUTS and self._groups.is_ready  # to be learned from
+        if self.phase in (Phase.EVALUATION, Phase.ROLLOUTS) and not is_idle:
             self.phase = Phase.LOADING
+
+    def on_taken_back(self) -> None:
+        """Ask anew what came of every group: a person took back what had been promoted."""
+        if not self._groups.has_begun or self.phase in (Phase.DONE, Phase.STOPPED):
+            return
+        if self._groups.number == 0:
+            self.stop("the policy that the groups began with was taken back by a person")
+            return
+        if not isinstance(self._open, StartEpisode):  # what is running still counts
+            self._open = None
+        self._is_closing = False
+        self._groups.begin(self._groups.supervised)
+        self.checkpoint, self.phase = self._groups.supervised, Phase.ROLLOUTS
 
     def stop(self, reason: str) -> None:
         """Give the session up; the episode that is running still counts."""
@@ -180,132 +203,97 @@ class Session:
 
     def summary(self) -> str:
         """Say in one or two sentences what was reached and what is missing."""
-        parts = []
-        demonstrations = self._demonstrations
-        if demonstrations.tries:
-            parts.append(
-                f"{demonstrations.successes} successful demonstrations "
-                f"of {demonstrations.tries} tried"
-            )
-        if self._evaluation.attempts:
-            parts.append(self._evaluation.describe("evaluation episodes"))
-        if self._groups.has_begun:
-            parts.append(self._groups.describe())
-        if self._stop_reason:
-            parts.append(f"stopped: {self._stop_reason}")
-        return "; ".join(parts) or "nothing was done"
+        words = self._progress.describe(self.checkpoint)
+        stopped = f"stopped: {self._stop_reason}" if self._stop_reason else ""
+        return "; ".join(filter(None, (words, stopped))) or "nothing was done"
 
-    def _replay(self, past: Sequence[PastEpisode]) -> None:
-        """Count past episodes and raise the goal as often as the session did meanwhile."""
-        trials: dict[str, Tally] = {}
-        for episode in past:
-            self._remember(episode)
-            if self._plan.is_trial(episode.facts) and self.config.job == "rl":
-                tally = trials.setdefault(episode.facts.checkpoint, Tally())
-                tally.count(episode.outcome, episode.duration_s)
-                # evaluations made by hand meanwhile, short of demonstrations, raise nothing
-                if self._demonstrations.successes >= self.goal and self._is_short(tally):
-                    self.goal = self._next_goal()
-
-    def _remember(self, episode: PastEpisode) -> None:
-        self._past.append(episode)
-        self._plan.take_id(episode.facts.id)
-        self._groups.remember(episode)
-        if episode.facts.phase == Phase.DEMONSTRATIONS.value:
-            self._demonstrations.count(episode.outcome, episode.duration_s)
-            after = max(self._demonstrations.tries, episode.facts.rollout + 1)
-            self._next_demonstration = max(self._next_demonstration, after)
+    def new_id(self, name: str) -> str:
+        """Take a name for an episode, see `SessionPlan.new_id`."""
+        return self._progress.plan.new_id(name)
 
     def _advance(self) -> None:
-        demonstrations, evaluation, config = self._demonstrations, self._evaluation, self.config
-        if self.phase is Phase.EVALUATION and evaluation.attempts >= config.evaluation_episodes:
-            if self._is_short(evaluation) and self._next_goal() > demonstrations.successes:
-                self.goal = self._next_goal()
-                self.phase = Phase.DEMONSTRATIONS
-            elif config.groups and config.job == "rl" and self._is_good(evaluation):
-                self._is_promoted = self._groups.begin(self.checkpoint)
-                self.phase = Phase.ROLLOUTS
-            else:
-                self.phase = Phase.DONE
-        if self.phase is Phase.ROLLOUTS:
-            self._advance_groups()
-        if self.phase is Phase.DEMONSTRATIONS and demonstrations.successes >= self.goal:
-            self.phase = Phase.SFT if config.job == "rl" else Phase.DONE
-        if self.phase is Phase.DEMONSTRATIONS and demonstrations.tries >= most_tries(self.goal):
+        """Go from phase to phase as far as what is known allows."""
+        steps = {
+            Phase.DEMONSTRATIONS: self._advance_demonstrations,
+            Phase.EVALUATION: self._advance_evaluation,
+            Phase.ROLLOUTS: self._advance_groups,
+        }
+        before = None
+        while self.phase is not before:
+            before = self.phase
+            if before in steps:
+                steps[before]()
+
+    def _advance_demonstrations(self) -> None:
+        demonstrations = self._demonstrations
+        if demonstrations.is_full:
+            self.phase = Phase.SFT if self.config.job == "rl" else Phase.DONE
+        elif demonstrations.is_hopeless:
             self.stop(
-                f"only {demonstrations.successes} of {demonstrations.tries} demonstrations "
+                f"only {demonstrations.successes} of {demonstrations.tally.tries} demonstrations "
                 f"succeeded, {self.goal} are needed"
             )
-        wanted = config.evaluation_episodes
-        if self.phase is Phase.EVALUATION and evaluation.tries >= most_tries(wanted):
-            self.stop(f"only {evaluation.attempts} of {wanted} evaluation episodes were finished")
+
+    def _advance_evaluation(self) -> None:
+        evaluations, is_rl = self._evaluations, self.config.job == "rl"
+        if evaluations.is_hopeless(self.checkpoint):
+            done, wanted = self.done_and_goal
+            self.stop(f"only {done} of {wanted} evaluation episodes were finished")
+        elif not evaluations.is_full(self.checkpoint):
+            return
+        elif self._is_closing or not is_rl:
+            self.phase = Phase.DONE
+        elif evaluations.is_short(self.checkpoint) and self._demonstrations.can_grow:
+            self._demonstrations.raise_goal()
+            self.phase = Phase.DEMONSTRATIONS
+        elif self.config.groups and evaluations.is_good(self.checkpoint):
+            self._groups.begin(self.checkpoint)
+            self.phase = Phase.ROLLOUTS
+        else:
+            self.phase = Phase.DONE
 
     def _advance_groups(self) -> None:
-        groups, rollouts = self._groups, self.config.rollouts
-        if groups.is_over:
-            self.phase = Phase.DONE
+        groups = self._groups
+        if groups.is_over and not groups.has_changed:
+            self.phase = Phase.DONE  # its evaluation is that of the end, too
+        elif groups.is_over:
+            self.checkpoint, self._is_closing = groups.promoted, True
+            is_known = self._evaluations.is_full(self.checkpoint)
+            self.phase = Phase.EVALUATION if is_known else Phase.LOADING
         elif groups.is_ready:
             self.phase = Phase.UPDATE
         elif groups.is_hopeless:
-            self.stop(f"only {groups.counted} of {rollouts} rollouts were finished")
-
-    def _is_short(self, evaluation: Tally) -> bool:
-        """Tell whether a finished evaluation says that more demonstrations are needed."""
-        is_over = evaluation.attempts >= self.config.evaluation_episodes
-        return is_over and self.config.job == "rl" and not self._is_good(evaluation)
-
-    def _is_good(self, evaluation: Tally) -> bool:
-        return evaluation.reaches(self.config.target_success)
-
-    def _next_goal(self) -> int:
-        reached = max(self.goal, self._demonstrations.successes)
-        return min(reached + self.config.more_demonstrations, self.config.max_demonstrations)
+            self.stop(f"only {groups.counted} of {self.config.rollouts} rollouts were finished")
 
     def _request(self) -> Request | None:
         if self.phase is Phase.DEMONSTRATIONS:
-            wanted = self._plan.episodes.demonstration(self._next_demonstration)
-            return StartEpisode(facts=self._plan.named(wanted))
+            return StartEpisode(facts=self._demonstrations.next_demonstration())
         if self.phase is Phase.SFT:
             return Train()
         if self.phase is Phase.LOADING:
             return Load(checkpoint=self.checkpoint)
         if self.phase is Phase.EVALUATION:
-            wanted = self._plan.episodes.trial(self._evaluation.attempts, self.checkpoint)
-            return StartEpisode(facts=self._plan.named(wanted))
+            return StartEpisode(facts=self._evaluations.next_trial(self.checkpoint))
         if self.phase in (Phase.ROLLOUTS, Phase.DONE) and self._wants_promotion():
             self._is_promoted = True
             return Promote(checkpoint=self.checkpoint)
         if self.phase is Phase.ROLLOUTS:
             if self.waiting_for:
                 return None
-            return StartEpisode(facts=self._plan.named(self._groups.next_rollout()))
+            return StartEpisode(facts=self._groups.next_rollout())
         if self.phase is Phase.UPDATE:
             return self._groups.training()
-        return Finish(summary=self._closing_words(), is_complete=self._is_complete())
+        is_short = self.phase is Phase.DONE and not self._is_complete()
+        words = f"{self.summary()}; {self._progress.missing()}" if is_short else self.summary()
+        return Finish(summary=words, is_complete=self._is_complete())
 
     def _wants_promotion(self) -> bool:
-        is_good = self.config.job == "rl" and self._is_good(self._evaluation)
-        return is_good and not self._is_promoted
+        is_new = not self._is_promoted and self.config.job == "rl"
+        return is_new and self._progress.is_to_be_promoted(self.checkpoint)
 
     def _is_complete(self) -> bool:
-        if self.phase is not Phase.DONE:
-            return False
-        if self.config.job != "rl":
-            return True
-        return self._is_good(self._evaluation)
-
-    def _closing_words(self) -> str:
-        if self.phase is Phase.DONE and not self._is_complete():
-            return (
-                f"{self.summary()}; short of the target {self.config.target_success:.0%} with "
-                f"{self._demonstrations.successes} demonstrations (bound: "
-                f"{self.config.max_demonstrations})"
-            )
-        return self.summary()
-
-    def new_id(self, name: str) -> str:
-        """Take a name for an episode, see `SessionPlan.new_id`."""
-        return self._plan.new_id(name)
+        is_good = self.config.job != "rl" or self._progress.is_good(self.checkpoint)
+        return self.phase is Phase.DONE and is_good
 
     def _expect(self, kind: type, what: str) -> None:
         if not isinstance(self._open, kind):

@@ -85,6 +85,18 @@ class ActionSpace:
         """Policy ticks (30 Hz) from one chunk to the next."""
         return self.execute_steps * (POLICY_HZ // self.rate_hz)
 
+    def highest_speed(self, latency_ticks: int = 0) -> float:
+        """Return the largest factor at which a chunk still reaches to its successor.
+
+        The successor is there when factor x (executed + latency) <= horizon; below 1, it comes
+        too late even for a chunk that is played as planned.
+
+        Args:
+            latency_ticks: Policy ticks (30 Hz) from an observation to its chunk.
+        """
+        ticks = POLICY_HZ // self.rate_hz
+        return self.horizon * ticks / (self.decision_ticks + latency_ticks)
+
 
 def _check_rate(what: str, rate_hz: int) -> None:
     if rate_hz < 1 or POLICY_HZ % rate_hz:

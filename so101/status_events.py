@@ -23,6 +23,7 @@ class PolicyInfo:
         indicator: Advantage indicator the policy was conditioned on; empty for none.
         guidance: Guidance weight.
         waiting_for: Why no chunk could be made; empty when one was.
+        highest_speed: Largest playback factor at which its chunks reach to their successors.
     """
 
     stamp_ns: int
@@ -34,6 +35,7 @@ class PolicyInfo:
     indicator: str = ""
     guidance: float = 1.0
     waiting_for: str = ""
+    highest_speed: float = 1.0
 
     def to_event(self) -> Event:
         """Return the event."""
@@ -56,6 +58,7 @@ class PolicyInfo:
             indicator=decode(event, "indicator", str),
             guidance=decode(event, "guidance", float),
             waiting_for=decode(event, "waiting_for", str),
+            highest_speed=decode(event, "highest_speed", float),
         )
 
 
@@ -152,7 +155,8 @@ class LearnerStatus:
 
     Attributes:
         stamp_ns: When [ns].
-        phase: ``idle``, ``loading``, ``training``, ``judging``, ``trained`` or ``failed``.
+        phase: ``idle``, ``loading``, ``training``, ``judging``, ``trained``, ``failed`` or
+            ``taken back`` (a person rolled back what had been promoted).
         step: Training steps done, or poses tried.
         steps: Training steps of the whole job, or poses to try.
         loss: Newest loss.
@@ -160,6 +164,9 @@ class LearnerStatus:
         episodes: Episodes trained on.
         reason: What went wrong, what was left out, or why the gate decided as it did.
         group: Group that is learned from; -1 for a fine-tuning.
+        promoted: sha256 of the last checkpoint that the gate let pass, at first the supervised
+            one: what the groups have led to so far. Empty before it is known.
+        is_accepted: The gate's newest word was yes.
     """
 
     stamp_ns: int
@@ -171,10 +178,12 @@ class LearnerStatus:
     episodes: int = 0
     reason: str = ""
     group: int = -1
+    promoted: str = ""
+    is_accepted: bool = False
 
     def to_event(self) -> Event:
         """Return the event."""
-        names = ("step", "steps", "loss", "checkpoint", "episodes", "reason", "group")
+        names = [f.name for f in fields(self) if f.name not in ("stamp_ns", "phase")]
         values = {name: encode(getattr(self, name)) for name in names}
         level = ERROR if self.phase == "failed" else OK
         return Event(
@@ -194,6 +203,8 @@ class LearnerStatus:
             episodes=decode(event, "episodes", int),
             reason=decode(event, "reason", str),
             group=decode(event, "group", int),
+            promoted=decode(event, "promoted", str),
+            is_accepted=decode(event, "is_accepted", bool),
         )
 
 
@@ -214,6 +225,7 @@ class GroupRequest:
         task: Name of the task.
         start: Start region.
         time_limit_s: Of a rollout, simulated [s].
+        rollouts: Rollouts of a group.
     """
 
     stamp_ns: int
@@ -225,6 +237,7 @@ class GroupRequest:
     task: str = "pick"
     start: str = "std"
     time_limit_s: float = 12.0
+    rollouts: int = 10
 
     def to_event(self) -> Event:
         """Return the event."""

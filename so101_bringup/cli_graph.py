@@ -27,6 +27,11 @@ def add_verbs(verbs: Any) -> None:
     )
     rl.add_argument("--rollouts", type=int, default=0, help="rollouts of a group (10)")
     rl.add_argument("--rule", default="gated", help="gated, median, zscore; manual: you rate")
+    rl.add_argument(
+        "--gate",
+        default="poses",
+        help="what judges a candidate: poses, next_group, nothing (poses)",
+    )
     rl.set_defaults(run=_run_rl)
     record = verbs.add_parser("record", help="record demonstrations as bags")
     _add_common(record)
@@ -100,6 +105,7 @@ def _run_rl(arguments: argparse.Namespace) -> int:
         groups=arguments.groups,
         rollouts=arguments.rollouts,
         rule=arguments.rule,
+        gate=arguments.gate,
     )
     mode = (
         "object poses (state mode)" if options.state else f"cameras {', '.join(options.cameras)}"

@@ -62,10 +62,20 @@ def lines(report: "Report") -> list[str]:
         f"duration  first two groups {first_s:.2f} s, last two {last_s:.2f} s "
         f"(medians, failures as {report.limit_s:g} s)",
         f"before    {_said(report.before)}",
-        f"after     {_said(report.after)}",
+        f"after     {_after(report)}",
         f"change    {percent(report.change)} (median of the successes)",
         f"left out  {len(report.run.left_out)} (the page says why)",
     ]
+
+
+def _after(report: "Report") -> str:
+    """Say how the promoted policy did; of the supervised one, that nothing took its place."""
+    if report.after is None:
+        return "not evaluated"
+    if report.before is not None and report.after.checkpoint == report.before.checkpoint:
+        return "the same: no later policy is promoted"
+    is_promoted = report.after.checkpoint.is_promoted
+    return _said(report.after) + ("" if is_promoted else ", the newest evaluated, not promoted")
 
 
 def _said(evaluated: "Evaluated | None") -> str:
@@ -76,4 +86,5 @@ def _said(evaluated: "Evaluated | None") -> str:
     found = summary(evaluated.attempts)
     typical_s = found["median_success_duration_s"]
     median = "none" if typical_s is None else f"{typical_s:.2f} s"
-    return f"{found['successes']}/{found['n']} succeeded, median {median}"
+    name = evaluated.checkpoint.name
+    return f"{found['successes']}/{found['n']} succeeded, median {median} ({name})"

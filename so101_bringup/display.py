@@ -14,6 +14,7 @@ TITLES = {
     "sft": "fine-tuning",
     "evaluation": "evaluation",
     "rollouts": "rollouts",
+    "afterwards": "afterwards",
     "manual": "episode",
 }
 ENDS = ("done", "stopped")
@@ -131,11 +132,19 @@ class Display:
             for duration_s, end in group
         ]
 
-    def _episode_line(self, event: EpisodeEvent) -> str:
+    def _phase_of(self, event: EpisodeEvent) -> str:
+        """Return the phase to count an episode in; what groups led to is evaluated apart."""
         phase = event.facts.phase
-        if phase == "evaluation" and event.facts.checkpoint != self._evaluated:
+        if phase != "evaluation":
+            return phase
+        phase = "afterwards" if "rollouts" in self._tallies else phase
+        if event.facts.checkpoint != self._evaluated:
             self._evaluated = event.facts.checkpoint
             self._tallies.pop(phase, None)  # another checkpoint, another evaluation
+        return phase
+
+    def _episode_line(self, event: EpisodeEvent) -> str:
+        phase = self._phase_of(event)
         tally = self._tallies.setdefault(phase, Tally())
         start_ns = self._starts.pop(event.facts.id, None)  # None: this display came later
         duration_s = math.nan if start_ns is None else (event.stamp_ns - start_ns) * 1e-9
@@ -147,7 +156,7 @@ class Display:
             tally.successes += 1
             tally.durations_s += [] if start_ns is None else [duration_s]
         count = tally.successes if phase == "demonstrations" else tally.ended
-        aim = self._goals.get(phase, 0)
+        aim = self._goals.get(event.facts.phase, 0)
         goal = f"/{aim}" if count <= aim else ""  # a later round adds to what was aimed at
         reason = f"  {event.reason}" if event.reason else ""
         return (

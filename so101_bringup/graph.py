@@ -210,6 +210,7 @@ def _policy(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "uses_objects": robot.uses_objects,
         "lockstep": robot.lockstep,
         "checkpoint": options.checkpoint,
+        "latency": options.simulated_latency,
         "seed": options.seed,
     }
     return _node(options, "policy_node", values, is_essential=False, respawn=True)
@@ -233,6 +234,7 @@ def _learner(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "cameras": robot.cameras,
         "uses_objects": robot.uses_objects,
         "seed": options.seed,
+        "gate.by": options.gate,
     }
     return _node(options, "learner_node", values, is_essential=False, respawn=True)
 

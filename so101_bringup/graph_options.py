@@ -1,8 +1,10 @@
 """What a person can choose about a graph, as data. Launch arguments and flags are made of it."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from so101.config import option
+from so101.groups.gate import GateBy
 from so101.robot import CAMERAS
 
 
@@ -55,6 +57,12 @@ class GraphOptions:
         "gated",
         "how rollouts get their advantage; manual waits until people have rated every one",
         choices=("median", "gated", "manual", "zscore"),
+    )
+    gate: str = option(
+        "poses",
+        "who judges a group's candidate: poses in simulation before it acts, the rollouts of the "
+        "next_group in which it acts, or nothing",
+        choices=get_args(GateBy),
     )
     use_sim_time: bool = option(False, "timers follow /clock; not needed, stamps do anyway")
     use_ros2_control: bool = option(False, "ros2_control in topic mode drives the arm")

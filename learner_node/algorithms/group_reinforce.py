@@ -21,7 +21,7 @@ falls along a half cosine to zero within each group's steps: what acts next has 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,12 +31,11 @@ from so101.data.batch import ChunkBatch, Float32Array
 from so101.data.dataset import EpisodeDataset
 from so101.errors import ConfigError
 from so101.groups.advantage import Pool, Rule
-
-LossForm = Literal["paper", "pooled"]
+from so101.groups.lesson_config import LessonConfig, LossForm
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupReinforceConfig(ImitationConfig):
+class GroupReinforceConfig(LessonConfig, ImitationConfig):
     """Settings of group-relative REINFORCE; ``steps`` are those of one group."""
 
     steps: int = option(2500, "Updates after each group.", range=(1, 1e7))
@@ -44,20 +43,14 @@ class GroupReinforceConfig(ImitationConfig):
     ema_decay: float = option(0.99, "Of the weights that act.", range=(0.0, 0.999999))
     rule: Rule = option("gated", "How rollouts get their advantage.")
     pool: Pool = option("retime", "Which episodes are trained on.")
-    loss: LossForm = option("paper", "Whether every rollout counts the same, or every frame.")
-    pace_step: float = option(
-        0.1, "Share that a policy is made faster by at once (retime).", range=(0.0, 0.9)
-    )
-    demonstration_share: float = option(
-        0.0, "Share of each batch that are demonstrations, whatever the pool.", range=(0.0, 1.0)
-    )
-    standard_quantile: float = option(
-        0.5, "The running standard is this quantile of good durations.", range=(0.0, 1.0)
-    )
-    standard_window: int = option(20, "Good rollouts the standard looks at.", range=(1, 1000))
-    negative_bound: float = option(
-        0.25, "Largest size of a negative advantage (zscore).", range=(0.0, 1.0)
-    )
+
+    def __post_init__(self) -> None:
+        """Refuse a pool in which the rule's advantages would count for nothing."""
+        if self.pool in ("regate", "retime") and self.rule != "gated":
+            raise ConfigError(
+                f"pool={self.pool} takes every success whatever its advantage: "
+                f"rule={self.rule} would change nothing; choose pool group or all, or rule gated"
+            )
 
 
 class GroupReinforce(Imitation):

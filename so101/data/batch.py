@@ -53,7 +53,7 @@ class ChunkBatch:
         actions: Executed joint positions [rad], float32; entry ``k`` of a row was in force
             ``k + 1`` periods after its observation. Shape (batch, horizon, joints).
         mask: True where the entry is real, False where it is padding behind the episode's end
-            (the last action repeated). Shape (batch, horizon).
+            (the last action repeated). The first one is always real. Shape (batch, horizon).
         weight: Weight of each row, float32 (an advantage, or 1). Shape (batch,).
         indicator: Advantage indicator per row, int8: 1 positive, 0 negative, -1 none. (batch,).
         aux: Recorded arrays by name, first axis batch.

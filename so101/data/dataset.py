@@ -221,10 +221,12 @@ class EpisodeDataset:
         share = np.clip(ahead - before, 0.0, 1.0)[..., None].astype(np.float32)
         actions = self._columns.actions
         first, second = actions[before], actions[np.minimum(before + 1, last)]
+        mask = ahead <= last
+        mask[:, 0] = True  # the last command stays in force: a row without any has no loss
         return ChunkBatch(
             observation=self.observations(steps),
             actions=first + share * (second - first),
-            mask=ahead <= last,
+            mask=mask,
             weight=np.ones(len(steps), dtype=np.float32),
         )
 

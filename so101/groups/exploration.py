@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from so101.action import ActionSpace
 from so101.config import option
 from so101.errors import ConfigError
 
@@ -27,13 +26,28 @@ class ExplorationConfig:
         0.8, "Success share of a group below which the window is narrowed.", range=(0.0, 1.0)
     )
 
+    def __post_init__(self) -> None:
+        """Refuse a window that begins wider than it may ever be."""
+        if self.start > self.most:
+            raise ConfigError(f"start={self.start:g} is more than most={self.most:g}")
 
-def bounded(config: ExplorationConfig, space: ActionSpace, latency_steps: int = 0) -> float:
+
+def bounded(config: ExplorationConfig, highest_speed: float) -> float:
     """Return the largest factor that may ever be played.
 
-    A chunk must reach to its successor: factor x (executed + latency) <= horizon.
+    Args:
+        config: Names the largest factor that is wanted.
+        highest_speed: Of the acting policy's chunks, see `ActionSpace.highest_speed`.
+
+    Raises:
+        ConfigError: Not even 1 may be played.
     """
-    return min(config.most, space.horizon / (space.execute_steps + latency_steps))
+    if highest_speed < 1.0:
+        raise ConfigError(
+            "speed exploration: the policy's chunks reach to their successors up to factor "
+            f"{highest_speed:.3g} only, and 1 is as planned: the latency is too long for them"
+        )
+    return min(config.most, highest_speed)
 
 
 def draw_speed(run_seed: int, group: int, rollout: int, highest: float) -> float:

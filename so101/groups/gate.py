@@ -17,6 +17,8 @@ from so101.groups.advantage import effective_durations
 from so101.groups.rollout import RatedRollout
 from so101.statistics import median
 
+GateBy = Literal["poses", "next_group", "nothing"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
@@ -24,10 +26,12 @@ class GateConfig:
 
     poses: int = option(80, "Fixed poses that every candidate is tried on.", range=(1, 10_000))
     margin: float = option(
-        0.05, "Success share it may lose against the supervised policy.", range=(0.0, 1.0)
+        0.0, "Success share it may lose against the supervised policy.", range=(0.0, 1.0)
     )
-    by: Literal["poses", "next_group", "nothing"] = option(
-        "poses", "poses: tried before it acts; next_group: by its first rollouts; nothing: taken"
+    by: GateBy = option(
+        "poses",
+        "poses: tried in simulation before it acts; next_group: by its first rollouts; "
+        "nothing: taken as is",
     )
 
 
@@ -68,6 +72,13 @@ class Verdict:
         if not isinstance(is_accepted, bool) or not isinstance(reasons, list):
             raise ConfigError(f"gate: no verdict: accepted={is_accepted!r}, reasons={reasons!r}")
         return cls(is_accepted=is_accepted, reasons=tuple(map(str, reasons)), evidence=evidence)
+
+
+THE_SUPERVISED = Verdict(is_accepted=True, evidence={"gate": "the supervised policy"})
+"""On the policy that everything is measured against; nothing is written of it."""
+NOT_JUDGED = Verdict(
+    is_accepted=False, reasons=("the accepted policy acted again: there was nothing to judge",)
+)
 
 
 def as_planned(rollouts: Sequence[RatedRollout]) -> list[RatedRollout]:

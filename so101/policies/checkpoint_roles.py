@@ -23,6 +23,8 @@ from so101.policies.json_file import read_json, write_json
 Role = Literal["candidate", "live", "promoted"]
 ROLES: tuple[Role, ...] = get_args(Role)
 POINTER_FILE = "latest.json"
+TAKEN_BACK = "taken back by a person"
+"""Reason in the verdict on a checkpoint that was promoted and then rolled back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +79,18 @@ def promote(root: Path, path: Path) -> None:
 def rollback(root: Path) -> Checkpoint:
     """Make the previously promoted checkpoint the promoted one again and return it.
 
+    Where the gate had let the present one pass, its verdict is turned: whoever asks what came of
+    the training, also after a restart, hears the person's word. Cut short, it can be called again.
+
     Raises:
-        CheckpointError: There is none, or it is damaged.
+        CheckpointError: There is none, or one of the two is damaged.
     """
     with _locked(root):
         pointers = _read(root)
         if not pointers["history"]:
             raise CheckpointError(f"{root / POINTER_FILE}: no earlier promoted checkpoint")
+        if present := pointers["roles"].get("promoted"):
+            _take_back(_resolve(root, present))
         name = pointers["history"].pop()
         checkpoint = verify(_resolve(root, name))
         pointers["roles"]["promoted"] = name
@@ -100,8 +107,22 @@ def record_gate(path: Path, verdict: Mapping[str, Any]) -> Checkpoint:
     checkpoint = verify(path)
     if checkpoint.record.gate is not None:
         raise CheckpointError(f"{path / TRAINING_FILE}: was judged before")
+    return _write_gate(checkpoint, verdict)
+
+
+def _take_back(path: Path) -> None:
+    """Turn the verdict on a checkpoint that the gate let pass; what it rested on stays."""
+    checkpoint = verify(path)
+    gate = checkpoint.record.gate
+    if gate is not None and gate.get("accepted"):
+        reasons = [*gate.get("reasons", ()), TAKEN_BACK]
+        _write_gate(checkpoint, {**gate, "accepted": False, "reasons": reasons})
+
+
+def _write_gate(checkpoint: Checkpoint, gate: Mapping[str, Any]) -> Checkpoint:
+    path = checkpoint.path
     _, files = read_training(path)
-    record = replace(checkpoint.record, gate=dict(verdict))
+    record = replace(checkpoint.record, gate=dict(gate))
     write_json(path / TRAINING_FILE, record_to_json(record, files))
     return replace(checkpoint, record=record)
 

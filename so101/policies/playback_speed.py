@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from so101.action import ActionSpace
 from so101.arrays import FloatArray
 from so101.data.batch import Float32Array
 from so101.errors import ConfigError
@@ -11,28 +10,26 @@ from so101.policies.policy import Inference, Policy
 from so101.spec import PolicySpec
 
 
-def max_speed(space: ActionSpace, latency_steps: int = 0) -> float:
-    """Return the largest factor at which a chunk still reaches to its successor.
-
-    Args:
-        space: Of the policy.
-        latency_steps: Points that pass while the next chunk is being planned.
-    """
-    return space.horizon / (space.execute_steps + latency_steps)
-
-
 class PlaybackSpeed:
     """A policy whose chunks are played at a factor."""
 
-    def __init__(self, policy: Policy, factor: float, latency_steps: int = 0) -> None:
+    def __init__(self, policy: Policy, factor: float, latency_ticks: int = 0) -> None:
         """Wrap a policy.
+
+        Args:
+            policy: Plans the chunks.
+            factor: How much faster than planned they are played.
+            latency_ticks: Policy ticks from an observation to its chunk.
 
         Raises:
             ConfigError: At this factor a chunk would end before its successor takes over.
         """
-        highest = max_speed(policy.spec.action_space, latency_steps)
+        highest = policy.spec.action_space.highest_speed(latency_ticks)
         if not 0.0 < factor <= highest:
-            raise ConfigError(f"playback speed {factor:g} is outside (0, {highest:g}]")
+            raise ConfigError(
+                f"playback speed {factor:g} is outside (0, {highest:g}]: with {latency_ticks} "
+                "ticks of latency a chunk would end before its successor takes over"
+            )
         self._policy, self._factor = policy, factor
 
     @property

@@ -4,8 +4,6 @@ Episodes are known from the store's listing alone, so that hundreds of bags take
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,97 +15,18 @@ from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, CheckpointError, ConfigError, StoreError
 from so101.groups.gate import Verdict
 from so101.groups.rollout import DEMONSTRATION
+from so101.policies.checkpoint_files import TrainingRecord
 from so101.policies.checkpoint_roles import Listing, list_checkpoints
 from so101.policies.json_file import read_json
 from so101.topics import REWARD
 from so101_bringup.paths import RunPaths
+from so101_bringup.report.rounds import newest_round
+from so101_bringup.report.values import SHORT, Attempt, Ending, LeftOut, Run, Trained
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-SHORT = 8
-"""Digits of a sha256 that name a checkpoint to people and in file names."""
 TIME_LIMIT = "time limit"
 """What the reason of an episode that ran into its time limit begins with."""
-
-
-class Ending(Enum):
-    """How a rollout ended, for people."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    OVER_TIME = "over time"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One episode of a policy.
-
-    Attributes:
-        facts: What is known about it.
-        duration_s: From its first tick to its end [s].
-        ending: How it ended.
-    """
-
-    facts: EpisodeFacts
-    duration_s: float
-    ending: Ending
-
-    @property
-    def is_success(self) -> bool:
-        """The task was done."""
-        return self.ending is Ending.SUCCESS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """One checkpoint of the run.
-
-    Attributes:
-        name: Series and step, such as ``sft/step_005000``.
-        sha256: Of its weights.
-        algorithm: What made it.
-        group: Number of the group it was trained after; -1 for none.
-        step: Training steps done.
-        verdict: The gate's; None while not judged.
-        loss_curve: Pairs of step and loss.
-        is_promoted: It has that role now.
-    """
-
-    name: str
-    sha256: str
-    algorithm: str
-    group: int = DEMONSTRATION
-    step: int = 0
-    verdict: Verdict | None = None
-    loss_curve: tuple[tuple[int, float], ...] = ()
-    is_promoted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """Something that is not in the report, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What a run left behind.
-
-    Attributes:
-        name: Of its directory.
-        rollouts: By group and number.
-        evaluations: Episodes by the first digits of the checkpoint's sha256, then by seed.
-        checkpoints: In the order of training.
-        left_out: What could not be used.
-    """
-
-    name: str
-    rollouts: tuple[Attempt, ...]
-    evaluations: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
-    checkpoints: tuple[Trained, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
 
 
 def collect(root: Path) -> Run:
@@ -134,12 +53,15 @@ def collect(root: Path) -> Run:
     for trials in _read_each(files, lambda file: file.name, read_evaluation, left_out):
         evaluated += trials
     checkpoints = _read_each(_listings(paths, left_out), _name, _trained, left_out)
+    newest = newest_round(rollouts, checkpoints)
+    by_number = sorted(newest.rollouts, key=lambda one: (one.facts.group, one.facts.rollout))
+    by_group = sorted(newest.checkpoints, key=lambda one: (one.group, one.step, one.name))
     return Run(
         name=root.resolve().name,
-        rollouts=tuple(sorted(rollouts, key=lambda one: (one.facts.group, one.facts.rollout))),
+        rollouts=tuple(by_number),
         evaluations=_by_checkpoint(evaluated),
-        checkpoints=tuple(sorted(checkpoints, key=lambda one: (one.group, one.step, one.name))),
-        left_out=tuple(left_out),
+        checkpoints=tuple(by_group),
+        left_out=(*left_out, *newest.left_out),
     )
 
 
@@ -254,16 +176,19 @@ def _trained(listing: Listing) -> Trained:
         name=_name(listing),
         sha256=listing.checkpoint.sha256,
         algorithm=record.algorithm,
-        group=_group(record.gate),
+        group=_group(record),
         step=record.step,
         verdict=None if record.gate is None else Verdict.from_mapping(record.gate),
         loss_curve=record.loss_curve,
         is_promoted="promoted" in listing.roles,
+        parent=record.parent,
     )
 
 
-def _group(gate: Mapping[str, Any] | None) -> int:
-    group = DEMONSTRATION if gate is None else gate.get("group", DEMONSTRATION)
+def _group(record: TrainingRecord) -> int:
+    """Return the group that a checkpoint was trained after, also where it is not judged yet."""
+    trained = int(record.metrics.get("group", DEMONSTRATION))
+    group = trained if record.gate is None else record.gate.get("group", trained)
     if not isinstance(group, int):
         raise CheckpointError(f"gate: group {group!r} is not a number")
     return group

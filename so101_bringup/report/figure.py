@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from so101.statistics import wilson_interval
 from so101_bringup.report.captions import TITLES
-from so101_bringup.report.collect import Attempt, Ending
 from so101_bringup.report.numbers import Evaluated, Report, smoothed_percentiles
+from so101_bringup.report.values import Attempt, Ending
 
 _SPREAD = 0.62
 """Width over which the rollouts of a group are spread, in groups."""

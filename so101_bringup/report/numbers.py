@@ -14,7 +14,7 @@ from so101.episode_plan import run_seed_of
 from so101.groups.advantage import effective_durations
 from so101.groups.rollout import Ended
 from so101.groups.summary import change, first_and_last, paired, summary, typical_duration
-from so101_bringup.report.collect import SHORT, Attempt, Ending, Run, Trained
+from so101_bringup.report.values import SHORT, Attempt, Ending, Run, Trained
 
 SUPERVISED = "sft"
 PERCENTILES = (25, 50, 75)
@@ -173,6 +173,10 @@ class Report:
             "groups": [self._group(group) for group in self.groups],
             "before": None if self.before is None else summary(self.before.attempts),
             "after": None if self.after is None else summary(self.after.attempts),
+            "checkpoints": {
+                "before": None if self.before is None else self.before.checkpoint.name,
+                "after": None if self.after is None else self.after.checkpoint.name,
+            },
             "change": self.change,
             "first2_median_s": first_s,
             "last2_median_s": last_s,
@@ -207,6 +211,8 @@ def notes(limit_s: float) -> dict[str, str]:
         "promoted": "a checkpoint trained after the group passed the gate",
         "median_success_duration_s": "of the successes alone: failures are not in it, see "
         "successes and n",
+        "checkpoints": "that before and after are evaluations of, on the same poses; the same "
+        "one twice where no later one is promoted",
         "change": "after / before - 1 of the median duration of the successes: failures are not "
         "in it, see successes and n",
         "first2_median_s": f"of all rollouts of the first two groups, speed exploration "

@@ -9,9 +9,9 @@ from so101.groups.gate import Verdict
 from so101.groups.summary import percent, summary, typical_duration
 from so101.statistics import paired_interval, wilson_interval
 from so101_bringup.report.captions import CAPTIONS, TITLES
-from so101_bringup.report.collect import SHORT, LeftOut, Trained
 from so101_bringup.report.numbers import Evaluated, Group, Report, notes
 from so101_bringup.report.style import STYLE
+from so101_bringup.report.values import SHORT, LeftOut, Trained
 
 NOTHING = "-"
 """What stands where there is no value."""

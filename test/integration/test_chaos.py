@@ -90,7 +90,11 @@ def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, 
 @pytest.mark.parametrize("moment", ["group-00-rollout-00", "reading", "steps", "gate"])
 def test_a_process_killed_in_a_group_comes_back_and_the_gate_still_decides(tmp_path, node, moment):
     store = tmp_path / "run"
-    options = {**learning(tmp_path, group_steps=300, gate_poses=4), "groups": 1, "rollouts": 2}
+    options = {
+        **learning(tmp_path, group={"steps": 300}, gate={"poses": 4}),
+        "groups": 1,
+        "rollouts": 2,
+    }
     with graphs.running("rl", store, **options) as graph:
         graph.wait_for_line(
             "group-00-rollout-00" if moment == "group-00-rollout-00" else "group 0"

@@ -1,5 +1,7 @@
 """Groups of rollouts through the nodes: rolled out, learned from, judged; a restart goes on."""
 
+from unittest.mock import ANY
+
 import numpy as np
 import pytest
 from integration import graphs
@@ -29,9 +31,8 @@ def options_of(store, groups, gate):
         store.with_suffix(".yaml"),
         learner_node={
             "steps": STEPS,
-            "group_steps": GROUP_STEPS,
-            "gate": gate,
-            "gate_poses": 1,
+            "group": {"steps": GROUP_STEPS},
+            "gate": {"poses": 1},
         },
         reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
@@ -42,6 +43,7 @@ def options_of(store, groups, gate):
         "evaluation_episodes": 1,
         "groups": groups,
         "rollouts": ROLLOUTS,
+        "gate": gate,
         "params_file": params,
     }
 
@@ -78,6 +80,27 @@ def test_a_group_is_rolled_out_learned_from_and_judged(first):
     acting = latest(first.store / "checkpoints", "promoted")
     assert acting == (candidate if gate["accepted"] else supervised)
     assert [e.facts.rollout for e in rollouts(first.store)] == list(range(ROLLOUTS))
+
+
+def test_what_came_of_it_is_evaluated_on_the_poses_of_before(first):
+    """Bags of the phase evaluation, at playback 1; where nothing was accepted, once is enough."""
+    supervised, _ = checkpoints(first.store)
+    acting = latest(first.store / "checkpoints", "promoted")
+    before, after = (trials(first.store, one) for one in (supervised, acting))
+    assert [facts.seed for facts in before] == [facts.seed for facts in after]
+    assert [facts.speed for facts in (*before, *after)] == [1.0] * len((*before, *after))
+    summary = next(line for line in first.run.lines if line.startswith("summary"))
+    is_changed = acting != supervised
+    assert "afterwards" in summary and "of 1 evaluation episodes succeeded" in summary
+    assert ("no policy was accepted" in summary) != is_changed
+
+
+def trials(store, checkpoint):
+    return [
+        e.facts
+        for e in graphs.episodes_of(store).values()
+        if (e.facts.phase, e.facts.checkpoint) == ("evaluation", checkpoint.sha256)
+    ]
 
 
 def test_its_rollouts_are_those_of_a_run_in_process(first):
@@ -123,15 +146,31 @@ def test_the_same_command_with_one_group_more_goes_on_and_what_is_accepted_acts(
     assert more.run.code == 0, more.run.text
     after = [e.facts for e in graphs.episodes_of(first.store).values()]
     assert after[: len(before)] == before
-    fresh = after[len(before) :]
+    *fresh, closing = after[len(before) :]
     assert [(facts.group, facts.checkpoint) for facts in fresh] == [(1, acting.sha256)] * ROLLOUTS
     _, (again, accepted) = checkpoints(first.store)
     assert again == judged  # the verdict on the first group stands
     assert accepted.record.parent == acting.sha256
     assert accepted.record.gate["accepted"]
     assert latest(first.store / "checkpoints", "promoted") == accepted
+    assert (closing.phase, closing.checkpoint) == ("evaluation", accepted.sha256)
     entries = EpisodeStore(first.store / "episodes").episodes()
     assert Outcome.INCOMPLETE not in {entry.outcome for entry in entries}
+
+
+def test_without_a_cell_a_candidate_acts_in_the_next_group_and_is_judged_there(tmp_path):
+    made = job(tmp_path / "run", 2, "next_group")
+    assert made.run.code == 0, made.run.text
+    supervised, (judged, pending) = checkpoints(made.store)
+    actors = [(e.facts.group, e.facts.checkpoint) for e in rollouts(made.store)]
+    assert actors == [(0, supervised.sha256)] * ROLLOUTS + [(1, judged.sha256)] * ROLLOUTS
+    gate = judged.record.gate
+    assert (gate["group"], gate["judged_in"], gate["evidence"]["poses"]) == (0, 1, ROLLOUTS)
+    accepted = judged if gate["accepted"] else supervised
+    assert latest(made.store / "checkpoints", "promoted") == accepted
+    assert pending.record.gate is None and pending.record.parent == accepted.sha256
+    assert trials(made.store, judged) == ([] if accepted is supervised else [ANY])
+    assert not trials(made.store, pending)
 
 
 def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):

@@ -37,6 +37,7 @@ EVENTS = {
         indicator=texts,
         guidance=numbers,
         waiting_for=texts,
+        highest_speed=numbers,
     ),
     CheckpointEvent: st.builds(
         CheckpointEvent, stamp_ns=stamps, path=texts, sha256=texts, role=texts, step=counts
@@ -63,6 +64,8 @@ EVENTS = {
         episodes=counts,
         reason=texts,
         group=st.integers(-1, 99),
+        promoted=texts,
+        is_accepted=st.booleans(),
     ),
     GroupRequest: st.builds(
         GroupRequest,
@@ -75,6 +78,7 @@ EVENTS = {
         task=texts,
         start=texts,
         time_limit_s=numbers,
+        rollouts=counts,
     ),
 }
 kinds = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)

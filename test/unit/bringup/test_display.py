@@ -167,3 +167,15 @@ def test_a_group_that_is_over_is_a_table_with_the_fastest_first():
     assert table[0].split()[:3] == ["4.0", "s", "succeeded"]
     assert "reading the bags" in last
     assert len(display.on_learner(learner("loading", group=1))) == 1
+
+
+def test_what_the_groups_led_to_is_evaluated_beside_the_first_evaluation():
+    display = Display({"evaluation": 1})
+    play(display, "eval-a", EpisodeState.TRUNCATED, phase="evaluation")
+    play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts")
+    line = play(display, "eval-b", EpisodeState.SUCCEEDED, phase="evaluation")
+    assert line.split()[:2] == ["afterwards", "1/1"]
+    before, rollouts, after = display.closing_lines()
+    assert "evaluation      0/1" in before
+    assert "rollouts        1/1" in rollouts
+    assert "afterwards      1/1" in after

@@ -258,3 +258,21 @@ def test_discovery_stays_on_this_machine_unless_asked():
     assert environment_of(SIM)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     subnet = environment_of(replace(SIM, discovery="subnet"))
     assert subnet["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+
+
+def test_the_policy_knows_the_latency_that_the_simulation_adds():
+    """Or it would let chunks be played faster than their successors come."""
+    nodes = {n.name: n for n in GRAPHS["rl"](GraphOptions(robot="sim", simulated_latency=0.1))}
+    assert nodes["policy_node"].parameters["latency"] == 0.1
+    assert nodes["simulation_node"].parameters["simulated_latency"] == 0.1
+
+
+def test_the_gate_is_chosen_by_name():
+    def gate(**options):
+        nodes = {n.name: n for n in rl_graph(GraphOptions(robot="sim", **options))}
+        return nodes["learner_node"].parameters["gate.by"]
+
+    assert gate() == "poses"
+    assert gate(gate="next_group") == "next_group"
+    with pytest.raises(ConfigError, match="'pose' is not one of poses, next_group, nothing"):
+        from_mapping(GraphOptions, {"gate": "pose"}, "options")

@@ -44,7 +44,7 @@ def test_chunks_are_the_actions_that_followed(steps, horizon, rate_hz):
     for tick in range(steps):
         for k in range(horizon):
             due = tick + (k + 1) * stride - 1
-            assert batch.mask[tick, k] == (due < steps)
+            assert batch.mask[tick, k] == (due < steps or k == 0)
             expected = episode.actions[min(due, steps - 1)]
             np.testing.assert_allclose(batch.actions[tick, k], expected, rtol=1e-6)
     assert batch.actions.dtype == batch.weight.dtype == np.float32
@@ -107,6 +107,20 @@ def test_no_batch_crosses_a_gap_or_an_episode(gaps, length, seed):
         place = np.flatnonzero((recorded == row[0]).all(axis=1))[0]
         assert place // 30 == (place + length - 1) // 30
         np.testing.assert_array_equal(row, recorded[place : place + length])
+
+
+@many
+@given(st.sampled_from([1, 3, 10, 15, 30]), st.floats(0.5, 3.0), st.integers(2, 40))
+def test_every_row_has_an_action_at_whatever_pace_it_is_read(rate_hz, speed, steps):
+    """One without would have no loss, and its whole batch would be skipped."""
+    space = ActionSpace(rate_hz=rate_hz, horizon=4, execute_steps=2)
+    data = dataset(make_episode(steps=steps), spec=PolicySpec(action_space=space))
+    batch = data.chunks_at(np.arange(steps), np.full(steps, speed))
+    assert batch.mask[:, 0].all()
+    assert (np.diff(batch.mask.astype(int), axis=1) <= 0).all()
+    if speed >= 1.0:  # behind the end the last command stays in force
+        last = data.chunks_at(np.array([steps - 1])).actions[0, 0]
+        np.testing.assert_array_equal(batch.actions[-1, 0], last)
 
 
 def test_images_are_decoded_once_at_the_policys_size_like_live():

@@ -12,9 +12,19 @@ from so101.groups.exploration import ExplorationConfig, bounded, draw_speed, nex
 @given(st.integers(1, 32), st.integers(1, 32), st.integers(0, 8), st.floats(1.0, 10.0))
 def test_a_chunk_always_reaches_to_its_successor(horizon, executed, latency, most):
     space = ActionSpace(horizon=horizon, execute_steps=min(executed, horizon))
-    highest = bounded(ExplorationConfig(most=most), space, latency)
+    config = ExplorationConfig(start=1.0, most=most)
+    if space.execute_steps + latency > horizon:
+        with pytest.raises(ConfigError, match="the latency is too long"):
+            bounded(config, space.highest_speed(latency))
+        return
+    highest = bounded(config, space.highest_speed(latency))
     assert highest * (space.execute_steps + latency) <= horizon + 1e-9
-    assert highest <= most
+    assert 1.0 <= highest <= most
+
+
+def test_a_window_that_begins_wider_than_it_may_be_is_refused():
+    with pytest.raises(ConfigError, match=r"start=1\.5 is more than most=1\.2"):
+        ExplorationConfig(start=1.5, most=1.2)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 99), st.integers(0, 999), st.floats(1.0, 3.0))

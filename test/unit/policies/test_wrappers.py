@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from so101.action import ActionSpace
 from so101.errors import ConfigError
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.playback_speed import PlaybackSpeed, max_speed
+from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.seeded_noise import SeededNoise, chunk_noise
 
 
@@ -68,15 +68,28 @@ def test_faster_playback_keeps_the_points_and_brings_them_forward():
         assert abs((slow_ns - plain.stamp_ns) - 2 * (fast_ns - plain.stamp_ns)) <= 2
 
 
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 4), st.floats(0.1, 5.0))
-def test_a_chunk_always_reaches_to_its_successor(horizon, execute, latency, factor):
+@given(
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.sampled_from([1, 10, 15, 30]),
+    st.integers(0, 4),
+    st.floats(0.1, 5.0),
+)
+def test_a_chunk_always_reaches_to_its_successor(horizon, execute, rate_hz, latency, factor):
     if execute > horizon:
         horizon, execute = execute, horizon
-    space = ActionSpace(horizon=horizon, execute_steps=execute)
-    fits = factor * (execute + latency) <= horizon
-    assert (factor <= max_speed(space, latency) + 1e-12) == fits or abs(
-        factor * (execute + latency) - horizon
+    space = ActionSpace(horizon=horizon, execute_steps=execute, rate_hz=rate_hz)
+    reach = horizon * 30 // rate_hz
+    fits = factor * (space.decision_ticks + latency) <= reach
+    assert (factor <= space.highest_speed(latency) + 1e-12) == fits or abs(
+        factor * (space.decision_ticks + latency) - reach
     ) < 1e-9
+
+
+def test_latency_lowers_the_factor_that_is_allowed():
+    PlaybackSpeed(make_policy(), 1.4, latency_ticks=3)
+    with pytest.raises(ConfigError, match=r"outside \(0, 1\.45455\]: with 3 ticks of latency"):
+        PlaybackSpeed(make_policy(), 1.5, latency_ticks=3)
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, 2.01, float("nan")])

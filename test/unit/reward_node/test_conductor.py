@@ -10,9 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reward_node.conductor import MOST_LOSSES, Call, Conductor, Limits
-from reward_node.requests import PastEpisode
-from reward_node.session import Phase, Session, SessionConfig
+from reward_node.conductor import MOST_LOSSES, Conductor
+from reward_node.outputs import Call, Limits
+from reward_node.requests import PastEpisode, Phase
+from reward_node.session import Session
+from reward_node.session_config import SessionConfig
 from so101.clock import NS_PER_S, POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import SessionError
@@ -132,12 +134,19 @@ class Stage:
         self.recorded()
 
     def policy_runs(self, checkpoint):
-        self.conductor.on_policy(PolicyInfo(stamp_ns=0, checkpoint=checkpoint), self.now_ns)
+        info = PolicyInfo(stamp_ns=0, checkpoint=checkpoint, highest_speed=1.25)
+        self.conductor.on_policy(info, self.now_ns)
 
     def learner_says(self, phase, checkpoint="", reason="", group=-1):
         self.conductor.on_learner(
             LearnerStatus(
-                stamp_ns=0, phase=phase, checkpoint=checkpoint, reason=reason, group=group
+                stamp_ns=0,
+                phase=phase,
+                checkpoint=checkpoint,
+                promoted=checkpoint,
+                is_accepted=group >= 0,
+                reason=reason,
+                group=group,
             )
         )
 
@@ -685,6 +694,7 @@ def test_a_group_is_learned_from_by_request_and_only_its_own_answer_counts():
     (request,) = (item for item in stage.poll() if isinstance(item, GroupRequest))
     assert stage.calls == ["learner/train", "learner/promote"]
     assert (request.group, request.checkpoint, request.rule) == (0, "sft", "gated")
+    assert request.highest_speed == 1.25  # what the policy says its chunks allow
     assert (request.seed, request.start, request.time_limit_s) == (5, "std", LIMITS.policy_s)
     stage.learner_says("trained", "other", group=-1)  # a heartbeat of the fine-tuning
     assert stage.poll() == []
@@ -693,6 +703,27 @@ def test_a_group_is_learned_from_by_request_and_only_its_own_answer_counts():
     stage.policy_runs("better")
     (event,) = stage.poll()
     assert (event.facts.group, event.facts.checkpoint) == (1, "better")
+
+
+def test_a_rollback_is_heard_once_and_the_groups_are_asked_for_anew():
+    stage = grouped()
+    stage.poll()
+    stage.learner_says("trained", "better", group=0)
+    stage.poll()
+    stage.policy_runs("better")
+    stage.poll()  # a rollout of group 1 is asked for
+    stage.see(at_start=True)
+    for _ in range(3):  # a heartbeat repeats what is so
+        stage.learner_says("taken back", "sft")
+    stage.see(verdict=GOOD)
+    stage.recorded()
+    (request,) = (item for item in stage.poll() if isinstance(item, GroupRequest))
+    assert (request.group, request.checkpoint) == (0, "sft")
+    stage.policy_runs("sft")
+    stage.learner_says("trained", "sft", group=0)
+    stage.poll()
+    (event,) = stage.poll()
+    assert (event.facts.group, event.facts.checkpoint) == (1, "sft")
 
 
 def test_a_learner_that_fails_in_a_group_stops_the_session_with_its_reason():

@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reward_node.progress import most_tries
-from reward_node.requests import Finish, Load, PastEpisode, Phase, Promote, StartEpisode, Train
-from reward_node.session import Session, SessionConfig
+from reward_node.requests import (
+    Finish,
+    Learned,
+    Load,
+    PastEpisode,
+    Phase,
+    Promote,
+    StartEpisode,
+    Train,
+)
+from reward_node.session import Session
+from reward_node.session_config import SessionConfig
 from so101.episode import Outcome
 from so101.groups.exploration import draw_speed
 
@@ -19,6 +29,11 @@ CONFIG = SessionConfig(
     demonstrations=1, evaluation_episodes=1, target_success=1.0, groups=3, rollouts=2, seed=7
 )
 COUNTED = {SUCCESS, FAILURE, TRUNCATED}
+
+
+def learned(before, after):
+    """The learner's answer where the gate judges before a policy acts."""
+    return Learned(checkpoint=after, promoted=after, is_accepted=after != before)
 
 
 def evaluated(session):
@@ -34,7 +49,7 @@ def evaluated(session):
         elif isinstance(request, Train):
             session.on_trained("sft")
         else:
-            session.on_loaded(request.checkpoint)
+            session.on_loaded(request.checkpoint, 2.0)
     return None
 
 
@@ -65,11 +80,12 @@ class Groups(RuleBasedStateMachine):
             if isinstance(request, StartEpisode):
                 self.end(request.facts, SUCCESS)
             elif isinstance(request, Load):
-                self.session.on_loaded(request.checkpoint)
+                self.session.on_loaded(request.checkpoint, 2.0)
             elif isinstance(request, Train) and request.group < 0:
                 self.session.on_trained("sft")
             elif isinstance(request, Train) and request.group in self.verdicts:
-                self.session.on_trained(self.verdicts[request.group])
+                after = self.verdicts[request.group]
+                self.session.on_learned(learned(request.checkpoint, after))
             elif isinstance(request, Train):
                 self.open = request
                 break
@@ -104,8 +120,14 @@ class Groups(RuleBasedStateMachine):
             assert set(self.session.unrated) == set(unrated)
             assert all(name in self.session.waiting_for for name in unrated)
         elif isinstance(request, StartEpisode):
-            assert len(counted) < self.config.rollouts
             assert request.facts.id not in self.store
+            if request.facts.phase == "evaluation":  # what the groups led to, on the same pose
+                assert (self.group, self.acting) == (3, request.facts.checkpoint)
+                assert request.facts.seed == 7_500_000
+                assert request.facts.speed == 1.0
+                self.end(request.facts, SUCCESS)
+                return
+            assert request.facts.rollout == min(set(range(self.config.rollouts)) - set(counted))
             self.open = request
         elif isinstance(request, Train):
             assert sorted(counted) == list(range(self.config.rollouts))
@@ -114,10 +136,13 @@ class Groups(RuleBasedStateMachine):
             self.open = request
         elif isinstance(request, Load):
             assert request.checkpoint == self.acting
-            self.session.on_loaded(self.acting)
+            self.session.on_loaded(self.acting, 2.0)
         elif isinstance(request, Finish):
             assert self.group == self.config.groups
             assert request.is_complete and f"{self.group} of 3 groups" in request.summary
+            is_changed = self.acting != "sft"
+            assert ("afterwards 1 of 1 evaluation episodes" in request.summary) == is_changed
+            assert ("no policy was accepted" in request.summary) != is_changed
             self.is_finished = True
         else:
             raise AssertionError(request)
@@ -127,7 +152,6 @@ class Groups(RuleBasedStateMachine):
     def rollout_ends(self, outcome):
         facts, self.open = self.open.facts, None
         assert facts.group == self.group and facts.checkpoint == self.acting
-        assert facts.rollout == min(set(range(self.config.rollouts)) - set(self.counted()))
         self.end(facts, outcome if len(self.rollouts(self.group)) < 5 else SUCCESS)
 
     @precondition(lambda self: not isinstance(self.open, Train))
@@ -150,7 +174,7 @@ class Groups(RuleBasedStateMachine):
         self.verdicts[self.group] = self.acting
         self.open = None
         self.group += 1
-        self.session.on_trained(self.acting)
+        self.session.on_learned(learned(before, self.acting))
 
     @rule()
     def policy_is_lost(self):
@@ -192,9 +216,9 @@ def run_group(session, outcomes, answer):
         facts.append(session.next().facts)
         session.on_episode(outcome, 1.0)
     wanted = session.next()
-    session.on_trained(answer)
+    session.on_learned(learned(wanted.checkpoint, answer))
     assert session.next() == Load(checkpoint=answer)
-    session.on_loaded(answer)
+    session.on_loaded(answer, 2.0)
     return facts, wanted
 
 
@@ -209,9 +233,218 @@ def test_speeds_are_those_of_a_run_in_process_and_the_window_follows_gate_and_su
     facts, wanted = run_group(session, [SUCCESS, FAILURE], "best")  # accepted, but too few did it
     assert wanted.highest_speed == pytest.approx(1.6)
     assert session._groups.highest_speed == pytest.approx(1.5)
+    closing = session.next().facts
+    assert (closing.phase, closing.checkpoint, closing.seed) == ("evaluation", "best", 7_500_000)
+    assert closing.speed == 1.0
+    session.on_episode(FAILURE, 1.0)
     finish = session.next()
+    assert finish.is_complete  # the target is the supervised policy's
+    assert "1 of 1 evaluation episodes succeeded" in finish.summary
+    assert "3 of 3 groups of 2 rollouts, 2 policies accepted" in finish.summary
+    assert "afterwards 0 of 1 evaluation episodes succeeded" in finish.summary
+
+
+def play(session, verdicts, outcome=lambda facts: SUCCESS, episodes=1000):
+    """Let a session run to its end or so many episodes; return what was run and its last word.
+
+    Args:
+        verdicts: Group to the policy that acts after it.
+    """
+    store, request = [], None
+    while len(store) < episodes and not isinstance(request, Finish):
+        request = session.next()
+        if isinstance(request, StartEpisode):
+            end = outcome(request.facts)
+            store.append(PastEpisode(facts=request.facts, outcome=end, duration_s=1.0))
+            session.on_episode(end, 1.0)
+        elif isinstance(request, Load):
+            session.on_loaded(request.checkpoint, 2.0)
+        elif isinstance(request, Train) and request.group < 0:
+            session.on_trained("sft")
+        elif isinstance(request, Train):
+            session.on_learned(learned(request.checkpoint, verdicts[request.group]))
+    return store, request
+
+
+def trials(store, checkpoint):
+    return [
+        e.facts for e in store if (e.facts.phase, e.facts.checkpoint) == ("evaluation", checkpoint)
+    ]
+
+
+BETTER = ["better", "better", "best"]
+THREE = replace(CONFIG, evaluation_episodes=3)
+
+
+def test_what_the_groups_led_to_is_tried_on_the_poses_of_the_supervised_policy():
+    store, finish = play(Session(THREE), BETTER)
+    before, after = trials(store, "sft"), trials(store, "best")
+    assert [f.seed for f in after] == [f.seed for f in before] == [7_500_000 + i for i in range(3)]
+    assert {(f.start_pose, f.task, f.speed) for f in (*before, *after)} == {("std", "pick", 1.0)}
+    assert [e.facts.phase for e in store[-4:]] == ["rollouts"] + ["evaluation"] * 3
+    assert not trials(store, "better")  # it acted, and was not what came of it
+    assert "afterwards 3 of 3 evaluation episodes succeeded" in finish.summary
+
+
+def test_where_nothing_was_accepted_the_first_evaluation_is_not_repeated():
+    store, finish = play(Session(THREE), ["sft"] * 3)
+    assert len(trials(store, "sft")) == 3
+    assert store[-1].facts.phase == "rollouts"
     assert finish.is_complete
-    assert finish.summary.endswith("3 of 3 groups of 2 rollouts, 2 policies accepted")
+    assert "0 policies accepted" in finish.summary
+    assert finish.summary.endswith("that evaluation stands for afterwards, too")
+
+
+def test_a_restart_within_the_last_evaluation_runs_what_is_missing():
+    whole, finish = play(Session(THREE), BETTER)
+    for cut in range(len(whole) - 3, len(whole) + 1):
+        again, last = play(Session(THREE, whole[:cut]), BETTER)
+        assert again == whole[cut:]
+        assert last == finish
+
+
+def test_a_bad_last_evaluation_raises_no_goal_in_a_restarted_session():
+    def outcome(facts):
+        return FAILURE if facts.checkpoint == "best" and facts.phase == "evaluation" else SUCCESS
+
+    whole, finish = play(Session(THREE), BETTER, outcome)
+    assert finish.is_complete and "afterwards 0 of 3" in finish.summary
+    assert play(Session(THREE, whole), BETTER, outcome) == ([], finish)
+
+
+def test_one_group_more_ends_in_an_evaluation_of_what_it_led_to():
+    whole, _ = play(Session(THREE), BETTER)
+    more, finish = play(Session(replace(THREE, groups=4), whole), [*BETTER, "newest"])
+    assert [e.facts.phase for e in more] == ["rollouts"] * 2 + ["evaluation"] * 3
+    assert len(trials(more, "newest")) == 3
+    same, _ = play(Session(replace(THREE, groups=4), whole), [*BETTER, "best"])
+    assert [e.facts.phase for e in same] == ["rollouts"] * 2  # "best" was evaluated before
+    assert finish.is_complete
+
+
+def test_another_round_of_demonstrations_begins_groups_of_its_own():
+    """Demonstrations, evaluation, groups, evaluation; then the same again with more shown."""
+    whole, _ = play(Session(THREE), BETTER)
+    session = Session(replace(THREE, demonstrations=2), whole)
+    assert session.next().facts.phase == "demonstrations"
+    session.on_episode(SUCCESS, 1.0)
+    assert session.next() == Train()
+    session.on_trained("sft 2")
+    session.next()
+    session.on_loaded("sft 2")
+    more, _ = play(session, ["sft 2", "other", "other"])
+    phases = [e.facts.phase for e in more]
+    assert phases == ["evaluation"] * 3 + ["rollouts"] * 6 + ["evaluation"] * 3
+    assert {e.facts.checkpoint for e in more[3:7]} == {"sft 2"}
+
+
+def test_a_finished_run_without_groups_leaves_what_the_groups_promoted():
+    whole, _ = play(Session(THREE), BETTER)
+    session = Session(replace(THREE, groups=0), whole)
+    requests = []
+    while not requests or not isinstance(requests[-1], Finish):
+        requests.append(session.next())
+        if isinstance(requests[-1], Train):
+            session.on_trained("sft")
+        elif isinstance(requests[-1], Load):
+            session.on_loaded("sft")
+    assert not any(isinstance(request, Promote) for request in requests)
+
+
+def test_who_acts_on_trial_is_not_what_the_session_ends_with():
+    """Judged by the next group: a candidate acts before anybody knows whether it is better."""
+    session = at_groups()
+    session._groups.bound(2.0)
+    answers = [
+        Learned(checkpoint="first", promoted="sft", is_accepted=True),  # on the supervised one
+        Learned(checkpoint="second", promoted="sft", is_accepted=False),
+        Learned(checkpoint="third", promoted="second", is_accepted=True),
+    ]
+    actors, windows = [], []
+    for answer in answers:
+        for _ in range(CONFIG.rollouts):
+            actors.append(session.next().facts.checkpoint)
+            session.on_episode(SUCCESS, 1.0)
+        windows.append(session.next().highest_speed)
+        session.on_learned(answer)
+        load = session.next()
+        session.on_loaded(load.checkpoint, 2.0)
+    assert actors == ["sft", "sft", "first", "first", "second", "second"]
+    assert windows == pytest.approx([1.5, 1.6, 1.6])
+    assert load == Load(checkpoint="second")  # "third" was never judged and never acts
+    assert session.next().facts.checkpoint == "second"
+    session.on_episode(SUCCESS, 1.0)
+    assert "1 policies accepted; afterwards 1 of 1" in session.next().summary
+
+
+def test_a_policy_that_a_person_took_back_makes_no_rollout_more():
+    """The session asks anew what came of every group, and goes on with who is promoted now."""
+    session = at_groups()
+    run_group(session, [SUCCESS, SUCCESS], "better")
+    running = session.next().facts
+    assert running.checkpoint == "better"
+    session.on_taken_back()
+    assert session.next() is None  # the rollout that runs still ends
+    session.on_policy_lost()
+    session.on_episode(SUCCESS, 1.0)
+    asked = session.next()
+    assert (asked.group, asked.checkpoint) == (0, "sft")
+    session.on_learned(learned("sft", "sft"))
+    assert session.next() == Load(checkpoint="sft")
+    session.on_loaded("sft", 2.0)
+    again = session.next().facts
+    assert (again.group, again.rollout, again.checkpoint) == (1, 0, "sft")
+    assert (again.seed, again.id) == (running.seed, f"{running.id}-2")
+
+
+def test_taken_back_while_it_is_loaded_or_evaluated_is_heard_as_well():
+    for cut in range(7, 10):  # within the last evaluation
+        store, _ = play(Session(THREE), BETTER, episodes=cut + 3)
+        session = Session(THREE, store)
+        play(session, BETTER, episodes=1)
+        session.on_taken_back()
+        more, finish = play(session, ["better", "better", "better"])
+        assert not [e for e in more if e.facts.checkpoint == "best"]
+        assert len(trials(more, "better")) == 3
+        assert finish.is_complete
+
+
+def test_taking_back_what_the_groups_began_with_ends_them():
+    session = at_groups()
+    session.next()
+    session.on_taken_back()
+    session.on_episode(SUCCESS, 1.0)
+    assert session.next().summary.endswith(
+        "stopped: the policy that the groups began with was taken back by a person"
+    )
+
+
+def test_the_window_keeps_within_what_the_acting_policys_chunks_allow():
+    session = at_groups()
+    session._groups.bound(16 / 11)  # three ticks of latency
+    facts, wanted = run_group(session, [SUCCESS, SUCCESS], "better")
+    assert wanted.highest_speed == pytest.approx(16 / 11)
+    assert all(one.speed <= 16 / 11 for one in facts)
+
+
+def test_a_latency_that_leaves_no_speed_to_explore_stops_the_session_in_words():
+    session = Session(CONFIG)
+    session.next()
+    session.on_episode(SUCCESS, 1.0)
+    session.next()
+    session.on_trained("sft")
+    session.next()
+    session.on_loaded("sft", 0.9)
+    finish = session.next()
+    assert not finish.is_complete
+    assert "up to factor 0.9 only" in finish.summary and "latency" in finish.summary
+    alone = Session(replace(CONFIG, groups=0))
+    play(alone, [], episodes=1)
+    alone.next()
+    alone.on_trained("sft")
+    alone.next()
+    alone.on_loaded("sft", 0.9)  # nothing is to be explored
+    assert alone.next().facts.phase == "evaluation"
 
 
 def test_without_groups_the_session_ends_with_its_evaluation():

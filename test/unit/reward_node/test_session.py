@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from reward_node.progress import Tally, most_tries
-from reward_node.session import (
+from reward_node.requests import (
     Finish,
+    Learned,
     Load,
     PastEpisode,
     Phase,
     Promote,
-    Session,
-    SessionConfig,
     StartEpisode,
     Train,
 )
+from reward_node.session import Session
+from reward_node.session_config import SessionConfig
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import ConfigError, SessionError
 
@@ -75,7 +76,9 @@ class World:
     def learned(self, request):
         """Another policy, or the one before: the gate's word on a group never changes."""
         draw = Random(f"{self.seed} {request.group} {request.checkpoint}").random()
-        return f"group-{request.group}" if draw < 0.5 else request.checkpoint
+        acting = f"group-{request.group}" if draw < 0.5 else request.checkpoint
+        is_accepted = acting != request.checkpoint
+        return Learned(checkpoint=acting, promoted=acting, is_accepted=is_accepted)
 
     def answer(self, session, request):
         if isinstance(request, StartEpisode):
@@ -88,8 +91,10 @@ class World:
             else:
                 session.on_episode(outcome, self.store[-1].duration_s)
         elif isinstance(request, Train):
-            is_group = request.group >= 0
-            session.on_trained(self.learned(request) if is_group else self.checkpoint())
+            if request.group >= 0:
+                session.on_learned(self.learned(request))
+            else:
+                session.on_trained(self.checkpoint())
         elif isinstance(request, Load):
             session.on_loaded(request.checkpoint or "given")
 
@@ -301,7 +306,7 @@ def test_a_null_policy_scores_zero_and_the_session_says_what_is_missing():
         good_demonstrations(session, more)
         evaluated(session, f"null{number}", 0)
     finish = session.next()
-    assert finish == Finish(summary=session._closing_words(), is_complete=False)
+    assert not finish.is_complete
     assert "6 successful demonstrations of 6 tried" in finish.summary
     assert "0 of 3 evaluation episodes succeeded (95 % interval 0.00-0.56)" in finish.summary
     assert "short of the target 60% with 6 demonstrations (bound: 6)" in finish.summary

@@ -13,7 +13,7 @@ from so101.groups.gate import Verdict
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
 from so101.policies.checkpoint_roles import promote
-from so101_bringup.report.collect import Attempt, Ending, Run, Trained
+from so101_bringup.report.values import Attempt, Ending, Run, Trained
 
 PLAN = EpisodePlan(seed=3)
 SHAS = {name: f"{i}" * 64 for i, name in enumerate(("sft", "rejected", "promoted"), 1)}
@@ -73,6 +73,7 @@ def checkpoints():
             group=0,
             verdict=REJECTED,
             loss_curve=CURVE,
+            parent=SHAS["sft"],
         ),
         Trained(
             name="group-01/step_000300",
@@ -81,6 +82,7 @@ def checkpoints():
             group=1,
             verdict=PROMOTED,
             loss_curve=CURVE,
+            parent=SHAS["sft"],
             is_promoted=True,
         ),
     )
@@ -140,6 +142,7 @@ def recorded_run(tmp_path_factory) -> Path:
             algorithm=one.algorithm,
             step=int(one.name[-6:]),
             loss_curve=one.loss_curve,
+            parent=shas.get("sft", "") if one.parent else "",
             gate=gate,
         )
         name = one.name.split("/")[0]

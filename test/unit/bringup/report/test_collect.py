@@ -11,8 +11,10 @@ from so101.episode import Outcome
 from so101.errors import StoreError
 from so101.evaluation import Evaluation, Trial
 from so101.events import LabelEvent
-from so101_bringup.report.collect import Attempt, Ending, collect
+from so101_bringup.report.collect import collect
 from so101_bringup.report.numbers import Report
+from so101_bringup.report.rounds import newest_round
+from so101_bringup.report.values import Attempt, Ending, Trained
 
 
 @pytest.fixture
@@ -140,3 +142,23 @@ def test_without_rollouts_or_directory_there_is_no_report(recorder, run, tmp_pat
         collect(recorder.root)
     with pytest.raises(StoreError, match="nowhere: no such directory"):
         collect(tmp_path / "nowhere")
+
+
+def test_rollouts_of_an_earlier_round_are_left_out_by_name(run):
+    """After more demonstrations another supervised policy has groups of its own."""
+    sft, *_ = run.checkpoints
+    again = Trained(name="sft-2/step_000100", sha256="a" * 64, algorithm="sft")
+    child = Trained(name="g/step_1", sha256="b" * 64, algorithm="group_reinforce", parent="a" * 64)
+    old = Trained(name="g/step_2", sha256="c" * 64, algorithm="group_reinforce", parent=sft.sha256)
+
+    def acted(number, checkpoint):
+        one = run.rollouts[number]
+        return replace(one, facts=replace(one.facts, checkpoint=checkpoint))
+
+    rollouts = [acted(i, sha) for i, sha in enumerate((sft.sha256, "c" * 64, "a" * 64, "b" * 64))]
+    found = newest_round(rollouts, [sft, again, child, old])
+    assert found.rollouts == rollouts[2:]
+    assert found.checkpoints == [sft, again, child]
+    assert [one.name for one in found.left_out] == [one.facts.id for one in rollouts[:2]]
+    assert "earlier round" in found.left_out[0].reason
+    assert newest_round(rollouts, []).rollouts == rollouts  # nobody can tell

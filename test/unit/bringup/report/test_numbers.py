@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101_bringup.report.collect import Attempt, Ending
 from so101_bringup.report.numbers import Report, notes, smoothed_percentiles
+from so101_bringup.report.values import Attempt, Ending
 
 LIMIT_S = 12.0
 BEFORE = {"n": 3, "successes": 2, "median_success_duration_s": 7.0}
@@ -29,6 +29,7 @@ def test_the_mapping_is_what_was_worked_out(run):
         ],
         "before": BEFORE,
         "after": AFTER,
+        "checkpoints": {"before": "sft/step_000100", "after": "group-01/step_000300"},
         "first2_median_s": 7.0,
         "last2_median_s": 5.0,
         "rollouts": 9,
@@ -110,6 +111,7 @@ def test_after_is_the_promoted_else_the_newest_evaluated(run):
     unchanged = (replace(sft, is_promoted=True), rejected, replace(promoted, is_promoted=False))
     report = Report(replace(run, checkpoints=unchanged))
     assert (report.after, report.change) == (report.before, 0.0)
+    assert set(report.to_mapping()["checkpoints"].values()) == {"sft/step_000100"}
 
 
 def test_what_was_not_evaluated_is_none(run):

@@ -8,10 +8,10 @@ import pytest
 
 from so101.episode import EpisodeFacts
 from so101_bringup.report.captions import CAPTIONS
-from so101_bringup.report.collect import LeftOut
 from so101_bringup.report.figure import DARK, LIGHT, PICTURES, overview, picture
 from so101_bringup.report.numbers import Report
 from so101_bringup.report.page import Picture, number, page
+from so101_bringup.report.values import LeftOut
 
 VOID = {"meta", "img", "source"}
 PNG = b"\x89PNG\r\n\x1a\n"

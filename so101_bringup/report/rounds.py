@@ -1,0 +1,52 @@
+"""Which rollouts and checkpoints belong to one round: all that began with one supervised policy.
+
+A run whose demonstrations were added to after its groups is trained anew and has groups of its own
+again, with the same numbers. A report is of the newest round; the others are named as left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from so101_bringup.report.values import Attempt, LeftOut, Trained
+
+
+class Round(NamedTuple):
+    """The newest round of a run, and what is not of it."""
+
+    rollouts: list[Attempt]
+    checkpoints: list[Trained]
+    left_out: list[LeftOut]
+
+
+def newest_round(rollouts: Sequence[Attempt], checkpoints: Sequence[Trained]) -> Round:
+    """Separate the newest round from the rest.
+
+    What nobody can tell, because its checkpoint is gone, is taken to be of the newest.
+
+    Args:
+        rollouts: As recorded, oldest first; at least one.
+        checkpoints: Of the run, in any order.
+    """
+    known = {one.sha256: one for one in checkpoints}
+    newest = _beginning(rollouts[-1].facts.checkpoint, known)
+
+    def is_other(sha256: str) -> bool:
+        return bool(newest) and _beginning(sha256, known) not in ("", newest)
+
+    kept = [one for one in rollouts if not is_other(one.facts.checkpoint)]
+    others = [one for one in rollouts if is_other(one.facts.checkpoint)]
+    # another supervised policy may have been tried and found wanting: it is part of the story
+    shown = [one for one in checkpoints if not one.parent or not is_other(one.sha256)]
+    reason = f"of an earlier round: it did not begin with {newest[:12]}"
+    return Round(kept, shown, [LeftOut(name=one.facts.id, reason=reason) for one in others])
+
+
+def _beginning(sha256: str, known: Mapping[str, Trained]) -> str:
+    """Return the supervised checkpoint that one descends from; empty where a link is missing."""
+    seen = set()
+    while sha256 in known and sha256 not in seen:
+        seen.add(sha256)
+        if not known[sha256].parent:
+            return sha256
+        sha256 = known[sha256].parent
+    return ""
