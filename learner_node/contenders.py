@@ -180,7 +180,13 @@ def _changed(**changes: Mapping[str, Any]) -> "Build":
 
 
 Build = Callable[[Start, GroupConfig], Contender]
-_FIRST_ATTEMPT = {"rule": "median", "pool": "group", "demonstration_share": 0.0}
+_FIRST_ATTEMPT = {
+    "rule": "median",
+    "pool": "all",
+    "demonstration_share": 0.25,
+    "steps": 1000,
+    "learning_rate": 5e-4,
+}
 
 CONTENDERS: Mapping[str, Build] = {
     "supervised": lambda start, _: Supervised(start),
@@ -190,8 +196,11 @@ CONTENDERS: Mapping[str, Build] = {
     "gate_on_next_group": _changed(gate={"by": "next_group", "margin": 0.05}),
     "without_exploration": _changed(exploration={"start": 1.0, "widen": 0.0, "most": 1.0}),
     "without_retiming": _changed(learning={"pool": "regate"}),
+    # the fastest good rollout as the standard: it hardly ever binds
+    "without_standard": _changed(learning={"standard_quantile": 0.0}),
     "newest_group_only": _changed(learning={"pool": "group"}),
-    # the report's first attempt (median rule, this group only, no gate), and the gated rule there
+    # the report's first attempt (median rule, no gate, everything chosen so far at its own pace),
+    # and the gated rule in its place
     "median_rule": _changed(gate={"by": "nothing"}, learning=_FIRST_ATTEMPT),
     "gated_rule": _changed(gate={"by": "nothing"}, learning={**_FIRST_ATTEMPT, "rule": "gated"}),
 }

@@ -39,7 +39,7 @@ class StudyConfig:
     recovery: float = option(
         0.2, "Share of demonstrations that start off the home pose.", range=(0.0, 1.0)
     )
-    groups: int = option(12, "Groups of rollouts.", range=(1, 99))
+    groups: int = option(8, "Groups of rollouts.", range=(1, 99))
     rollouts: int = option(10, "Rollouts per group.", range=(1, 1000))
     report_poses: int = option(100, "Poses that results are reported on.", range=(1, 10_000))
     dataset: DatasetConfig = field(default_factory=DatasetConfig)

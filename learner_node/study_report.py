@@ -65,7 +65,7 @@ def lines(results: Sequence[Result]) -> list[str]:
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Draw group medians and successes of every contender, one line per seed."""
+    """Draw one column per contender, one line per seed: groups, then the report poses."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -73,27 +73,38 @@ def draw(results: Sequence[Result], path: Path) -> None:
 
     contenders = by_contender(results)
     figure, axes = plt.subplots(
-        2, len(contenders), figsize=(1.0 + 3.6 * len(contenders), 5.2), squeeze=False, sharey="row"
+        3, len(contenders), figsize=(1.4 + 3.8 * len(contenders), 7.6), squeeze=False, sharey="row"
     )
-    for column, (name, some) in enumerate(contenders.items()):
-        above, below = axes[0][column], axes[1][column]
+    for (name, some), column in zip(contenders.items(), axes.T, strict=True):
         for one in some:
-            numbers = [group["group"] + 1 for group in one["groups"]]
-            share = [np.mean([r["success"] for r in group["rollouts"]]) for group in one["groups"]]
-            above.plot(numbers, group_medians(one), marker=".", label=f"seed {one['seed']}")
-            below.plot(numbers, share, marker=".")
-        above.set_title(name.replace("_", " "), fontsize=10)
-        below.set_xlabel("group")
-        below.set_ylim(0.0, 1.05)
-    axes[0][0].set_ylabel("median duration [s], failures as limit")
-    axes[1][0].set_ylabel("success share")
-    axes[0][-1].legend(fontsize=8)
+            _draw_seed(one, column)
+        column[0].set_title(name.replace("_", " "), fontsize=10)
+        column[1].set_xlabel("group")
+        column[1].set_ylim(0.0, 1.05)
+        column[2].set_xticks([0, 1], ["before", "after"])
+        column[2].set_xlim(-0.2, 1.2)
+        column[2].legend(fontsize=7)
+    axes[0][0].set_ylabel("rollouts: median [s],\nfailures as limit")
+    axes[1][0].set_ylabel("rollouts: success share")
+    axes[2][0].set_ylabel("report poses: median\nof the successes [s]")
     for axis in axes.ravel():
         axis.grid(alpha=0.3)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _draw_seed(result: Result, column: Any) -> None:
+    numbers = [group["group"] + 1 for group in result["groups"]]
+    share = [np.mean([r["success"] for r in group["rollouts"]]) for group in result["groups"]]
+    column[0].plot(numbers, group_medians(result), marker=".")
+    column[1].plot(numbers, share, marker=".")
+    before, after = result["before"], result["after"]
+    typical_s = [tried["median_success_duration_s"] for tried in (before, after)]
+    picks = f"{before['successes']} → {after['successes']} of {after['n']} picks"
+    drawn_s = [np.nan if one is None else one for one in typical_s]
+    column[2].plot([0, 1], drawn_s, marker="o", label=f"seed {result['seed']}: {picks}")
 
 
 def _groups(result: Result) -> list[list[_Tried]]:

@@ -38,7 +38,7 @@ STATE = SessionGoals(
     max_demonstrations=180,
     evaluation_episodes=20,
     target_success=0.9,
-    groups=12,
+    groups=8,
     rollouts=10,
 )
 CAMERAS = SessionGoals(

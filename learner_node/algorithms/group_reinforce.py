@@ -38,8 +38,8 @@ from so101.groups.lesson_config import LessonConfig, LossForm
 class GroupReinforceConfig(LessonConfig, ImitationConfig):
     """Settings of group-relative REINFORCE; ``steps`` are those of one group."""
 
-    steps: int = option(1000, "Updates after each group.", range=(1, 1e7))
-    learning_rate: float = option(5e-4, "Learning rate at a group's first step.", range=(0.0, 1.0))
+    steps: int = option(2500, "Updates after each group.", range=(1, 1e7))
+    learning_rate: float = option(1e-3, "Learning rate at a group's first step.", range=(0.0, 1.0))
     ema_decay: float = option(0.99, "Of the weights that act.", range=(0.0, 0.999999))
     rule: Rule = option("gated", "How rollouts get their advantage.")
     pool: Pool = option("retime", "Which episodes are trained on.")

@@ -26,7 +26,7 @@ class GateConfig:
 
     poses: int = option(80, "Fixed poses that every candidate is tried on.", range=(1, 10_000))
     margin: float = option(
-        0.025, "Success share it may lose against the supervised policy.", range=(0.0, 1.0)
+        0.0, "Success share it may lose against the supervised policy.", range=(0.0, 1.0)
     )
     by: GateBy = option(
         "poses",
