@@ -47,19 +47,32 @@ def newest_round(rollouts: Sequence[Attempt], checkpoints: Sequence[Trained]) ->
 
 
 def standing_rollouts(rollouts: Sequence[Attempt]) -> tuple[list[Attempt], list[LeftOut]]:
-    """Separate what counts from what was run again: the newest of each number, of one policy.
+    """Separate what counts from what was run again, or will be.
+
+    A group that another policy ran again is that policy's, and groups after it that were run
+    before are to be run anew. Of several rollouts with one number the newest counts.
 
     Args:
         rollouts: Of one round, oldest first.
     """
     owner = {one.facts.group: one.facts.checkpoint for one in rollouts}
     newest = {(*_place(one), one.facts.checkpoint): one for one in rollouts}
+    others = {
+        one.facts.group for one in rollouts if one.facts.checkpoint != owner[one.facts.group]
+    }
+    begun: dict[int, int] = {}  # group that was run again to the place of its first own rollout
+    for place, one in enumerate(rollouts):
+        if one.facts.group in others and one.facts.checkpoint == owner[one.facts.group]:
+            begun.setdefault(one.facts.group, place)
     kept: list[Attempt] = []
     left_out: list[LeftOut] = []
-    for one in rollouts:
+    for place, one in enumerate(rollouts):
         group, acting = one.facts.group, owner[one.facts.group]
+        since = [number for number in begun if number < group and place < begun[number]]
         if one.facts.checkpoint != acting:
             reason = f"group {group} was run again by another policy, {acting[:12]}"
+        elif since:
+            reason = f"group {since[0]} was run again since, by another policy"
         elif newest[*_place(one), acting] is not one:
             reason = f"run again later, as {newest[*_place(one), acting].facts.id}"
         else:

@@ -179,6 +179,13 @@ def test_a_group_that_was_run_again_is_that_of_who_acted_last(run):
     assert found.rollouts == [*first, *again]
     assert [one.name for one in found.left_out] == [one.facts.id for one in before]
     assert again[0].facts.checkpoint[:12] in found.left_out[0].reason
+    later = [
+        replace(one, facts=replace(one.facts, group=3, id=f"{one.facts.id}-later"))
+        for one in before
+    ]
+    found = newest_round([*first, *before, *later, *again], run.checkpoints)
+    assert found.rollouts == [*first, *again]  # group 3 is to be run anew
+    assert "group 2 was run again since" in found.left_out[-1].reason
     partly = newest_round([*first, *before, again[0]], run.checkpoints)
     assert partly.rollouts == [*first, again[0]]  # the rest is yet to be run
 
