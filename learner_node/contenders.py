@@ -1,13 +1,22 @@
-"""The algorithms that `so101 bench-learn` compares. Adding one is adding a line to the table."""
+"""The contenders that `so101 bench-learn` compares. Adding one is adding a line to the table.
 
+Every algorithm of the algorithm table is one too, under its name.
+"""
+
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+
+from learner_node.algorithm_table import ALGORITHMS
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.group_learner import GroupLearner
-from so101.data.dataset import DatasetConfig
+from learner_node.trainer import Trainer
+from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, Outcome
 from so101.groups.exploration import ExplorationConfig, bounded, draw_speed, next_highest
 from so101.groups.gate import (
@@ -167,6 +176,55 @@ class Groups:
         )
 
 
+class FurtherTraining:
+    """Trains one algorithm further on every success so far; no gate, no standard, no retiming.
+
+    With ``sft`` it is success-filtered cloning. Each group is a training of its own that begins at
+    the policy that acts, with the steps and the settings that group learning has in the study.
+    """
+
+    def __init__(self, start: Start, config: GroupConfig, *, algorithm: str) -> None:
+        """Begin with the supervised policy and its demonstrations."""
+        self._kind, self._seed, self._dataset = ALGORITHMS[algorithm], start.seed, start.dataset
+        names = {one.name for one in fields(self._kind.config_type)}
+        shared = [one.name for one in fields(config.learning) if one.name in names]
+        values = {name: getattr(config.learning, name) for name in shared}
+        self._settings = self._kind.config_type(**values)
+        self._bound = bounded(config.exploration, start.policy.spec.action_space.highest_speed())
+        self._highest = min(config.exploration.start, self._bound)
+        self._acting = start.policy
+        self._successes = list(start.demonstrations)
+        self._trainings = 0
+
+    @property
+    def policy(self) -> Policy:
+        """What acts in the next group."""
+        return self._acting
+
+    @property
+    def final(self) -> Policy:
+        """The same: nothing is on trial."""
+        return self._acting
+
+    def speed(self, group: int, rollout: int) -> float:
+        """Draw a factor between 1 and the window's end, which stays where it is."""
+        return draw_speed(self._seed, group, rollout, self._highest)
+
+    def learn(self, group: Sequence[Episode]) -> Mapping[str, Any]:
+        """Train on every success so far, this group's included."""
+        self._successes += [one for one in group if one.outcome is Outcome.SUCCESS]
+        self._trainings += 1
+        seed = int(np.random.default_rng([self._seed, self._trainings]).integers(1 << 31))
+        spec = self._acting.spec
+        dataset = EpisodeDataset.from_episodes(self._successes, spec, self._dataset)
+        algorithm = self._kind(copy.deepcopy(self._acting), self._settings, seed)
+        source = algorithm.source(dataset)
+        trainer = Trainer(algorithm, source, steps=self._settings.steps, seed=seed)
+        trainer.run()
+        self._acting = algorithm.policy()
+        return {"pool": len(self._successes), "loss": trainer.loss_curve[-1][1]}
+
+
 def _changed(**changes: Mapping[str, Any]) -> "Build":
     """Return group-relative REINFORCE with some settings changed, one ingredient at a time."""
 
@@ -204,3 +262,10 @@ CONTENDERS: Mapping[str, Build] = {
     "median_rule": _changed(gate={"by": "nothing"}, learning=_FIRST_ATTEMPT),
     "gated_rule": _changed(gate={"by": "nothing"}, learning={**_FIRST_ATTEMPT, "rule": "gated"}),
 }
+
+
+def builder_of(name: str) -> Build | None:
+    """Return what builds a contender: a line of the table, or any algorithm, trained further."""
+    if name in CONTENDERS or name not in ALGORITHMS:
+        return CONTENDERS.get(name)
+    return partial(FurtherTraining, algorithm=name)

@@ -5,18 +5,27 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from learner_node.algorithm_table import ALGORITHMS
 from learner_node.job import JobDirectory, TrainingJob
+from learner_node.lineage import ALGORITHM as GROUP_ALGORITHM
 from learner_node.params import LearnerParams
 from learner_node.planning import TrainingRequest, plan
 from so101.config import to_mapping
 from so101.data.episode_store import EpisodeStore
 from so101.episode import Outcome
-from so101.errors import TrainingError
+from so101.errors import ConfigError, TrainingError
 from so101.spec import PolicySpec
 
 
 def request_of(params: LearnerParams) -> TrainingRequest:
-    """Return what the node's parameters ask for."""
+    """Return what the node's parameters ask for.
+
+    Raises:
+        ConfigError: There is no such algorithm, or it learns from groups of rollouts only.
+    """
+    known = [name for name in ALGORITHMS if name != GROUP_ALGORITHM]
+    if params.algorithm not in known:
+        raise ConfigError(f"algorithm: {params.algorithm!r} is not one of {', '.join(known)}")
     size = (params.image_height, params.image_width) if params.cameras else (0, 0)
     return TrainingRequest(
         name=params.algorithm,

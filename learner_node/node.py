@@ -43,9 +43,10 @@ class LearnerNode(Node):
         """Declare parameters, create the interfaces, announce the newest checkpoint."""
         super().__init__("learner_node", **kwargs)
         use_one_thread()
-        self._params = params = declare(self, LearnerParams)
+        params = declare(self, LearnerParams)
         if not params.store or not params.checkpoints:
             raise ConfigError("learner_node: name the parameters store and checkpoints")
+        self._request = request_of(params)
         self._checkpoints = Path(params.checkpoints)
         self._jobs = Path(params.jobs) if params.jobs else self._checkpoints.parent / "jobs"
         self._store = EpisodeStore(Path(params.store))
@@ -78,7 +79,7 @@ class LearnerNode(Node):
 
     def _train(self, spinner: Spinner) -> None:
         try:
-            job = fine_tuning_job(request_of(self._params), self._store, self._checkpoints)
+            job = fine_tuning_job(self._request, self._store, self._checkpoints)
             self._set(phase="loading", steps=job.steps, episodes=len(job.episodes))
             checkpoint = training.run(
                 open_job(self._jobs, job),

@@ -34,7 +34,9 @@ class LearnerParams:
     store: str = option("", "directory of the episode store")
     checkpoints: str = option("", "directory of the checkpoints")
     jobs: str = option("", "directory of the training jobs; empty: beside the checkpoints")
-    algorithm: str = option("sft", "learning algorithm", choices=("sft",))
+    algorithm: str = option(
+        "sft", "algorithm of the fine-tuning, see learner_node/algorithm_table"
+    )
     steps: int = option(0, "training steps; 0 as found good for the mode", range=(0, 10_000_000))
     seed: int = option(0, "seed of weights, batches and noise", range=(0, 1_000_000))
     cameras: tuple[str, ...] = option(("wrist", "front"), "cameras the policy sees")

@@ -12,12 +12,13 @@ from typing import Any
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.algorithms.sft import Sft, SftConfig
 from learner_node.arena import Arena
-from learner_node.contenders import CONTENDERS, Contender, GroupConfig, Start
+from learner_node.contenders import Contender, GroupConfig, Start, builder_of
 from learner_node.trainer import Trainer
 from so101.config import option, to_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode
 from so101.episode_plan import EpisodePlan
+from so101.errors import ConfigError
 from so101.groups.rollout import RatedRollout, rate
 from so101.groups.summary import change, paired, summary
 from so101.policies.flow_config import FlowConfig
@@ -102,11 +103,17 @@ def contend(
 
     Args:
         config: The study.
-        contender: Key in `CONTENDERS`.
+        contender: Name in the table of contenders or of algorithms.
         prepared: Where it starts.
         arena: The seed's cell.
         say: Told how far it is.
+
+    Raises:
+        ConfigError: There is no such contender.
     """
+    build = builder_of(contender)
+    if build is None:
+        raise ConfigError(f"contender {contender!r} is unknown")
     start = Start(
         arena=arena,
         policy=prepared.policy,
@@ -114,7 +121,7 @@ def contend(
         seed=prepared.seed,
         dataset=config.dataset,
     )
-    acting = CONTENDERS[contender](start, config.group)
+    acting = build(start, config.group)
     groups = []
     for number in range(config.groups):
         groups.append(_run_group(arena, acting, number, config.rollouts))

@@ -8,25 +8,15 @@ where checkpoints go.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from learner_node.algorithms.algorithm import Algorithm, Metrics
+from learner_node.algorithms.algorithm import Algorithm, ChunkSource, Metrics
 from so101.config import option
-from so101.data.batch import ChunkBatch
 from so101.errors import TrainingError
 
 _ALGORITHM = "algorithm/"
-
-
-class ChunkSource(Protocol):
-    """Where batches come from. The same generator state always gives the same batch."""
-
-    def chunks(self, rng: np.random.Generator, batch_size: int) -> ChunkBatch:
-        """Draw a batch."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from learner_node.algorithm_table import ALGORITHMS
-from learner_node.algorithms.algorithm import Algorithm
+from learner_node.algorithms.algorithm import Algorithm, ChunkSource
 from learner_node.job import JobDirectory, JobStatus, TrainingJob
 from learner_node.planning import bag_sha256
 from learner_node.trainer import (
-    ChunkSource,
     End,
     Progress,
     Trainer,
@@ -162,7 +161,7 @@ class _Training:
         start = copy.deepcopy(policy) if parent is not None else None
         algorithm = _make_algorithm(job, policy, parent)
         seed = job.seed if job.lesson is None else job.lesson.batch_seed(job.seed)
-        source = _make_source(job, dataset)
+        source = _make_source(job, algorithm, dataset)
         trainer = Trainer(algorithm, source, steps=job.steps, seed=seed, config=config)
         state = directory.load_state()
         if state is not None:
@@ -238,8 +237,10 @@ def _make_algorithm(
     return algorithm
 
 
-def _make_source(job: TrainingJob, dataset: EpisodeDataset) -> ChunkSource:
-    return dataset if job.lesson is None else job.lesson.source(dataset, _settings(job))
+def _make_source(job: TrainingJob, algorithm: Algorithm, dataset: EpisodeDataset) -> ChunkSource:
+    if job.lesson is None:
+        return algorithm.source(dataset)
+    return job.lesson.source(dataset, _settings(job))
 
 
 def _settings(job: TrainingJob) -> Any:

@@ -12,6 +12,7 @@ from reward_node.outputs import Call, Limits, Output
 from reward_node.requests import Finish, Load, Phase, Promote, StartEpisode, Train
 from reward_node.reset_watch import ResetWatch
 from reward_node.session import Session
+from reward_node.watchdog import Wait
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import SessionError
@@ -60,6 +61,7 @@ class Conductor:
         self.machine = EpisodeMachine()
         self.finish: Finish | None = None
         self.running_checkpoint = ""
+        self._policy_says = ""
         self._highest_speed = 1.0
         self._rater = rater
         self._start_of = start_of
@@ -81,6 +83,24 @@ class Conductor:
         """Return the id of the episode that runs or is being saved; empty when none is."""
         facts = self.machine.facts
         return facts.id if facts is not None and self.machine.is_busy else self._awaited
+
+    @property
+    def wait(self) -> Wait | None:
+        """Return what others have yet to do before it goes on; None where nothing is open."""
+        facts = self.machine.facts
+        if self.finish is not None:
+            return None
+        if self._obstacle:
+            return Wait(what=f"the arm: {self._obstacle}")
+        if facts is not None and self.machine.state is EpisodeState.RESETTING:
+            return Wait(what=f"the reset of {facts.id}: arm or objects are not at its start")
+        if facts is not None and self.machine.state is EpisodeState.RUNNING:
+            return Wait(what=f"the next observation of {facts.id}", progress=self._rated_ns)
+        if self._awaited:
+            return Wait(what=f"the recorder to save {self._awaited}")
+        if self.session.is_paused:
+            return Wait(what="people: the session is paused; call session/pause false to go on")
+        return self._learner.wait or self._policy_wait()
 
     def take(self) -> list[Output]:
         """Return what is to be published and called, in order, once."""
@@ -146,6 +166,7 @@ class Conductor:
         session, run again from the same seed once its checkpoint is loaded again.
         """
         self.running_checkpoint, self._highest_speed = info.checkpoint, info.highest_speed
+        self._policy_says = info.waiting_for
         if info.checkpoint != self.session.checkpoint:
             self.session.on_policy_lost()
         if self.machine.is_abandoned_by(info.checkpoint):
@@ -207,6 +228,15 @@ class Conductor:
         if silent:
             self._repeat()
         return silent
+
+    def _policy_wait(self) -> Wait | None:
+        """Return the checkpoint that the policy has yet to load; None when none is wanted."""
+        wanted, running = self.session.wanted, self.running_checkpoint
+        if wanted is None:
+            return None
+        what = f"checkpoint {wanted[:12]}" if wanted else "any checkpoint"
+        says = f"; it says: {self._policy_says}" if self._policy_says else ""
+        return Wait(what=f"the policy to load {what}; it runs {running[:12] or 'none'}{says}")
 
     def _request(self, facts: EpisodeFacts, stamp_ns: int) -> None:
         self._reset.ask(self._start_of(facts), stamp_ns)

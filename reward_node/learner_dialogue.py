@@ -3,6 +3,7 @@
 from reward_node.outputs import Call
 from reward_node.requests import Learned, Train
 from reward_node.session import Session
+from reward_node.watchdog import Wait
 from so101.status_events import GroupRequest, LearnerStatus
 
 
@@ -19,6 +20,22 @@ class LearnerDialogue:
         self._session, self._time_limit_s = session, time_limit_s
         self._asked: Train | None = None
         self._heard = ""
+        self._newest: LearnerStatus | None = None
+
+    @property
+    def wait(self) -> Wait | None:
+        """Return what the learner was asked and has not answered yet; None for nothing."""
+        if self._asked is None:
+            return None
+        group, newest = self._asked.group, self._newest
+        what = "to fine-tune" if group < 0 else f"to learn from group {group}"
+        if newest is None:
+            return Wait(what=f"the learner {what}; it has said nothing yet")
+        steps = f" {newest.step}/{newest.steps}" if newest.steps else ""
+        return Wait(
+            what=f"the learner {what}; its last word: {newest.phase}{steps}",
+            progress=(newest.phase, newest.group, newest.step),
+        )
 
     def ask(self, request: Train, stamp_ns: int) -> Call | GroupRequest:
         """Return what asks the learner for a training."""
@@ -42,6 +59,7 @@ class LearnerDialogue:
 
     def hear(self, status: LearnerStatus) -> Call | None:
         """Pass an answer on; words on another training say nothing. Return what asks again."""
+        self._newest = status
         is_news, self._heard = status.phase != self._heard, status.phase
         if status.phase == "taken back" and is_news:  # it says so until there is something else
             self._asked = None

@@ -17,6 +17,7 @@ from reward_node.outputs import Call, Limits
 from reward_node.params import RewardParams
 from reward_node.ratings import Ratings
 from reward_node.session import Session
+from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
 from so101.events import EpisodeEvent, LabelEvent, RewardEvent, from_message
@@ -28,7 +29,13 @@ from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.simulation.tasks.table import make_task, start_of
-from so101.status_events import GroupRequest, LearnerStatus, PolicyInfo, RecorderStatus
+from so101.status_events import (
+    GroupRequest,
+    LearnerStatus,
+    PolicyInfo,
+    RecorderStatus,
+    SessionStatus,
+)
 from so101.streams import ObservationBuilder, ObservationConfig, Waiting
 from so101.topics import (
     ARM_STATE,
@@ -44,11 +51,13 @@ from so101.topics import (
     REWARD,
     REWARD_VALUE,
     SERVICES,
+    SESSION_STATUS,
     TASK,
 )
 
 POLL_PERIOD_S = 0.2
 RATINGS_PERIOD_S = 1.0
+WATCH_PERIOD_S = 1.0
 NEEDED = ("learner/train", "learner/promote", "arm/arm")
 
 
@@ -66,6 +75,7 @@ class RewardNode(Node):
             session, PickRater(), start_of, limits, has_recorder=params.has_recorder
         )
         config = ObservationConfig(uses_objects=True, is_lock_step=params.lockstep)
+        self._watchdog = Watchdog(params.wait_bound)
         self._builder = ObservationBuilder(config)
         self._next_tick_ns: int | None = None
         self._newest_ns = 0
@@ -75,7 +85,7 @@ class RewardNode(Node):
         self._is_armed = False
         self._calls: dict[str, Any] = {}
         self._endpoints = endpoints = Endpoints(self)
-        endpoints.offer(EPISODE, TASK, REWARD, REWARD_VALUE, LEARNER_REQUEST)
+        endpoints.offer(EPISODE, TASK, REWARD, REWARD_VALUE, LEARNER_REQUEST, SESSION_STATUS)
         endpoints.hear(POLICY_INFO, PolicyInfo, self._on_policy)
         endpoints.hear(LEARNER_STATUS, LearnerStatus, self._on_learner)
         endpoints.hear(RECORDER_STATUS, RecorderStatus, self._on_recorder)
@@ -92,6 +102,7 @@ class RewardNode(Node):
         Health(self, endpoints)
         self.create_timer(POLL_PERIOD_S, self._on_poll)
         self.create_timer(RATINGS_PERIOD_S, self._on_ratings)
+        self.create_timer(WATCH_PERIOD_S, self._on_watch)
 
     def _serve(self) -> None:
         endpoints = self._endpoints
@@ -195,6 +206,18 @@ class RewardNode(Node):
             self.get_logger().error(problem)
         if self._conductor.session.unrated:
             self._conductor.session.on_said(self._ratings.read())
+
+    def _on_watch(self) -> None:
+        """Say what is waited for once it takes long; nothing else comes of it."""
+        missing = "" if self._was_complete else self._roll.missing()
+        wait = Wait(what=f"other nodes: {missing}") if missing else self._conductor.wait
+        words = self._watchdog.look(wait, time.monotonic())
+        if words is None:
+            return
+        phase = self._conductor.session.phase.value
+        status = SessionStatus(stamp_ns=self._newest_ns, phase=phase, waiting=words)
+        self._endpoints.tell(SESSION_STATUS, status)
+        self.get_logger().warning(f"waiting {words}" if words else "going on")
 
     def _on_policy(self, info: PolicyInfo) -> None:
         if not info.checkpoint:  # a new process, which has yet to find everybody

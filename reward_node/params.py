@@ -29,4 +29,9 @@ class RewardParams:
     patience: float = option(
         20.0, "wall-clock silence of the robot that ends an episode [s]", range=(1.0, 3600.0)
     )
+    wait_bound: float = option(
+        60.0,
+        "wall-clock time without progress after which it says what it waits for [s]",
+        range=(1.0, 86_400.0),
+    )
     lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")

@@ -6,7 +6,7 @@ Typed forms of `so101.events.Event`, each the inverse of its event.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from so101.events import ERROR, OK, Event, decode, decode_tuple, encode
+from so101.events import ERROR, OK, WARN, Event, decode, decode_tuple, encode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +206,37 @@ class LearnerStatus:
             promoted=decode(event, "promoted", str),
             is_accepted=decode(event, "is_accepted", bool),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStatus:
+    """The ``session/status`` topic: what the session has been waiting for unusually long.
+
+    Attributes:
+        stamp_ns: When [ns].
+        phase: What the session is doing.
+        waiting: For how long and for what, in words; empty when it goes on again.
+    """
+
+    stamp_ns: int
+    phase: str
+    waiting: str = ""
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        return Event(
+            stamp_ns=self.stamp_ns,
+            name="session",
+            message=self.phase,
+            values={"waiting": self.waiting},
+            level=WARN if self.waiting else OK,
+        )
+
+    @classmethod
+    def from_event(cls, event: Event) -> "SessionStatus":
+        """Read the event."""
+        waiting = decode(event, "waiting", str)
+        return cls(stamp_ns=event.stamp_ns, phase=event.message, waiting=waiting)
 
 
 @dataclass(frozen=True, kw_only=True)

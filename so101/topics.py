@@ -114,6 +114,13 @@ LEARNER_REQUEST = Topic(
     is_recorded=False,
     doc="a group to learn from, the policy that acted in it, how fast it may have been played",
 )
+SESSION_STATUS = Topic(
+    name="session/status",
+    type=DIAGNOSTICS_TYPE,
+    is_latched=True,
+    is_recorded=False,
+    doc="what the session has been waiting for unusually long, and for how long",
+)
 RECORDER_STATUS = Topic(
     name="recorder/status",
     type=DIAGNOSTICS_TYPE,
@@ -152,6 +159,7 @@ TOPICS = (
     POLICY_CHECKPOINT,
     LEARNER_STATUS,
     LEARNER_REQUEST,
+    SESSION_STATUS,
     RECORDER_STATUS,
     JOY,
     DIAGNOSTICS,

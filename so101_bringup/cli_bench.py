@@ -27,18 +27,19 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from learner_node.contenders import CONTENDERS
+    from learner_node.algorithm_table import ALGORITHMS
+    from learner_node.contenders import CONTENDERS, builder_of
     from learner_node.study import StudyConfig
     from learner_node.study_report import draw, lines
     from so101.config import from_mapping, load_yaml
     from so101.errors import ConfigError
     from so101_bringup.paths import shared_path
 
-    unknown = [name for name in arguments.contenders if name not in CONTENDERS]
+    unknown = [name for name in arguments.contenders if builder_of(name) is None]
     if unknown or arguments.jobs < 1 or min(arguments.seeds) < 0:
         raise ConfigError(
-            f"bench-learn: contenders are {', '.join(CONTENDERS)}; seeds are at least 0, jobs at "
-            f"least 1; got {unknown or arguments.seeds}, {arguments.jobs}"
+            f"bench-learn: contenders are {', '.join({**CONTENDERS, **ALGORITHMS})}; seeds are at "
+            f"least 0, jobs at least 1; got {unknown or arguments.seeds}, {arguments.jobs}"
         )
     path = Path(arguments.config) if arguments.config else shared_path("config", DEFAULT_CONFIG)
     config = from_mapping(StudyConfig, load_yaml(path), str(path))

@@ -29,6 +29,7 @@ def add_verbs(verbs: Any) -> None:
     train.add_argument("--state", action="store_true", help="object poses instead of cameras")
     train.add_argument("--steps", type=int, default=0, metavar="N", help="training steps")
     train.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
+    train.add_argument("--algorithm", default="sft", metavar="NAME", help="what trains (sft)")
     train.set_defaults(run=_train)
     playback = verbs.add_parser("playback", help="replay a recorded episode on the simulated arm")
     playback.add_argument("episode", metavar="EPISODE", help="number, id, or path of a bag")
@@ -120,6 +121,7 @@ def _train(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         seed=arguments.seed,
         say=print,
+        algorithm=arguments.algorithm,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from so101.episode import EpisodeState
 from so101.events import EpisodeEvent
 from so101.statistics import median, wilson_interval
-from so101.status_events import LearnerStatus, RecorderStatus
+from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 
 TITLES = {
     "demonstrations": "demonstrations",
@@ -73,6 +73,10 @@ class Display:
         self.summary = event.reason
         self.is_complete = event.facts.phase == "done"
         return []
+
+    def on_session(self, status: SessionStatus) -> list[str]:
+        """Read what the session has been waiting for unusually long."""
+        return [f"{'waiting':<15} {status.waiting}"] if status.waiting else []
 
     def on_recorder(self, status: RecorderStatus) -> list[str]:
         """Read what became of a bag; only trouble is worth a line."""

@@ -32,6 +32,7 @@ class Output:
         self._write = write
         self._width = width
         self._files: dict[str, TextIO] = {}
+        self._newest: dict[str, str] = {}
         if directory is not None:
             try:
                 directory.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,7 @@ class Output:
 
     def line(self, name: str, text: str) -> None:
         """Write a line of a program."""
+        self._newest[name] = text
         if self._write is not None:
             self._write(f"[{name:<{self._width}}] {text}")
         if self._directory is not None:
@@ -48,6 +50,10 @@ class Output:
                 self._files[name] = path.open("w", encoding="utf-8")
             self._files[name].write(f"{text}\n")
             self._files[name].flush()
+
+    def newest(self, name: str) -> str:
+        """Return the newest line of a program, empty where it said nothing."""
+        return self._newest.get(name, "")
 
     def close(self) -> None:
         """Close the log files."""

@@ -16,8 +16,8 @@ from so101.data.durable import free_bytes
 from so101.errors import SessionError, StoreError
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
-from so101.status_events import LearnerStatus, RecorderStatus
-from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS
+from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
+from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATUS
 from so101_bringup.display import Display
 from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
@@ -171,6 +171,9 @@ class _Watcher:
         )
         self._client.follow(
             LEARNER_STATUS, LearnerStatus, lambda e: self._show(display.on_learner(e))
+        )
+        self._client.follow(
+            SESSION_STATUS, SessionStatus, lambda e: self._show(display.on_session(e))
         )
         self._client.spinner.spin()
 

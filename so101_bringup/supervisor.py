@@ -202,7 +202,9 @@ class Supervisor:
             self._say(f"{program.name} cannot be started: {error}")
         if program.is_essential or program.respawn:
             exit_code = code if code > 0 else 1
-            self._end(Ending(exit_code=exit_code, reason=f"{program.name} {_died(code)}"))
+            why = self._output.newest(program.name) if code == USER_ERROR else ""
+            words = f"{program.name} {_died(code)}" + (f": {_without_name(why)}" if why else "")
+            self._end(Ending(exit_code=exit_code, reason=words))
         else:
             self._say(f"{program.name} {_died(code)}; going on without it")
 
@@ -259,6 +261,11 @@ class Supervisor:
 
     def _say(self, text: str) -> None:
         self._output.line("supervisor", text)
+
+
+def _without_name(line: str) -> str:
+    """Return what a node says last when a person has to put something right."""
+    return line.rpartition(": error: ")[2]
 
 
 def _died(code: int) -> str:

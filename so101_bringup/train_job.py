@@ -22,7 +22,15 @@ REPORTS = 20
 """Progress lines of a training."""
 
 
-def train(root: Path, *, is_state: bool, steps: int, seed: int, say: Callable[[str], None]) -> int:
+def train(
+    root: Path,
+    *,
+    is_state: bool,
+    steps: int,
+    seed: int,
+    say: Callable[[str], None],
+    algorithm: str = "sft",
+) -> int:
     """Run the fine-tuning that the store's demonstrations ask for, from wherever it was.
 
     Args:
@@ -31,18 +39,20 @@ def train(root: Path, *, is_state: bool, steps: int, seed: int, say: Callable[[s
         steps: Training steps; 0 as found good for the mode.
         seed: Of weights, batches and noise.
         say: Takes each line for the person.
+        algorithm: Key in the algorithm table.
 
     Returns:
         The exit code.
 
     Raises:
+        ConfigError: There is no such algorithm.
         StoreError: There are no episodes, or the store is in use.
         TrainingError: The job cannot be done.
     """
     paths = RunPaths(root=root)
     if not paths.episodes.is_dir():
         raise StoreError(f"{paths.episodes}: no such directory; record demonstrations first")
-    values = {"uses_objects": is_state, "steps": steps, "seed": seed}
+    values = {"uses_objects": is_state, "steps": steps, "seed": seed, "algorithm": algorithm}
     params = from_mapping(
         LearnerParams, {**values, "cameras": []} if is_state else values, "so101 train"
     )

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
 import torch
 
-from so101.data.batch import Batch
+from so101.data.batch import Batch, ChunkBatch
+from so101.data.dataset import EpisodeDataset
 from so101.policies.policy import TrainablePolicy
 
 BatchKind = Literal["chunk", "transition", "sequence"]
@@ -28,6 +30,14 @@ class Metrics:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
+class ChunkSource(Protocol):
+    """Where batches come from. The same generator state always gives the same batch."""
+
+    def chunks(self, rng: np.random.Generator, batch_size: int) -> ChunkBatch:
+        """Draw a batch."""
+        ...
+
+
 class Algorithm(Protocol):
     """Changes the weights of a `TrainablePolicy`, one batch at a time.
 
@@ -44,6 +54,10 @@ class Algorithm(Protocol):
     @property
     def batch_size(self) -> int:
         """Rows per batch."""
+        ...
+
+    def source(self, dataset: EpisodeDataset) -> ChunkSource:
+        """Return where its batches come from; the dataset itself draws every step alike."""
         ...
 
     def update(self, batch: Any) -> Metrics:
@@ -67,4 +81,4 @@ class Algorithm(Protocol):
         ...
 
 
-__all__ = ["Algorithm", "Batch", "BatchKind", "Metrics", "SwapRule"]
+__all__ = ["Algorithm", "Batch", "BatchKind", "ChunkSource", "Metrics", "SwapRule"]

@@ -19,10 +19,11 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 
-from learner_node.algorithms.algorithm import BatchKind, Metrics, SwapRule
+from learner_node.algorithms.algorithm import BatchKind, ChunkSource, Metrics, SwapRule
 from learner_node.algorithms.optimization import Optimization, OptimizationConfig
 from so101.config import option
 from so101.data.batch import ChunkBatch
+from so101.data.dataset import EpisodeDataset
 from so101.errors import ConfigError, TrainingError
 from so101.policies.augmentation import blur_joints, shift_images
 from so101.policies.policy import TrainablePolicy
@@ -106,6 +107,10 @@ class Imitation:
     def batch_size(self) -> int:
         """Rows per batch."""
         return self._settings.batch_size
+
+    def source(self, dataset: EpisodeDataset) -> ChunkSource:
+        """Return where its batches come from: every step alike."""
+        return dataset
 
     def rate(self, step: int) -> float:
         """Return the learning rate of an update."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from learner_node.lineage import ALGORITHM as GROUP_ALGORITHM
 from reward_node.params import RewardParams
 from so101.arrays import FloatArray
 from so101.episode_plan import run_seed_of
@@ -16,7 +17,6 @@ from so101.groups.rollout import Ended
 from so101.groups.summary import change, first_and_last, paired, summary, typical_duration
 from so101_bringup.report.values import SHORT, Attempt, Ending, Run, Trained
 
-SUPERVISED = "sft"
 PERCENTILES = (25, 50, 75)
 
 
@@ -110,14 +110,14 @@ class Report:
     def before(self) -> Evaluated | None:
         """The supervised policy that the rollouts began with; None where it was not evaluated."""
         acted = {rollout.facts.checkpoint for rollout in self.run.rollouts}
-        supervised = [one for one in self.run.checkpoints if one.algorithm == SUPERVISED]
+        supervised = [one for one in self.run.checkpoints if one.algorithm != GROUP_ALGORITHM]
         began = [one for one in supervised if one.sha256 in acted] or supervised
         return self._evaluated(began[0]) if began else None
 
     @cached_property
     def after(self) -> Evaluated | None:
         """The promoted policy, or the newest evaluated one after the supervised; None without."""
-        later = [one for one in self.run.checkpoints if one.algorithm != SUPERVISED]
+        later = [one for one in self.run.checkpoints if one.algorithm == GROUP_ALGORITHM]
         promoted = [one for one in self.run.checkpoints if one.is_promoted]
         for one in (*promoted, *reversed(later)):
             if found := self._evaluated(one):

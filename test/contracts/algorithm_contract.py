@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from contracts.policy_factories import make_spec
+from factories import make_episode
 
+from so101.data.dataset import EpisodeDataset
 from so101.errors import TrainingError
 
 
@@ -56,6 +59,41 @@ class AlgorithmContract:
         for i in range(2, 4):
             second.update(make_batch(i))
         assert same(weights(straight.policy()), weights(second.policy()))
+
+    def test_only_what_is_passed_in_decides(self, make_algorithm, make_batch):
+        found = []
+        for number in (1, 2):
+            torch.manual_seed(number)
+            np.random.seed(number)  # noqa: NPY002 - nobody may draw from it
+            algorithm = make_algorithm()
+            algorithm.update(make_batch(0))
+            found.append(weights(algorithm.policy()))
+        assert same(*found)
+
+    def test_padding_and_rows_of_weight_zero_teach_nothing(self, make_algorithm, make_batch):
+        """Actions behind the episode's end, and rows that count for nothing."""
+        batch = make_batch(0)
+        mask = batch.mask.copy()
+        mask[0, 5:] = False
+        weight = batch.weight.copy()
+        weight[1] = 0.0
+        found = []
+        for number in (0.0, 0.3):
+            actions = batch.actions.copy()
+            actions[0, 5:] += number
+            actions[1] += number
+            algorithm = make_algorithm()
+            algorithm.update(replace(batch, actions=actions, mask=mask, weight=weight))
+            found.append(weights(algorithm.policy()))
+        assert same(*found)
+
+    def test_its_batches_follow_from_the_generator(self, make_algorithm):
+        episodes = [make_episode(steps=30 + 10 * i, seed=i, episode=f"e{i}") for i in range(3)]
+        source = make_algorithm().source(EpisodeDataset.from_episodes(episodes, make_spec()))
+        drawn = [source.chunks(np.random.default_rng(7), 5) for _ in range(2)]
+        assert [len(batch) for batch in drawn] == [5, 5]
+        np.testing.assert_array_equal(drawn[0].actions, drawn[1].actions)
+        np.testing.assert_array_equal(drawn[0].weight, drawn[1].weight)
 
     def test_the_state_is_tensors_only(self, make_algorithm, make_batch):
         algorithm = make_algorithm()

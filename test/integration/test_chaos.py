@@ -112,6 +112,48 @@ def test_a_process_killed_in_a_group_comes_back_and_the_gate_still_decides(tmp_p
     assert is_promoted == candidate.record.gate["accepted"]
 
 
+@pytest.mark.parametrize("node", RESPAWNED)
+@pytest.mark.parametrize("moment", ["group-00-rollout", "steps", "group-01-rollout", "group 1"])
+def test_a_process_killed_while_a_candidate_is_on_trial_changes_no_verdict(tmp_path, node, moment):
+    """Without a cell: while it is trained, while it acts, and while its rollouts judge it."""
+    store = tmp_path / "run"
+    options = {
+        **learning(tmp_path, group={"steps": 300}),
+        "groups": 3,
+        "rollouts": 2,
+        "gate": "next_group",
+    }
+    with graphs.running("rl", store, **options) as graph:
+        if moment == "steps":
+            graph.wait_for_line("group 0")
+        graph.wait_for_line(moment)
+        graph.kill(f"{node}_node.node")
+        ended = graph.wait(300.0)
+    assert ended.code == 0, ended.text
+    assert "3 of 3 groups of 2 rollouts" in ended.text
+    check_store(store, {})
+    check_who_acted(store, options["rollouts"])
+
+
+def check_who_acted(store, rollouts):
+    """In every group one policy made all that counts: one on trial there, or an accepted one."""
+    root = store / "checkpoints"
+    (supervised,) = (verify(path) for path in root.glob("sft-*/step_*"))
+    verdicts = {one.sha256: one.record.gate for one in map(verify, root.glob("group-*/step_*"))}
+    accepted = [supervised.sha256, *(sha for sha, gate in verdicts.items() if gate["accepted"])]
+    assert latest(root, "promoted").sha256 in accepted
+    actors = {}
+    for entry in EpisodeStore(store / "episodes").episodes():
+        facts = entry.facts
+        is_left_behind = entry.is_incomplete or entry.outcome is Outcome.DISCARDED
+        if facts.phase == "rollouts" and not is_left_behind:
+            actors.setdefault(facts.group, []).append(facts.checkpoint)
+            on_trial = verdicts.get(facts.checkpoint, {}).get("judged_in") == facts.group
+            assert facts.checkpoint in accepted or on_trial, facts
+    assert sorted(actors) == [0, 1, 2]
+    assert all(len(acted) == rollouts and len({*acted}) == 1 for acted in actors.values()), actors
+
+
 @pytest.mark.parametrize("trial", ROUNDS)
 def test_a_killed_supervisor_leaves_no_process_behind(tmp_path, trial):
     store = tmp_path / "run"

@@ -23,6 +23,7 @@ from so101.status_events import (
     LearnerStatus,
     PolicyInfo,
     RecorderStatus,
+    SessionStatus,
 )
 
 EVENTS = {
@@ -67,6 +68,7 @@ EVENTS = {
         promoted=texts,
         is_accepted=st.booleans(),
     ),
+    SessionStatus: st.builds(SessionStatus, stamp_ns=stamps, phase=texts, waiting=texts),
     GroupRequest: st.builds(
         GroupRequest,
         stamp_ns=stamps,

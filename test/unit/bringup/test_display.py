@@ -4,7 +4,7 @@ import pytest
 
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent
-from so101.status_events import LearnerStatus, RecorderStatus
+from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 from so101_bringup.display import Display
 
 NS = 1_000_000_000
@@ -179,3 +179,11 @@ def test_what_the_groups_led_to_is_evaluated_beside_the_first_evaluation():
     assert "evaluation      0/1" in before
     assert "rollouts        1/1" in rollouts
     assert "afterwards      1/1" in after
+
+
+def test_what_the_session_waits_for_is_a_line_and_its_end_is_none():
+    display = Display({})
+    status = SessionStatus(stamp_ns=0, phase="loading", waiting="60 s for the policy")
+    assert display.on_session(status) == ["waiting         60 s for the policy"]
+    assert display.on_session(SessionStatus(stamp_ns=0, phase="loading")) == []
+    assert display.summary is None

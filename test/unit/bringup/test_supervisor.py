@@ -303,3 +303,14 @@ def test_a_node_of_a_ros_installation_is_refused():
 def test_a_parameter_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         parameter_text(float("nan"))
+
+
+def test_what_a_person_has_to_put_right_is_in_the_reason():
+    """A node that ends with exit code 2 has said in its last line what is wrong."""
+    code = "import sys; print('node: error: no OpenGL; install it'); sys.exit({})"
+    (wrong, _), (broken, _) = (
+        supervise([program("node", code.format(number), is_essential=True)], Screen())
+        for number in (2, 3)
+    )
+    assert wrong.reason == "node ended with exit code 2: no OpenGL; install it"
+    assert broken.reason == "node ended with exit code 3"

@@ -1,13 +1,24 @@
 """When candidates act, and when they are taken back. Learning itself is replaced."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
-from contracts.policy_factories import make_spec
+import torch
+from contracts.policy_factories import make_policy, make_spec
 from factories import make_episode
 
 from learner_node import contenders
-from learner_node.contenders import CONTENDERS, GroupConfig, Groups, Start
+from learner_node.algorithm_table import ALGORITHMS
+from learner_node.algorithms.group_reinforce import GroupReinforceConfig
+from learner_node.contenders import (
+    CONTENDERS,
+    FurtherTraining,
+    GroupConfig,
+    Groups,
+    Start,
+    builder_of,
+)
+from so101.episode import Outcome
 from so101.groups.exploration import ExplorationConfig
 from so101.groups.gate import GateConfig
 from so101.groups.rollout import RatedRollout
@@ -126,3 +137,34 @@ def test_every_line_of_the_table_can_be_built(make):
         assert contender.final.name == "supervised"
         assert 1.0 <= contender.speed(0, 0) <= 2.0
     assert CONTENDERS["supervised"](start, GroupConfig()).learn([]) == {}
+
+
+def weights_of(policy):
+    return [item.detach().clone() for item in policy.parameters()]
+
+
+def test_any_algorithm_is_a_contender_that_trains_on_every_success():
+    config = GroupConfig(learning=GroupReinforceConfig(steps=3, batch_size=4, draws=1))
+    start = Start(
+        arena=FakeArena({}), policy=make_policy(), demonstrations=[make_episode(seed=9)], seed=0
+    )
+    before = weights_of(start.policy)
+    good, bad = make_episode(seed=1, episode="good"), make_episode(seed=2, episode="bad")
+    bad = replace(bad, outcome=Outcome.FAILURE)
+    found = []
+    for _ in range(2):
+        contender = builder_of("sft")(start, config)
+        assert isinstance(contender, FurtherTraining)
+        assert 1.0 <= contender.speed(0, 3) <= 1.5
+        assert contender.learn([good, bad])["pool"] == 2  # the demonstration and the success
+        assert contender.learn([good, bad])["pool"] == 3
+        found.append(weights_of(contender.final))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(found[0], before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(weights_of(start.policy), before, strict=True))
+
+
+def test_a_contender_is_a_line_of_the_table_or_an_algorithm():
+    assert builder_of("group_reinforce") is Groups
+    assert all(builder_of(name) is not None for name in (*CONTENDERS, *ALGORITHMS))
+    assert builder_of("nonsense") is None

@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from learner_node import training
+from learner_node.algorithm_table import ALGORITHMS
+from learner_node.algorithms.sft import Sft
+from learner_node.fine_tuning import request_of
 from learner_node.job import JobDirectory, JobStatus
+from learner_node.params import LearnerParams
 from learner_node.planning import TrainingRequest, bag_sha256, plan
 from learner_node.trainer import TrainerConfig
 from learner_node.training import run
-from so101.errors import CheckpointError, TrainingError
+from so101.errors import CheckpointError, ConfigError, TrainingError
 from so101.policies.checkpoint import load_policy, load_training_state
 from so101.policies.checkpoint_roles import latest
 from so101.robot import CAMERAS, JOINTS
@@ -166,3 +170,26 @@ def test_asked_for_again_it_is_the_candidate_again(setup):
     run(other, store, checkpoints)
     assert latest(checkpoints, "candidate") != first
     assert run(directory, store, checkpoints) == first == latest(checkpoints, "candidate")
+
+
+def test_an_algorithm_says_where_its_batches_come_from(setup, monkeypatch):
+    seen = []
+
+    class Picky(Sft):
+        def source(self, dataset):
+            seen.append(dataset)
+            return dataset
+
+    monkeypatch.setitem(ALGORITHMS, "picky", Picky)
+    store, checkpoints, directory = setup
+    directory.create(plan(replace(REQUEST, algorithm="picky", steps=2), store, checkpoints))
+    checkpoint = run(directory, store, checkpoints, on_dataset=seen.append)
+    assert len(seen) == 2 and seen[0] is seen[1]
+    assert checkpoint.record.algorithm == "picky"
+
+
+@pytest.mark.parametrize("name", ["sfd", "group_reinforce"])
+def test_what_cannot_fine_tune_is_refused_before_anything_is_collected(name):
+    assert request_of(LearnerParams(cameras=())).algorithm == "sft"
+    with pytest.raises(ConfigError, match=rf"'{name}' is not one of sft"):
+        request_of(LearnerParams(cameras=(), algorithm=name))

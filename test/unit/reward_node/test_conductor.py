@@ -295,6 +295,65 @@ def rl_stage(**config):
     return stage
 
 
+def waits_for(stage):
+    wait = stage.conductor.wait
+    return "" if wait is None else wait.what
+
+
+def test_it_says_what_an_episode_waits_for():
+    stage = Stage()
+    assert waits_for(stage) == ""
+    stage.poll()
+    assert waits_for(stage) == "the reset of demo-0000: arm or objects are not at its start"
+    stage.see(at_start=True)
+    before = stage.conductor.wait
+    assert before.what == "the next observation of demo-0000"
+    stage.see()
+    assert stage.conductor.wait != before  # it goes on
+    stage.see(verdict=GOOD)
+    assert waits_for(stage) == "the recorder to save demo-0000"
+    stage.recorded()
+    assert waits_for(stage) == ""
+    stage.conductor.session.is_paused = True
+    assert "call session/pause false" in waits_for(stage)
+
+
+@pytest.mark.parametrize("mode", ["disarmed", "estopped", "fault"])
+def test_it_says_that_the_arm_cannot_move_and_what_helps(mode):
+    stage = Stage()
+    stage.conductor.on_arm(mode, "", stage.now_ns)
+    assert stage.poll() == []
+    assert waits_for(stage).startswith(f"the arm: the arm is {mode}; call arm/")
+    stage.conductor.on_arm("armed", "", stage.now_ns)
+    assert waits_for(stage) == ""
+
+
+def test_it_says_that_the_learner_or_the_policy_has_yet_to_answer():
+    stage = rl_stage()
+    assert waits_for(stage) == ""
+    stage.poll()
+    assert waits_for(stage) == "the learner to fine-tune; it has said nothing yet"
+    stage.learner_says("loading")
+    assert waits_for(stage) == "the learner to fine-tune; its last word: loading"
+    stage.learner_says("trained", "c0ffee")
+    stage.poll()
+    assert waits_for(stage) == "the policy to load checkpoint c0ffee; it runs none"
+    info = PolicyInfo(stamp_ns=0, checkpoint="", waiting_for="its canary: joints differ")
+    stage.conductor.on_policy(info, stage.now_ns)
+    assert waits_for(stage).endswith("it runs none; it says: its canary: joints differ")
+    stage.policy_runs("c0ffee")
+    assert waits_for(stage) == ""
+
+
+def test_nothing_is_waited_for_when_it_is_over_or_by_hand():
+    stage = Stage(demonstrations=1)
+    stage.run_episode()
+    stage.poll()
+    assert stage.conductor.finish is not None
+    assert waits_for(stage) == ""
+    assert waits_for(Stage(job="manual")) == ""
+
+
 def test_the_whole_job():
     stage = rl_stage()
     stage.poll()

@@ -161,4 +161,40 @@ def test_rollouts_of_an_earlier_round_are_left_out_by_name(run):
     assert found.checkpoints == [sft, again, child]
     assert [one.name for one in found.left_out] == [one.facts.id for one in rollouts[:2]]
     assert "earlier round" in found.left_out[0].reason
-    assert newest_round(rollouts, []).rollouts == rollouts  # nobody can tell
+    nobody_can_tell = newest_round(rollouts, [])
+    assert not [one for one in nobody_can_tell.left_out if "earlier round" in one.reason]
+
+
+def test_a_group_that_was_run_again_is_that_of_who_acted_last(run):
+    """As after a rollback: what the other policy made in it is named and does not count."""
+    taken_back = "d" * 64
+    first = [one for one in run.rollouts if one.facts.group < 2]
+    before = [
+        replace(one, facts=replace(one.facts, checkpoint=taken_back, id=f"{one.facts.id}-old"))
+        for one in run.rollouts
+        if one.facts.group == 2
+    ]
+    again = [one for one in run.rollouts if one.facts.group == 2]
+    found = newest_round([*first, *before, *again], run.checkpoints)
+    assert found.rollouts == [*first, *again]
+    assert [one.name for one in found.left_out] == [one.facts.id for one in before]
+    assert again[0].facts.checkpoint[:12] in found.left_out[0].reason
+    later = [
+        replace(one, facts=replace(one.facts, group=3, id=f"{one.facts.id}-later"))
+        for one in before
+    ]
+    found = newest_round([*first, *before, *later, *again], run.checkpoints)
+    assert found.rollouts == [*first, *again]  # group 3 is to be run anew
+    assert "group 2 was run again since" in found.left_out[-1].reason
+    partly = newest_round([*first, *before, again[0]], run.checkpoints)
+    assert partly.rollouts == [*first, again[0]]  # the rest is yet to be run
+
+
+def test_of_a_rollout_that_was_run_again_the_last_counts(run, recorder):
+    one, other, *_ = run.rollouts
+    again = replace(one, facts=replace(one.facts, id=f"{one.facts.id}-2"), duration_s=3.0)
+    for attempt in (one, other, again):
+        recorder.record(attempt)
+    found = collect(recorder.root)
+    assert [r.duration_s for r in found.rollouts] == pytest.approx([3.0, other.duration_s])
+    assert reasons(found) == {one.facts.id: f"run again later, as {again.facts.id}"}

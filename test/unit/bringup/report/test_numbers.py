@@ -134,3 +134,10 @@ def test_playback_is_named_only_where_it_was_the_same(run):
     (name, *_) = run.evaluations
     fast = tuple(replace(a, facts=replace(a.facts, speed=1.5)) for a in run.evaluations[name])
     assert Report(replace(run, evaluations={**run.evaluations, name: fast})).playback is None
+
+
+def test_whatever_fine_tuned_the_supervised_policy_it_is_the_one_before(run):
+    first, *others = run.checkpoints
+    other = replace(run, checkpoints=(replace(first, algorithm="reward_weighted"), *others))
+    assert Report(other).before.attempts == Report(run).before.attempts
+    assert Report(other).change == Report(run).change
