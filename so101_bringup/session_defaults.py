@@ -42,7 +42,7 @@ STATE = SessionGoals(
     rollouts=10,
 )
 CAMERAS = SessionGoals(
-    demonstrations=100,
+    demonstrations=80,
     more_demonstrations=40,
     max_demonstrations=240,
     evaluation_episodes=20,

@@ -56,7 +56,7 @@ class ImitationConfig:
         if not spec.cameras:
             return replace(found, joint_noise_rad=0.01 if is_absolute else 0.0)
         noise = 0.02 if is_absolute else 0.0
-        return replace(found, batch_size=32, draws=8, shift_px=4, joint_noise_rad=noise)
+        return replace(found, batch_size=16, draws=8, shift_px=4, joint_noise_rad=noise)
 
 
 def augmentation_rng(seed: int, step: int) -> np.random.Generator:

@@ -5,12 +5,13 @@ falls along a half cosine to zero; the moving average of the weights is what act
 """
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from learner_node.algorithms.imitation import Imitation, ImitationConfig
 from so101.config import option
 from so101.policies.policy import TrainablePolicy
+from so101.spec import PolicySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,12 @@ class SftConfig(ImitationConfig):
     """Settings of supervised fine-tuning; the learning rate reaches zero at the last step."""
 
     warmup_steps: int = option(50, "Updates over which the learning rate rises.", range=(0, 1e6))
+
+    @classmethod
+    def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> Self:
+        """Return the settings found good; an encoder that starts blind wants a high rate."""
+        found = super().for_policy(spec, steps)
+        return replace(found, learning_rate=3e-3) if spec.cameras else found
 
 
 def learning_rate(config: SftConfig, step: int) -> float:

@@ -1,7 +1,7 @@
 """Episodes to training batches, all in memory: columns as float32, images at the policy's size.
 
-Owns which steps may be used (no gaps, no idle ticks, no unfit episodes) and how they form the
-three kinds of batches of `so101.data.batch`. Normalising is the policy's business.
+Owns which steps may be used (no gaps, no idle ticks, no unfit episodes) and how they are drawn;
+`so101.data.windows` makes batches of them. Normalising is the policy's business.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from so101.action import ActionSpace
 from so101.arrays import FloatArray, IntArray
-from so101.clock import POLICY_HZ
 from so101.config import option
 from so101.data.batch import ChunkBatch, ObservationBatch, SequenceBatch, TransitionBatch
 from so101.data.columns import Columns, build_columns, observations
@@ -22,7 +20,8 @@ from so101.data.norm_stats import ColumnStats, NormStats
 from so101.data.sampling import StepSampler
 from so101.data.segments import ReaderConfig
 from so101.data.trimming import TrimConfig
-from so101.episode import SOURCE_CODES, ControlSource, Episode, Outcome
+from so101.data.windows import chunks_at, sequences_at, transitions_at
+from so101.episode import Episode, Outcome
 from so101.errors import BagError, ConfigError
 from so101.spec import PolicySpec
 
@@ -212,23 +211,7 @@ class EpisodeDataset:
             speeds: Factor at which each row's actions are read, in between linearly; None reads
                 them as they were executed. Shape (batch,).
         """
-        space: ActionSpace = self.spec.action_space
-        periods = (np.arange(space.horizon) + 1.0) * (POLICY_HZ // space.rate_hz)
-        factors = np.ones(len(steps)) if speeds is None else speeds
-        ahead = steps[:, None] + factors[:, None] * periods - 1.0
-        last = self._columns.segment_last[steps][:, None]
-        before = np.clip(np.floor(ahead).astype(np.int64), steps[:, None], last)
-        share = np.clip(ahead - before, 0.0, 1.0)[..., None].astype(np.float32)
-        actions = self._columns.actions
-        first, second = actions[before], actions[np.minimum(before + 1, last)]
-        mask = ahead <= last
-        mask[:, 0] = True  # the last command stays in force: a row without any has no loss
-        return ChunkBatch(
-            observation=self.observations(steps),
-            actions=first + share * (second - first),
-            mask=mask,
-            weight=np.ones(len(steps), dtype=np.float32),
-        )
+        return chunks_at(self._columns, steps, self.spec.action_space, speeds)
 
     def transitions(
         self,
@@ -257,32 +240,7 @@ class EpisodeDataset:
 
     def transitions_at(self, steps: IntArray, n: int, gamma: float) -> TransitionBatch:
         """Return the n-step transitions that begin at steps. ``steps`` has shape (batch,)."""
-        columns = self._columns
-        ahead = steps[:, None] + np.arange(n)
-        last = columns.segment_last[steps][:, None]
-        window = np.minimum(ahead, last)
-        over = columns.terminated[window]
-        # A step counts while nothing before it ended the task and it lies in the recording.
-        counts = (ahead <= last) & (np.cumsum(over, axis=1) - over == 0)
-        length = counts.sum(axis=1)
-        terminated = (over & counts).any(axis=1)
-        following = steps + length
-        truncated = ~terminated & (following > last[:, 0])
-        discount = np.where(terminated, 0.0, gamma**length)
-        human = SOURCE_CODES[ControlSource.TELEOP]
-        return TransitionBatch(
-            observation=self.observations(steps),
-            actions=columns.actions[np.minimum(window, (steps + length - 1)[:, None])],
-            reward=(columns.rewards[window] * counts * gamma ** np.arange(n))
-            .sum(axis=1)
-            .astype(np.float32),
-            discount=discount.astype(np.float32),
-            next_observation=self.observations(np.minimum(following, last[:, 0])),
-            terminated=terminated,
-            truncated=truncated,
-            is_intervention=columns.sources[steps] == human,
-            source=columns.sources[steps],
-        )
+        return transitions_at(self._columns, steps, n, gamma)
 
     def sequences(
         self,
@@ -306,15 +264,7 @@ class EpisodeDataset:
         if length < 1:
             raise ConfigError(f"sequences: length {length} is below 1")
         starts = self._sampler(weights, length).draw(rng, batch_size)
-        steps = starts[:, None] + np.arange(length)
-        columns = self._columns
-        return SequenceBatch(
-            observation=self.observations(steps),
-            actions=columns.actions[steps],
-            reward=columns.rewards[steps].astype(np.float32),
-            terminated=columns.terminated[steps],
-            is_first=columns.is_first[steps],
-        )
+        return sequences_at(self._columns, starts, length)
 
     def _sampler(self, weights: Sequence[float] | None, length: int) -> StepSampler:
         key = (None if weights is None else tuple(weights), length)
