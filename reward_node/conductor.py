@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from reward_node.episode_machine import EpisodeMachine
 from reward_node.learner_dialogue import LearnerDialogue
-from reward_node.outputs import Call, Limits, Output
+from reward_node.outputs import Limits, Output
 from reward_node.requests import Finish, Load, Phase, Promote, StartEpisode, Train
 from reward_node.reset_watch import ResetWatch
 from reward_node.session import Session
@@ -70,7 +70,7 @@ class Conductor:
         self._outbox: list[Output] = []
         self._awaited = ""
         self._is_redo = False
-        self._learner = LearnerDialogue(session, limits.policy_s)
+        self.learner = LearnerDialogue(session, limits.policy_s)
         self._told = ""
         self._reset = ResetWatch()
         self._rated_ns = 0
@@ -100,7 +100,7 @@ class Conductor:
             return Wait(what=f"the recorder to save {self._awaited}")
         if self.session.is_paused:
             return Wait(what="people: the session is paused; call session/pause false to go on")
-        return self._learner.wait or self._policy_wait()
+        return self.learner.wait or self._policy_wait()
 
     def take(self) -> list[Output]:
         """Return what is to be published and called, in order, once."""
@@ -109,17 +109,18 @@ class Conductor:
 
     def poll(self, stamp_ns: int) -> None:
         """Ask the session for its next wish when nothing else is open."""
-        if self.machine.is_busy or self._awaited or self.finish is not None or self._obstacle:
+        is_open = self.machine.is_busy or self._awaited or self.learner.is_promoting
+        if is_open or self.finish is not None or self._obstacle:
             return
         request = self.session.next()
         if isinstance(request, StartEpisode):
             self._request(request.facts, stamp_ns)
         elif isinstance(request, Train):
-            self._outbox.append(self._learner.ask(request, stamp_ns))
+            self._outbox.append(self.learner.ask(request, stamp_ns))
         elif isinstance(request, Load):
             self._check_loaded()
         elif isinstance(request, Promote):
-            self._outbox.append(Call(service="learner/promote"))
+            self._outbox.append(self.learner.ask_to_promote())
         elif isinstance(request, Finish):
             self._close(request, stamp_ns)
         self._say_what_is_missing(stamp_ns)
@@ -149,7 +150,7 @@ class Conductor:
 
     def on_learner(self, status: LearnerStatus) -> None:
         """Go on after the training that was asked for; words on another one say nothing."""
-        if output := self._learner.hear(status):
+        if output := self.learner.hear(status):
             self._outbox.append(output)
 
     def on_arm(self, mode: str, reason: str, stamp_ns: int) -> None:
@@ -231,12 +232,11 @@ class Conductor:
 
     def _policy_wait(self) -> Wait | None:
         """Return the checkpoint that the policy has yet to load; None when none is wanted."""
-        wanted, running = self.session.wanted, self.running_checkpoint
+        wanted, running = self.session.wanted, self.running_checkpoint or "none"
         if wanted is None:
             return None
-        what = f"checkpoint {wanted[:12]}" if wanted else "any checkpoint"
-        says = f"; it says: {self._policy_says}" if self._policy_says else ""
-        return Wait(what=f"the policy to load {what}; it runs {running[:12] or 'none'}{says}")
+        what = f"the policy to load checkpoint {wanted[:12] or '(any)'}; it runs {running[:12]}"
+        return Wait(what=f"{what}; it says: {self._policy_says}" if self._policy_says else what)
 
     def _request(self, facts: EpisodeFacts, stamp_ns: int) -> None:
         self._reset.ask(self._start_of(facts), stamp_ns)

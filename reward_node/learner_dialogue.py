@@ -1,4 +1,8 @@
-"""The session's dialogue with the learner: what is asked of it, and what its words mean. Pure."""
+"""The session's dialogue with the learner: what is asked of it, and what its words mean. Pure.
+
+A learner that was killed comes back and says ``idle``: it knows of nothing that was asked before,
+so it is asked again.
+"""
 
 from reward_node.outputs import Call
 from reward_node.requests import Learned, Train
@@ -20,11 +24,14 @@ class LearnerDialogue:
         self._session, self._time_limit_s = session, time_limit_s
         self._asked: Train | None = None
         self._heard = ""
+        self.is_promoting = False
         self._newest: LearnerStatus | None = None
 
     @property
     def wait(self) -> Wait | None:
         """Return what the learner was asked and has not answered yet; None for nothing."""
+        if self.is_promoting:
+            return Wait(what="the learner to promote the candidate")
         if self._asked is None:
             return None
         group, newest = self._asked.group, self._newest
@@ -57,6 +64,15 @@ class LearnerDialogue:
             is_last=request.is_last,
         )
 
+    def ask_to_promote(self) -> Call:
+        """Return what asks the learner to promote the candidate."""
+        self.is_promoting = True
+        return Call(service="learner/promote")
+
+    def on_promoted(self) -> None:
+        """Take note that the learner answered: it promoted the candidate, or refused."""
+        self.is_promoting = False
+
     def hear(self, status: LearnerStatus) -> Call | None:
         """Pass an answer on; words on another training say nothing. Return what asks again."""
         self._newest = status
@@ -64,6 +80,8 @@ class LearnerDialogue:
         if status.phase == "taken back" and is_news:  # it says so until there is something else
             self._asked = None
             self._session.on_taken_back()
+        if self.is_promoting and status.phase == "idle":
+            return self.ask_to_promote()
         asked = self._asked
         if asked is None or status.group != asked.group:
             return None

@@ -197,6 +197,8 @@ class RewardNode(Node):
 
     def _on_answer(self, name: str, future: Any) -> None:
         answer = future.result()
+        if name == "learner/promote":
+            self._conductor.learner.on_promoted()
         if answer is not None and not answer.success:
             self.get_logger().error(f"{name} was refused: {answer.message}")
             self._conductor.session.stop(f"{name} was refused: {answer.message}")

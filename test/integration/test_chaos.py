@@ -82,6 +82,7 @@ def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, 
     assert ended.code == 0, ended.text
     assert "of 3 evaluation episodes" in ended.text
     check_store(store, {})
+    assert latest(store / "checkpoints", "promoted") is not None  # asked for while it was away
     for entry in EpisodeStore(store / "episodes").episodes():  # no crash counts as a failure
         assert entry.outcome is not Outcome.TRUNCATED or entry.duration_s >= LIMIT_S - 0.1
 

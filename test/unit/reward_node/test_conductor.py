@@ -90,6 +90,7 @@ class Stage:
         )
         self.tick = 30
         self.out = []
+        self.promotes = True
 
     @property
     def now_ns(self):
@@ -98,6 +99,8 @@ class Stage:
     def take(self):
         fresh = self.conductor.take()
         self.out += fresh
+        if self.promotes and Call(service="learner/promote") in fresh:
+            self.conductor.learner.on_promoted()
         return fresh
 
     @property
@@ -375,6 +378,29 @@ def test_the_whole_job():
     stage.poll()
     assert stage.calls == ["learner/train", "learner/promote"]
     assert stage.events[-1].facts.phase == "done"
+
+
+def test_a_learner_that_was_away_is_asked_to_promote_again():
+    """Killed while others evaluate: what is asked of a dead process is heard by nobody."""
+    stage = rl_stage()
+    stage.promotes = False
+    stage.poll()
+    stage.learner_says("trained", "aa")
+    stage.poll()
+    stage.policy_runs("aa")
+    for verdict in (GOOD, BAD):
+        stage.run_episode(verdict)
+    stage.poll()
+    assert waits_for(stage) == "the learner to promote the candidate"
+    assert stage.poll() == []
+    stage.learner_says("idle")
+    stage.take()
+    assert stage.calls == ["learner/train", "learner/promote", "learner/promote"]
+    stage.conductor.learner.on_promoted()
+    stage.learner_says("idle")
+    (finish,) = stage.poll()
+    assert finish.facts.phase == "done"
+    assert stage.calls.count("learner/promote") == 2
 
 
 def test_a_failed_training_stops_the_session_with_its_reason():
