@@ -12,7 +12,7 @@ from so101.data.episode_store import EpisodeStore
 from so101.data.labels import read_labels
 from so101.data.store_entry import EpisodeEntry
 from so101.episode import Outcome
-from so101.errors import TrainingError
+from so101.errors import BagError, TrainingError
 from so101.events import LabelEvent
 from so101.groups.rollout import RatedRollout, rate
 from so101.policies.checkpoint_files import Checkpoint
@@ -25,8 +25,13 @@ class GroupHistory:
     """The demonstrations and rollouts of one store."""
 
     def __init__(self, store: EpisodeStore) -> None:
-        """Look at a store; nothing is read yet."""
+        """Look at a store; nothing is read yet.
+
+        Attributes:
+            left_out: Why rollouts of the newest group do not count, each with its bag.
+        """
         self._store = store
+        self.left_out: tuple[str, ...] = ()
         self._ratings: dict[tuple[Path, tuple[LabelEvent, ...]], tuple[RatedRollout, ...]] = {}
 
     def shown(self, supervised: Checkpoint) -> list[EpisodeEntry]:
@@ -48,8 +53,10 @@ class GroupHistory:
             request: Names the newest group, the task and the start region.
             policies: sha256 of those whose rollouts count.
 
+        One that misses too much to be read is left out.
+
         Raises:
-            TrainingError: The newest group has no rollout.
+            TrainingError: The newest group has no rollout that can be read.
         """
         found: dict[tuple[int, int], EpisodeEntry] = {}
         for entry in self._rollouts(request, policies):
@@ -57,9 +64,13 @@ class GroupHistory:
             if facts.group <= request.group:
                 found.pop((facts.group, facts.rollout), None)
                 found[facts.group, facts.rollout] = entry
-        if not any(group == request.group for group, _ in found):
-            raise TrainingError(f"{self._store.root}: group {request.group} has no rollout")
-        return list(found.values())
+        reasons = {key: self._problem(entry) for key, entry in found.items()}
+        newest = [key for key in found if key[0] == request.group]
+        self.left_out = tuple(reasons[key] for key in newest if reasons[key])
+        if len(self.left_out) == len(newest):
+            what = f"{self._store.root}: group {request.group} has no rollout"
+            raise TrainingError("; ".join((what, *self.left_out)))
+        return [entry for key, entry in found.items() if not reasons[key]]
 
     def has_finished(self, request: GroupRequest, group: int, policy: str) -> bool:
         """Tell whether a policy has made every rollout of a group, so that it makes no more."""
@@ -87,6 +98,14 @@ class GroupHistory:
             is_counted = not entry.problem and entry.outcome in _COUNTED
             if is_one and is_counted and facts.checkpoint in known:
                 yield entry
+
+    def _problem(self, entry: EpisodeEntry) -> str:
+        """Return why a rollout cannot be read, as one cut at its first ticks; empty if it can."""
+        try:
+            self._rate(entry)
+        except BagError as error:
+            return str(error)
+        return ""
 
     def _rate(self, entry: EpisodeEntry) -> tuple[RatedRollout, ...]:
         key = (entry.path, read_labels(entry.path))

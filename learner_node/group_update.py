@@ -6,7 +6,7 @@ pass, and nothing announces it before.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
@@ -40,18 +40,22 @@ class Settled:
         promoted: The last one that the gate let pass, at first the supervised one.
         verdict: The gate's newest.
         loss: Last loss of the training.
+        left_out: Why rollouts of the group did not count.
     """
 
     acting: Checkpoint
     promoted: Checkpoint
     verdict: Verdict
     loss: float = 0.0
+    left_out: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """Say what the gate decided, why, and whether who acts next is yet to be judged."""
+        """Say what the gate decided and why, who is yet to be judged, and what was left out."""
         is_on_trial = self.acting.sha256 != self.promoted.sha256
-        return self._decision() + ("; the next group judges this one" if is_on_trial else "")
+        on_trial = "the next group judges this one" if is_on_trial else ""
+        left_out = [f"left out: {reason}" for reason in self.left_out]
+        return "; ".join(filter(None, (self._decision(), on_trial, *left_out)))
 
     def _decision(self) -> str:
         verdict = self.verdict
@@ -125,9 +129,9 @@ class GroupUpdate:
         policies = lineage(self._checkpoints, request.checkpoint)
         tried = self._history.tried(request, family(self._checkpoints, policies[-1].sha256))
         work = _Work(request, tried, report, should_stop, each)
-        if self._by == "next_group":
-            return self._judge_then_train(policies, work)
-        return self._train_then_judge(policies, work)
+        learn = self._judge_then_train if self._by == "next_group" else self._train_then_judge
+        settled = learn(policies, work)
+        return settled and replace(settled, left_out=self._history.left_out)
 
     def _train_then_judge(self, policies: Sequence[Checkpoint], work: "_Work") -> Settled | None:
         """Train the acting policy further; what comes of it acts if the gate lets it pass."""

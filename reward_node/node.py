@@ -17,6 +17,7 @@ from reward_node.outputs import Call, Limits
 from reward_node.params import RewardParams
 from reward_node.ratings import Ratings
 from reward_node.session import Session
+from reward_node.silence import Silence
 from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
@@ -80,7 +81,7 @@ class RewardNode(Node):
         self._next_tick_ns: int | None = None
         self._newest_ns = 0
         self._was_complete = False
-        self._heard_at = time.monotonic()
+        self._silence = Silence(params.patience, time.monotonic())
         self._is_asked_to_arm = not params.arms_itself
         self._is_armed = False
         self._calls: dict[str, Any] = {}
@@ -121,7 +122,7 @@ class RewardNode(Node):
         if topic not in (JOINT_STATES.name, OBJECTS.name):
             return
         self._newest_ns = max(self._newest_ns, stamp_ns)
-        self._heard_at = time.monotonic()
+        self._silence.on_sample(time.monotonic())
         if self._next_tick_ns is None:
             self._next_tick_ns = POLICY_GRID.stamp(POLICY_GRID.ceil(stamp_ns))
         self._look()
@@ -139,12 +140,15 @@ class RewardNode(Node):
                 self._send()
 
     def _on_poll(self) -> None:
-        if self._is_quiet():
+        now_s = time.monotonic()
+        if self._conductor.machine.is_busy and self._silence.is_too_long(now_s):
             self._conductor.give_up(self._newest_ns, "the robot or its source fell silent")
+            self._send()
         if not self._is_everybody_here():
             return
         self._arm()
-        if self._is_armed:  # a robot whose time stands still has nothing to say before a reset
+        # a robot whose time stands still has nothing to say before a reset
+        if self._is_armed and self._silence.may_ask(now_s):
             self._conductor.poll(self._newest_ns)
         self._send()
 
@@ -152,14 +156,11 @@ class RewardNode(Node):
         if self._was_complete:
             return True
         if self._roll.is_complete:
-            self._was_complete, self._heard_at = True, time.monotonic()
+            self._was_complete = True
+            self._silence.on_sample(time.monotonic())
             return True
         self.get_logger().info(f"waiting: {self._roll.missing()}", throttle_duration_sec=5.0)
         return False
-
-    def _is_quiet(self) -> bool:
-        silent_s = time.monotonic() - self._heard_at
-        return self._conductor.machine.is_busy and silent_s > self._params.patience
 
     def _arm(self) -> None:
         """Arm the arm once, as soon as it listens; after that it is a person's business."""
@@ -171,6 +172,7 @@ class RewardNode(Node):
         for output in self._conductor.take():
             if isinstance(output, EpisodeEvent):
                 self._endpoints.tell(EPISODE, output)
+                self._silence.on_told(output.state, time.monotonic())
                 self._report(output)
             elif isinstance(output, RewardEvent):
                 self._endpoints.tell(REWARD, output)

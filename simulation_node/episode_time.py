@@ -35,16 +35,19 @@ class JudgedEpisode:
         """Begin between episodes."""
         self.ended_ns = 0
         self._id: str | None = None
-        self._judged_ns = 0
+        self._began_ns = self._judged_ns = 0
 
     def on_reset(self, facts: EpisodeFacts, stamp_ns: int) -> None:
         """Begin an episode: the scene stands at its start."""
-        self._id, self._judged_ns = facts.id, stamp_ns
+        self._id, self._began_ns, self._judged_ns = facts.id, stamp_ns, stamp_ns
 
     def on_episode(self, event: EpisodeEvent) -> None:
-        """Take note of an episode's end; nobody judges what comes after."""
+        """Take note of an episode's end; nobody judges what comes after.
+
+        One that was discarded before its reset was seen has an older stamp than its start.
+        """
         if event.state.is_end and event.facts.id == self._id:
-            self._id, self.ended_ns = None, event.stamp_ns
+            self._id, self.ended_ns = None, max(event.stamp_ns, self._began_ns)
 
     def on_reward(self, stamp_ns: int) -> None:
         """Take note of a tick that was judged."""

@@ -24,7 +24,9 @@ class SftConfig(ImitationConfig):
     def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> Self:
         """Return the settings found good; an encoder that starts blind wants a high rate."""
         found = super().for_policy(spec, steps)
-        return replace(found, learning_rate=3e-3) if spec.cameras else found
+        if not spec.cameras:
+            return found
+        return replace(found, learning_rate=3e-3, steps=steps or 7000)
 
 
 def learning_rate(config: SftConfig, step: int) -> float:

@@ -17,6 +17,7 @@ from group_runs import (
     STEPS,
     FineGrip,
     GroupRun,
+    episode,
     weights,
 )
 
@@ -33,6 +34,7 @@ from reward_node.session_config import SessionConfig
 from so101.data.dataset import DatasetConfig
 from so101.data.episode_reader import read_episode
 from so101.data.trimming import TrimConfig
+from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError, SessionError, TrainingError
 from so101.groups.advantage import Pool, Rule
 from so101.groups.rollout import rate
@@ -259,6 +261,24 @@ def test_a_discarded_rollout_is_run_again_and_the_last_one_counts(made):
     settled = made.update().run(made.request(0, made.supervised))
     names = [episode.id for episode in settled.acting.record.episodes]
     assert "group-00-rollout-01-2" in names and "group-00-rollout-01" not in names
+
+
+def test_a_rollout_cut_at_its_first_tick_is_left_out_and_said(made):
+    made.roll_out(0, made.supervised, (1,), [Outcome.TRUNCATED], "-2")
+    settled = made.update().run(made.request(0, made.supervised))
+    assert "left out: " in settled.words and "group-00-rollout-00-2" in settled.words
+    assert settled.words.endswith("1 whole ticks, need 2")
+    names = [episode.id for episode in settled.acting.record.episodes]
+    assert "group-00-rollout-01" in names
+    assert not any(name.startswith("group-00-rollout-00") for name in names)
+
+
+def test_a_group_of_which_nothing_can_be_read_says_why(made):
+    for number in range(ROLLOUTS):
+        facts = made.facts(0, number, made.supervised, "-2")
+        made.record(episode(facts, 1, Outcome.TRUNCATED))
+    with pytest.raises(TrainingError, match=r"group 0 has no rollout; .*1 whole ticks, need 2"):
+        made.update().run(made.request(0, made.supervised))
 
 
 def test_what_teaches_nothing_changes_nothing(made):

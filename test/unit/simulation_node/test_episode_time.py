@@ -48,6 +48,13 @@ def test_time_waits_for_the_judge_of_a_running_episode():
     assert not judged.may_pass(NS_PER_S + LEAD_NS + 1)
 
 
+def test_a_reset_that_was_done_before_it_was_taken_back_counts_for_the_next_start():
+    judged = JudgedEpisode()
+    judged.on_reset(FACTS, 10 * NS_PER_S)
+    judged.on_episode(event(EpisodeState.DISCARDED, stamp_ns=NS_PER_S))  # it did not see the reset
+    assert next_start_ns(judged.ended_ns, 10 * NS_PER_S) == 10 * NS_PER_S + GAP_NS
+
+
 @given(rewards=st.lists(st.integers(0, 200), max_size=30), seed=st.randoms())
 def test_the_lead_is_bounded_whatever_comes_when(rewards, seed):
     judged, tick, judged_tick = JudgedEpisode(), 60, 60
