@@ -1,7 +1,9 @@
 """Episodes laid end to end as float32 columns and decoded images."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -177,23 +179,33 @@ def _decode(
     kept: Sequence[BoolArray],
     size: tuple[int, int],
 ) -> ImageArray:
-    """Decode the images of kept steps. Shape (steps, height, width, 3)."""
-    total = sum(int(k.sum()) for k in kept)
+    """Decode the images of kept steps, episodes side by side. Shape (steps, height, width, 3)."""
     pixels: ImageArray | None = None
     row = 0
-    for episode, mask in zip(episodes, kept, strict=True):
-        for index in np.flatnonzero(mask).tolist():
-            jpeg = episode.images[camera][index]
-            try:
-                image = decode_image(jpeg or b"", size)
-            except BagError as error:
-                raise BagError(f"{episode.facts.id}: {camera} camera: {error}") from error
+    with ThreadPoolExecutor() as pool:  # the decoder lets other threads run
+        decoded = pool.map(partial(_decode_episode, camera, size), episodes, kept)
+        for episode, images in zip(episodes, decoded, strict=True):
+            if not images:
+                continue
             if pixels is None:
-                pixels = np.empty((total, *image.shape), dtype=np.uint8)
-            if image.shape != pixels.shape[1:]:
-                raise BagError(f"{episode.facts.id}: {camera} camera: {image.shape[:2]} px differ")
-            pixels[row] = image
-            row += 1
+                total = sum(int(k.sum()) for k in kept)
+                pixels = np.empty((total, *images[0].shape), dtype=np.uint8)
+            for image in images:
+                if image.shape != pixels.shape[1:]:
+                    where = f"{episode.facts.id}: {camera} camera"
+                    raise BagError(f"{where}: {image.shape[:2]} px differ")
+                pixels[row] = image
+                row += 1
     if pixels is None:
         raise BagError(f"no image of the {camera} camera")
     return pixels
+
+
+def _decode_episode(
+    camera: str, size: tuple[int, int], episode: Episode, mask: BoolArray
+) -> list[ImageArray]:
+    try:
+        jpegs = (episode.images[camera][index] for index in np.flatnonzero(mask).tolist())
+        return [decode_image(jpeg or b"", size) for jpeg in jpegs]
+    except BagError as error:
+        raise BagError(f"{episode.facts.id}: {camera} camera: {error}") from error
