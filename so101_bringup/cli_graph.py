@@ -23,7 +23,7 @@ def add_verbs(verbs: Any) -> None:
         help="success below which it collects more (0.75; 0.9)",
     )
     rl.add_argument(
-        "--groups", type=int, default=-1, help="groups of rollouts to learn from (0; 8)"
+        "--groups", type=int, default=-1, help="groups of rollouts to learn from (5; 8)"
     )
     rl.add_argument("--rollouts", type=int, default=0, help="rollouts of a group (10)")
     rl.add_argument("--rule", default="gated", help="gated, median, zscore; manual: you rate")

@@ -235,6 +235,7 @@ def _learner(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "uses_objects": robot.uses_objects,
         "seed": options.seed,
         "gate.by": options.gate,
+        "gate.margin": goals_of(options).gate_margin,
     }
     return _node(options, "learner_node", values, is_essential=False, respawn=True)
 

@@ -21,6 +21,7 @@ class SessionGoals:
         target_success: Share of successes below which more demonstrations are collected.
         groups: Groups of rollouts after a good evaluation.
         rollouts: Rollouts of a group.
+        gate_margin: Success share that a candidate may lose on the gate's poses.
     """
 
     demonstrations: int
@@ -30,6 +31,7 @@ class SessionGoals:
     target_success: float
     groups: int
     rollouts: int
+    gate_margin: float
 
 
 STATE = SessionGoals(
@@ -40,6 +42,7 @@ STATE = SessionGoals(
     target_success=0.9,
     groups=8,
     rollouts=10,
+    gate_margin=0.0,
 )
 CAMERAS = SessionGoals(
     demonstrations=80,
@@ -47,8 +50,9 @@ CAMERAS = SessionGoals(
     max_demonstrations=240,
     evaluation_episodes=20,
     target_success=0.75,
-    groups=0,
+    groups=5,
     rollouts=10,
+    gate_margin=0.05,
 )
 
 

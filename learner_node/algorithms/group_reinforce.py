@@ -21,7 +21,7 @@ falls along a half cosine to zero within each group's steps: what acts next has 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from so101.data.dataset import EpisodeDataset
 from so101.errors import ConfigError
 from so101.groups.advantage import Pool, Rule
 from so101.groups.lesson_config import LessonConfig, LossForm
+from so101.spec import PolicySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,12 @@ class GroupReinforceConfig(LessonConfig, ImitationConfig):
     ema_decay: float = option(0.99, "Of the weights that act.", range=(0.0, 0.999999))
     rule: Rule = option("gated", "How rollouts get their advantage.")
     pool: Pool = option("retime", "Which episodes are trained on.")
+
+    @classmethod
+    def for_policy(cls, spec: PolicySpec, steps: int | None = None) -> Self:
+        """Return the settings found good; with cameras at the rate of the fine-tuning before."""
+        found = super().for_policy(spec, steps)
+        return replace(found, learning_rate=3e-3) if spec.cameras else found
 
     def __post_init__(self) -> None:
         """Refuse a pool in which the rule's advantages would count for nothing."""

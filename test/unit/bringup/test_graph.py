@@ -170,9 +170,11 @@ def session_of(options):
 @pytest.mark.parametrize(("is_state", "goals"), [(True, STATE), (False, CAMERAS)])
 def test_a_session_aims_at_what_was_found_good_for_its_mode(is_state, goals):
     options = replace(SIM, state=is_state)
-    session = session_of(options)
-    for spec in fields(goals):
-        assert session[f"session.{spec.name}"] == getattr(goals, spec.name)
+    told = {f"session.{spec.name}": getattr(goals, spec.name) for spec in fields(goals)}
+    margin = told.pop("session.gate_margin")
+    assert told.items() <= session_of(options).items()
+    (learner,) = (node for node in rl_graph(options) if node.name == "learner_node")
+    assert learner.parameters["gate.margin"] == margin
     assert session_goals(options) == {
         "demonstrations": goals.demonstrations,
         "evaluation": goals.evaluation_episodes,
