@@ -28,9 +28,9 @@ small { display: inline-block; }
 @media (min-width: 38rem) { .cards { grid-template-columns: 1fr 1fr; } }
 @media (min-width: 62rem) {
   .cards { grid-template-columns: 1fr 1fr 1fr 1fr; }
-  .pictures { grid-template-columns: 1fr 1fr 1fr; }
-  .pictures .durations { grid-column: 1 / 4; }
 }
+.pictures { grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
+.pictures .durations { grid-column: 1 / -1; }
 .card, figure, .wide {
   background: var(--card); border: 1px solid var(--line); border-radius: 0.6rem;
 }
