@@ -75,7 +75,12 @@ def _cards(report: Report) -> Iterable[str]:
     said = notes(report.limit_s)
     yield _evaluated_card("Before", "supervised policy", report.before)
     yield _evaluated_card("After", _after_name(report), report.after)
-    yield _card("Change", percent(report.change), _paired(report), said["change"])
+    yield _card(
+        "Change",
+        NOTHING if report.change is None else percent(report.change),
+        _paired(report),
+        "after / before - 1; failures are not in it, they are in the shares of successes",
+    )
     first_s, last_s = report.first_and_last_s
     yield _card(
         "First and last groups",
