@@ -52,7 +52,7 @@ LIGHT = Palette(
     faint="#8c959f",
     success="#0072b2",
     failure="#d1401f",
-    over_time="#e69f00",
+    over_time="#c98500",
     typical="#12805c",
 )
 DARK = Palette(
@@ -159,7 +159,7 @@ def draw_change(axes: Axes, report: Report, palette: Palette) -> None:
     axes.set_xlabel("time [s]")
     axes.set_ylabel("share of poses done by then")
     if report.before is None and report.after is None:
-        _say_nothing(axes, "no evaluation yet", palette)
+        _say_nothing(axes, "no evaluation yet")
     else:
         axes.legend(loc="best")
 
@@ -189,7 +189,7 @@ def draw_loss(axes: Axes, report: Report, palette: Palette) -> None:
         axes.set_yscale("log")
         axes.locator_params(axis="x", nbins=5)
     else:
-        _say_nothing(axes, "no loss curve", palette)
+        _say_nothing(axes, "no loss curve")
 
 
 PICTURES: Mapping[str, Callable[[Axes, Report, Palette], None]] = {
@@ -235,8 +235,8 @@ def _number_groups(axes: Axes, report: Report) -> None:
     axes.set_xlabel("group")
 
 
-def _say_nothing(axes: Axes, text: str, palette: Palette) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=palette.faint)
+def _say_nothing(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center")
 
 
 def _style(palette: Palette) -> Any:

@@ -4,12 +4,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --page: #f6f8fa; --card: #ffffff; --ink: #24292f; --soft: #57606a; --line: #d8dee4;
-  --good: #12805c; --bad: #8c959f;
+  --good: #12805c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0d1117; --card: #161b22; --ink: #e6edf3; --soft: #8b949e; --line: #30363d;
-    --good: #3fb98a; --bad: #7d8590;
+    --good: #3fb98a;
   }
 }
 * { box-sizing: border-box; }
@@ -52,5 +52,5 @@ td { border-top: 1px solid var(--line); white-space: nowrap; }
 .what, .why { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
 .why { min-width: 15rem; }
 .promoted { color: var(--good); font-weight: 600; }
-.rejected { color: var(--bad); }
+.rejected { color: var(--soft); }
 """
