@@ -52,7 +52,7 @@ LIGHT = Palette(
     faint="#8c959f",
     success="#0072b2",
     failure="#d1401f",
-    over_time="#e69f00",
+    over_time="#c98500",
     typical="#12805c",
 )
 DARK = Palette(
@@ -87,7 +87,7 @@ def draw_durations(axes: Axes, report: Report, palette: Palette) -> None:
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
         columnspacing=1.2,
-        handletextpad=0.3,
+        handletextpad=0.5,
     )
 
 
@@ -113,6 +113,7 @@ def _scatter(axes: Axes, groups: Sequence[Sequence[Attempt]], palette: Palette) 
                 lw=0.6,
                 zorder=3,
                 label=ending.value,
+                clip_on=False,
             )
 
 
@@ -158,9 +159,9 @@ def draw_change(axes: Axes, report: Report, palette: Palette) -> None:
     axes.set_xlabel("time [s]")
     axes.set_ylabel("share of poses done by then")
     if report.before is None and report.after is None:
-        _say_nothing(axes, "no evaluation yet", palette)
+        _say_nothing(axes, "no evaluation yet")
     else:
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
 
 def _share_done(evaluated: Evaluated, limit_s: float) -> tuple[list[float], list[float]]:
@@ -186,8 +187,9 @@ def draw_loss(axes: Axes, report: Report, palette: Palette) -> None:
     axes.set_ylabel("loss")
     if begin:
         axes.set_yscale("log")
+        axes.locator_params(axis="x", nbins=5)
     else:
-        _say_nothing(axes, "no loss curve", palette)
+        _say_nothing(axes, "no loss curve")
 
 
 PICTURES: Mapping[str, Callable[[Axes, Report, Palette], None]] = {
@@ -201,10 +203,10 @@ PICTURES: Mapping[str, Callable[[Axes, Report, Palette], None]] = {
 def picture(report: Report, name: str, palette: Palette) -> bytes:
     """Return one of `PICTURES` as a PNG of its own."""
     with rc_context(_style(palette)):
-        size = (9.0, 4.6) if name == "durations" else (5.4, 3.9)
+        size = (9.0, 4.6) if name == "durations" else (4.4, 3.3)
         figure = Figure(figsize=size, layout="constrained")
         PICTURES[name](figure.subplots(), report, palette)
-        return _png(figure)
+        return _png(figure, dpi=200)
 
 
 def overview(report: Report, palette: Palette = LIGHT) -> bytes:
@@ -220,12 +222,12 @@ def overview(report: Report, palette: Palette = LIGHT) -> bytes:
                 axes[name].set_title(TITLES[name])
         title = f"{report.run.name}, seed {report.seed}"
         figure.suptitle(title, fontsize=14, parse_math=False)
-        return _png(figure)
+        return _png(figure, dpi=130)
 
 
 def _number_groups(axes: Axes, report: Report) -> None:
     """Label places with group numbers, as many as fit."""
-    every = -(-len(report.groups) // 16)
+    every = -(-len(report.groups) // 12)
     axes.set_xticks(
         range(0, len(report.groups), every), [str(g.number) for g in report.groups[::every]]
     )
@@ -233,8 +235,8 @@ def _number_groups(axes: Axes, report: Report) -> None:
     axes.set_xlabel("group")
 
 
-def _say_nothing(axes: Axes, text: str, palette: Palette) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=palette.faint)
+def _say_nothing(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center")
 
 
 def _style(palette: Palette) -> Any:
@@ -260,7 +262,7 @@ def _style(palette: Palette) -> Any:
     }
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, dpi: int) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
     return stream.getvalue()

@@ -75,7 +75,12 @@ def _cards(report: Report) -> Iterable[str]:
     said = notes(report.limit_s)
     yield _evaluated_card("Before", "supervised policy", report.before)
     yield _evaluated_card("After", _after_name(report), report.after)
-    yield _card("Change", percent(report.change), _paired(report), said["change"])
+    yield _card(
+        "Change",
+        NOTHING if report.change is None else percent(report.change),
+        _paired(report),
+        "after / before - 1; failures are not in it, they are in the shares of successes",
+    )
     first_s, last_s = report.first_and_last_s
     yield _card(
         "First and last groups",
@@ -166,7 +171,7 @@ def _verdicts(report: Report) -> str:
     keys = list(dict.fromkeys(key for _, verdict in judged for key in verdict.evidence))
     names = [key.removesuffix("_s").replace("_", " ") for key in keys]
     rows = [_verdict_row(trained, verdict, keys) for trained, verdict in judged]
-    return _table(("group", "candidate", "verdict", *names, "loss", "why"), rows)
+    return _table(("group", "candidate", "verdict", "why", *names, "loss"), rows)
 
 
 def _verdict_row(trained: Trained, verdict: Verdict, keys: Sequence[str]) -> tuple[str, ...]:
@@ -174,9 +179,9 @@ def _verdict_row(trained: Trained, verdict: Verdict, keys: Sequence[str]) -> tup
         NOTHING if trained.group < 0 else str(trained.group),
         trained.sha256[:SHORT],
         "promoted" if verdict.is_accepted else "rejected",
+        "; ".join(verdict.reasons) or NOTHING,
         *(_evidence(key, verdict.evidence.get(key)) for key in keys),
         number(trained.loss_curve[-1][1] if trained.loss_curve else None, ".4f"),
-        "; ".join(verdict.reasons) or NOTHING,
     )
 
 
@@ -199,15 +204,17 @@ def _section(title: str, content: str, note: str = "") -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_cell, head, row))}</tr>" for row in rows)
     return (
         f'<div class="wide"><table><thead><tr>{names}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _cell(text: str) -> str:
-    kind = f' class="{text}"' if text in ("promoted", "rejected") else ""
+def _cell(column: str, text: str) -> str:
+    """Return a cell; only those of what, why and verdicts look different from the rest."""
+    kind = column if column in ("what", "why") else text
+    kind = f' class="{kind}"' if kind in ("what", "why", "promoted", "rejected") else ""
     return f"<td{kind}>{escape(text)}</td>"
 
 

@@ -4,12 +4,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --page: #f6f8fa; --card: #ffffff; --ink: #24292f; --soft: #57606a; --line: #d8dee4;
-  --good: #12805c; --bad: #8c959f;
+  --good: #12805c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0d1117; --card: #161b22; --ink: #e6edf3; --soft: #8b949e; --line: #30363d;
-    --good: #3fb98a; --bad: #7d8590;
+    --good: #3fb98a;
   }
 }
 * { box-sizing: border-box; }
@@ -17,7 +17,7 @@ body {
   margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
 }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
+main { max-width: 78rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.7rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 0.3rem; }
 p { margin: 0.3rem 0; }
@@ -28,9 +28,9 @@ small { display: inline-block; }
 @media (min-width: 38rem) { .cards { grid-template-columns: 1fr 1fr; } }
 @media (min-width: 62rem) {
   .cards { grid-template-columns: 1fr 1fr 1fr 1fr; }
-  .pictures { grid-template-columns: 1fr 1fr 1fr; }
-  .pictures .durations { grid-column: 1 / 4; }
 }
+.pictures { grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
+.pictures .durations { grid-column: 1 / -1; }
 .card, figure, .wide {
   background: var(--card); border: 1px solid var(--line); border-radius: 0.6rem;
 }
@@ -43,11 +43,14 @@ img { display: block; width: 100%; height: auto; }
 .durations img { min-width: 36rem; }
 figcaption { margin-top: 0.5rem; }
 .wide { overflow-x: auto; margin-top: 0.6rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.45rem 0.65rem; white-space: nowrap; vertical-align: top; }
-th { color: var(--soft); font-size: 0.85rem; font-weight: 600; }
-td { border-top: 1px solid var(--line); }
-td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 13rem; }
+table {
+  border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: tabular-nums;
+}
+th, td { text-align: left; padding: 0.45rem 0.55rem; vertical-align: top; }
+th { color: var(--soft); font-size: 0.8rem; font-weight: 600; vertical-align: bottom; }
+td { border-top: 1px solid var(--line); white-space: nowrap; }
+.what, .why { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
+.why { min-width: 15rem; }
 .promoted { color: var(--good); font-weight: 600; }
-.rejected { color: var(--bad); }
+.rejected { color: var(--soft); }
 """

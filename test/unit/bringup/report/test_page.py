@@ -1,7 +1,8 @@
 """The page is one well-formed file that loads nothing, and shows what it was given."""
 
 import base64
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pytest
@@ -11,9 +12,11 @@ from so101_bringup.report.captions import CAPTIONS
 from so101_bringup.report.figure import DARK, LIGHT, PICTURES, overview, picture
 from so101_bringup.report.numbers import Report
 from so101_bringup.report.page import Picture, number, page
+from so101_bringup.report.style import STYLE
 from so101_bringup.report.values import LeftOut
 
 VOID = {"meta", "img", "source"}
+NIGHT = "(prefers-color-scheme: dark)"
 PNG = b"\x89PNG\r\n\x1a\n"
 EVIL = "<script>alert(\"1\")</script> & 'x'"
 SHOWN = Picture(light=PNG + b"light", dark=PNG + b"dark")
@@ -62,7 +65,12 @@ def test_it_is_well_formed_and_loads_nothing(run):
         assert base64.b64decode(data, validate=True).startswith(PNG)
     assert {"link", "script", "iframe"}.isdisjoint(tag for tag, _ in document.tags)
     assert all(one["alt"] for one in document.all("img"))
-    assert "prefers-color-scheme: dark" in page(Report(run), dict.fromkeys(CAPTIONS, SHOWN))
+    assert [one["media"] for one in document.all("source")] == [NIGHT] * len(PICTURES)
+    assert re.search(r"url\(|@import|//", STYLE) is None
+    (language,) = document.all("html")
+    assert language["lang"] == "en"
+    (viewport,) = (one for one in document.all("meta") if one.get("name") == "viewport")
+    assert "width=device-width" in viewport["content"]
 
 
 def test_it_shows_the_figures_and_how_failures_enter_them(run):
@@ -112,6 +120,37 @@ def test_what_is_missing_is_said(run):
 @pytest.mark.parametrize("value", [None, "x", True, []])
 def test_what_is_no_number_is_shown_as_nothing(value):
     assert number(value, ".2f") == "-"
+
+
+def test_text_of_any_length_may_wrap(run):
+    document, _ = read(Report(replace(run, left_out=(LeftOut(name="x" * 99, reason="y" * 99),))))
+    kinds = [one.get("class") for one in document.all("td")]
+    assert kinds.count("why") == 3 and kinds.count("what") == 1
+    assert re.search(r"\.what, \.why {[^}]*overflow-wrap: anywhere", STYLE)
+
+
+def luminance(colour):
+    """Return the relative luminance of WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(("is_night", "palette"), [(False, LIGHT), (True, DARK)])
+def test_everything_can_be_read_by_day_and_by_night(is_night, palette):
+    colours = dict(re.findall(r"--(\w+): (#\w{6})", STYLE.split(NIGHT)[is_night]))
+    assert colours.keys() == {"page", "card", "ink", "soft", "line", "good"}
+    for text in ("ink", "soft", "good"):
+        assert min(contrast(colours[text], colours[on]) for on in ("page", "card")) >= 4.5
+    drawn = asdict(palette)
+    assert drawn.pop("page") == colours["card"]
+    assert drawn["ink"] == colours["ink"]
+    assert min(contrast(colour, colours["card"]) for colour in drawn.values()) >= 3.0
 
 
 def variants(run):
