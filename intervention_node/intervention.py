@@ -2,7 +2,8 @@
 
 In lock-step nothing is lost to a race: an offer that came before what allows it (its episode, the
 end of a motion) is kept and ruled on again. Nothing is won by a race either: what was planned for
-an episode that is over does not pass.
+an episode that is over does not pass. And nobody is silent there: time waits for the next chunk,
+which comes late by the simulated latency.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from so101.arrays import FloatArray
 from so101.clock import nanoseconds
 from so101.control.arbiter import Arbiter, ArbiterConfig, Ruling, SourceConfig
 from so101.control.trajectory import JointTrajectory
-from so101.decisions import after
 from so101.episode import ControlSource, EpisodeState
 from so101.events import ControlEvent, EpisodeEvent
 
@@ -39,10 +39,8 @@ class Intervention:
             ),
             ControlSource.MOTION: SourceConfig(device="motion"),
         }
-        self.arbiter = Arbiter(
-            ArbiterConfig(sources=sources, alive_timeout_ns=nanoseconds(params.alive_timeout))
-        )
-        self._sources = sources
+        timeout_ns = None if params.lockstep else nanoseconds(params.alive_timeout)
+        self.arbiter = Arbiter(ArbiterConfig(sources=sources, alive_timeout_ns=timeout_ns))
         self._command: FloatArray | None = None
         self._now_ns = 0
         self._begun_ns = 0
@@ -68,9 +66,8 @@ class Intervention:
             yield from self._rule_again(self._begun_ns)
 
     def on_alive(self, source: ControlSource, stamp_ns: int) -> None:
-        """Note a sign of life. In lock-step only trajectories count: they arrive in order."""
-        if not self._params.lockstep:
-            self.arbiter.alive(source, stamp_ns)
+        """Note a sign of life; in lock-step nobody asks for one."""
+        self.arbiter.alive(source, stamp_ns)
 
     def offer(self, source: ControlSource, trajectory: JointTrajectory) -> Ruling:
         """Rule on a trajectory."""
@@ -83,8 +80,6 @@ class Intervention:
                 self._kept[source] = trajectory
             return Ruling(event=opening, reason=ruling.reason)
         self._kept.pop(source, None)
-        if self._params.lockstep:
-            self.arbiter.alive(source, self._granted_until(source, trajectory))
         return ruling
 
     def on_episode(self, event: EpisodeEvent) -> Iterator[Decision]:
@@ -147,9 +142,3 @@ class Intervention:
             source is ControlSource.TELEOP and self._params.teleop_device == SCRIPTED
         )
         return is_planned and 0 < trajectory.stamp_ns < self._begun_ns
-
-    def _granted_until(self, source: ControlSource, trajectory: JointTrajectory) -> int:
-        ticks = self._sources[source].decision_ticks
-        if ticks == 0:
-            return trajectory.stamp_ns + trajectory.times_ns[-1]
-        return after(trajectory.stamp_ns, ticks)

@@ -10,7 +10,7 @@ class InterventionParams:
     """Who may take control, and when control is lost."""
 
     lockstep: bool = option(
-        True, "simulated time waits for each source, so a trajectory is itself a sign of life"
+        True, "simulated time waits for the source in control, so it is never silent"
     )
     teleop_device: str = option(
         "scripted", "who teleoperates", choices=("scripted", "leader", "gamepad", "keyboard")
@@ -22,6 +22,8 @@ class InterventionParams:
         8, "policy ticks from one chunk of the script to the next", range=(1, 300)
     )
     alive_timeout: float = option(
-        0.1, "a source in control that is silent this long loses it [s]", range=(0.02, 10.0)
+        0.1,
+        "free-running: a source in control that is silent this long loses it [s]",
+        range=(0.02, 10.0),
     )
     enables_policy: bool = option(True, "the policy may take control without being asked")

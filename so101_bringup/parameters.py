@@ -34,14 +34,14 @@ def _check(node: str, body: Any, where: str) -> None:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected a mapping named ros__parameters")
     own = {key: value for key, value in values.items() if _is_ours(key)}
-    check_values(_params_class(node), own, where)
+    check_values(params_class(node), own, where)
 
 
 def _is_ours(key: object) -> bool:
     return str(key).split(".")[0] not in _ROS_OWN
 
 
-def _params_class(node: str) -> type[Any]:
+def params_class(node: str) -> type[Any]:
     """Return the dataclass of a node's parameters: ``PolicyParams`` of ``policy_node.params``."""
     name = node.removesuffix("_node").capitalize() + "Params"
     kind: type[Any] = getattr(import_module(f"{node}.params"), name)

@@ -18,6 +18,7 @@ from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATUS
+from so101_bringup.agreement import check_agreement
 from so101_bringup.display import Display
 from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
@@ -79,6 +80,7 @@ def _run_graph(
     paths = RunPaths(root=Path(options.store).expanduser().absolute())
     nodes = GRAPHS[graph](options)
     check_parameters(nodes)
+    check_agreement(nodes)
     programs = [program_of(node) for node in nodes]
     os.environ.update(environment_of(options))
     environment = {**clean_environment(os.environ), **environment_of(options)}

@@ -51,13 +51,14 @@ class ArbiterConfig:
 
     Attributes:
         sources: What is known about each source.
-        alive_timeout_ns: A source in control that was silent this long loses it [ns].
+        alive_timeout_ns: A source in control that was silent this long loses it [ns]; None where
+            time waits for it.
         handover_rad: Largest step at which a source that must align may begin [rad].
         joints: Joint names every trajectory must have.
     """
 
     sources: Mapping[ControlSource, SourceConfig]
-    alive_timeout_ns: int = NS_PER_S // 10
+    alive_timeout_ns: int | None = NS_PER_S // 10
     handover_rad: float = 0.02
     joints: tuple[str, ...] = JOINTS
 
@@ -91,7 +92,7 @@ class Arbiter:
         self._source = ControlSource.HOLD
         self._enabled = {ControlSource.MOTION}
         self._alive_ns: dict[ControlSource, int] = {}
-        self._ends_ns = 0
+        self._ends_ns = self._changed_ns = 0
 
     @property
     def source(self) -> ControlSource:
@@ -205,7 +206,9 @@ class Arbiter:
         self._ends_ns = (trajectory.stamp_ns or now_ns) + trajectory.times_ns[-1]
         event = None
         if source is not self._source:
-            event = self._change(source, trajectory.stamp_ns or now_ns, "has control")
+            # it may have been planned before the change that it follows, as to a hold for silence
+            since_ns = max(trajectory.stamp_ns or now_ns, self._changed_ns)
+            event = self._change(source, since_ns, "has control")
         return Ruling(trajectory=replace(trajectory, source=source.value), event=event)
 
     def tick(self, now_ns: int) -> ControlEvent | None:
@@ -218,7 +221,8 @@ class Arbiter:
         if source not in PRIORITY:
             return None
         silent_ns = now_ns - self._alive_ns.get(source, now_ns)
-        if silent_ns > self._config.alive_timeout_ns:
+        timeout_ns = self._config.alive_timeout_ns
+        if timeout_ns is not None and silent_ns > timeout_ns:
             return self._leave(
                 source, now_ns, f"{source.value} was silent for {seconds(silent_ns):.3f} s"
             )
@@ -266,7 +270,7 @@ class Arbiter:
         return self._change(ControlSource.HOLD, now_ns, reason)
 
     def _change(self, source: ControlSource, now_ns: int, reason: str) -> ControlEvent:
-        self._source = source
+        self._source, self._changed_ns = source, now_ns
         config = self._config.sources.get(source)
         return ControlEvent(
             stamp_ns=now_ns,

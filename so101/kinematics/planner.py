@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from ruckig import InputParameter, Result, Ruckig, Trajectory
+from ruckig import InputParameter, Result, Ruckig, RuckigError, Trajectory
 
 from so101.arrays import FloatArray, frozen
 from so101.clock import CONTROL_GRID, CONTROL_HZ, NS_PER_S
@@ -14,6 +14,8 @@ from so101.robot import RobotSpec
 
 _SAME_M = 1e-6
 _LEAST_WAY_RAD = 1e-9
+_ALMOST = 1.0 - 1e-6
+"""Where a way is just as long as some profile reaches, ruckig finds none; a bit slower it does."""
 
 
 def plan_line(
@@ -42,13 +44,17 @@ def plan_line(
         A trajectory with velocities; its last point is the goal, at rest.
 
     Raises:
-        MotionError: The goal is not finite or out of range, the speed is not in (0, 1], or a
-            point brings two parts closer than allowed and closer than they are at the start.
+        MotionError: The goal is not finite or out of range, the speed is not in (0, 1], there is
+            no profile, or a point brings two parts closer than allowed and closer than they are at
+            the start.
     """
     start, goal = np.asarray(start, dtype=np.float64), np.asarray(goal, dtype=np.float64)
     _check_request(start, goal, spec, speed)
     way = goal - start
-    shares, rates = _profile(way, spec, speed)
+    profile = _profile(way, spec, speed) or _profile(way, spec, speed * _ALMOST)
+    if profile is None:
+        raise MotionError(f"motion: no profile for the way {way}")
+    shares, rates = profile
     positions = start + shares[:, None] * way
     positions[-1] = goal
     if collision is not None:
@@ -76,8 +82,10 @@ def _check_request(start: FloatArray, goal: FloatArray, spec: RobotSpec, speed: 
             )
 
 
-def _profile(way: FloatArray, spec: RobotSpec, speed: float) -> tuple[FloatArray, FloatArray]:
-    """Return share of the way and its rate [1/s] at every control tick until rest."""
+def _profile(
+    way: FloatArray, spec: RobotSpec, speed: float
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return share of the way and its rate [1/s] at every control tick until rest, if it can."""
     length = np.maximum(np.abs(way), _LEAST_WAY_RAD)
     profile = InputParameter(1)
     profile.current_position, profile.target_position = [0.0], [1.0]
@@ -85,9 +93,12 @@ def _profile(way: FloatArray, spec: RobotSpec, speed: float) -> tuple[FloatArray
     profile.max_acceleration = [float((speed * spec.max_acceleration / length).min())]
     profile.max_jerk = [float((speed * spec.max_jerk / length).min())]
     trajectory = Trajectory(1)
-    result = Ruckig(1).calculate(profile, trajectory)
+    try:
+        result = Ruckig(1).calculate(profile, trajectory)
+    except RuckigError:
+        return None
     if result not in (Result.Working, Result.Finished):
-        raise MotionError(f"motion: no profile for the way {way}: {result}")
+        return None
     ticks = max(1, math.ceil(trajectory.duration * CONTROL_HZ))
     samples = [trajectory.at_time((k + 1) / CONTROL_HZ) for k in range(ticks)]
     shares = np.array([sample[0][0] for sample in samples])

@@ -1,5 +1,7 @@
 """Who is in control: priorities, time-outs, takeover, e-stop, and that nobody is blended."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,9 +36,9 @@ def wish(now_ns=NOW, *, at=0.0, lasts_ns=500 * MS):
     )
 
 
-def running(source):
+def running(source, config=CONFIG):
     """Return an arbiter with a source in control."""
-    arbiter = Arbiter(CONFIG)
+    arbiter = Arbiter(config)
     arbiter.enable(POLICY, NOW)
     if source is TELEOP:
         arbiter.take_over(NOW)
@@ -116,6 +118,22 @@ def test_silence_of_100_ms_means_hold(source):
     assert (event.source, event.stamp_ns) == (HOLD, NOW + 101 * MS)
     assert event.reason == f"{source.value} was silent for 0.101 s"
     assert arbiter.tick(NOW + 102 * MS) is None
+
+
+@pytest.mark.parametrize("source", PRIORITY)
+def test_a_source_that_comes_back_has_control_from_its_return_on(source):
+    """What it planned before it lost control; else a reader would find it in hold ever after."""
+    arbiter = running(source)
+    lost = arbiter.tick(NOW + 101 * MS)
+    event = arbiter.offer(source, wish(NOW + 50 * MS), NOW + 110 * MS, COMMAND).event
+    assert (event.source, event.stamp_ns) == (source, lost.stamp_ns)
+
+
+@pytest.mark.parametrize("source", [TELEOP, POLICY])
+def test_where_time_waits_nobody_is_silent(source):
+    arbiter = running(source, replace(CONFIG, alive_timeout_ns=None))
+    assert arbiter.tick(NOW + NS_PER_S) is None
+    assert arbiter.source is source
 
 
 @pytest.mark.parametrize("source", PRIORITY)

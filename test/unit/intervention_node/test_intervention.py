@@ -25,6 +25,7 @@ RESETTING, RUNNING, SUCCEEDED = (
 )
 TICKS = 8
 POSE = np.zeros(len(JOINTS))
+LONGEST_LATENCY_NS = NS_PER_S // 4
 
 
 def trajectory(stamp_ns, ticks=16):
@@ -259,12 +260,15 @@ def test_a_motion_that_is_over_is_not_brought_back(intervention):
     assert rulings(intervention.on_episode(event(SUCCEEDED, after(begun_ns, 8)))) == []
 
 
-def test_in_lock_step_a_source_is_alive_as_long_as_its_chunk_grants_time(intervention):
-    begun_ns = running(intervention, POLICY)
-    intervention.on_alive(POLICY, after(begun_ns, 500))  # wall-clock signs say nothing here
-    assert list(intervention.on_command(after(begun_ns, 8), POSE)) == []
-    decisions = list(intervention.on_command(after(begun_ns, 12), POSE))
-    assert [ruling.event.source for _, ruling in decisions] == [HOLD]
+@pytest.mark.parametrize("source", [TELEOP, POLICY])
+def test_in_lock_step_nobody_is_silent(intervention, source):
+    """Time waits for the next chunk, by the simulated latency longer than for its decision."""
+    begun_ns = running(intervention, source)
+    due_ns = after(begun_ns, TICKS)
+    for stamp_ns in range(begun_ns, due_ns + LONGEST_LATENCY_NS, NS_PER_S // 100):
+        assert list(intervention.on_command(stamp_ns, POSE)) == []
+    ruling = intervention.offer(source, trajectory(due_ns))
+    assert (ruling.trajectory is not None, ruling.event) == (True, None)
 
 
 def test_with_free_running_time_a_source_is_alive_while_it_says_so():
@@ -273,5 +277,5 @@ def test_with_free_running_time_a_source_is_alive_while_it_says_so():
     free.on_alive(POLICY, after(begun_ns, 30))
     assert list(free.on_command(after(begun_ns, 32), POSE)) == []
     decisions = list(free.on_command(after(begun_ns, 34), POSE))
-    assert [ruling.event.source for _, ruling in decisions] == [HOLD]
-    assert "silent" in decisions[0][1].event.reason
+    (lost,) = (ruling.event for _, ruling in decisions)
+    assert lost.source is HOLD and "silent" in lost.reason

@@ -53,6 +53,17 @@ def test_no_way_at_all_is_a_plan_that_stays():
     np.testing.assert_array_equal(plan.positions, SPEC.home[None].repeat(len(plan.times_ns), 0))
 
 
+@pytest.mark.parametrize(
+    ("joint", "way_rad", "speed"), [(5, 5e-3, 0.5), (5, 3e-3, 0.3), (2, 1e-2, 1)]
+)
+def test_a_way_as_long_as_one_kind_of_profile_reaches_has_a_plan(joint, way_rad, speed):
+    """There ruckig alone finds none: the full acceleration is reached for no time at all."""
+    start = SPEC.home.copy()
+    start[joint] += way_rad
+    plan = plan_line(start, SPEC.home, SPEC, None, speed=speed, stamp_ns=STAMP)
+    np.testing.assert_array_equal(plan.positions[-1], SPEC.home)
+
+
 def test_it_takes_no_longer_than_the_limits_demand():
     goal = SPEC.home + np.array([1.0, 0, 0, 0, 0, 0])
     plan = plan_line(SPEC.home, goal, SPEC, None, speed=0.3, stamp_ns=STAMP)

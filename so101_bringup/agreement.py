@@ -1,0 +1,87 @@
+"""Checks that the nodes of a graph agree on time, before a process starts.
+
+Every node checks its own parameters. What one of them promises another is compared here, whoever
+said it: a flag, a launch argument or a person's file.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from so101.clock import POLICY_HZ
+from so101.config import load_yaml
+from so101.errors import ConfigError
+from so101.ros.params import defaults
+from so101_bringup.graph import NODES, NodeSpec
+from so101_bringup.parameters import params_class
+
+_LATENCY = ("simulation_node", "simulated_latency")
+_SAME = (
+    (("simulation_node", "lockstep"), ("intervention_node", "lockstep")),
+    (("policy_node", "decision_ticks"), ("intervention_node", "policy_decision_ticks")),
+    (("teleop_node", "decision_ticks"), ("intervention_node", "teleop_decision_ticks")),
+)
+"""Parameters that mean the same thing to two nodes; else one waits for the other in vain."""
+
+_SOURCES = ("policy_node", "teleop_node")
+_JOINING = (*_SOURCES, "reward_node", "recorder_node")
+"""Nodes that wait for samples of the very tick, as every simulated sample has one's stamp."""
+
+_Values = Mapping[tuple[str, str], Any]
+
+
+def check_agreement(nodes: Sequence[NodeSpec]) -> None:
+    """Refuse a graph whose nodes would wait for each other in vain, or miscount time.
+
+    Args:
+        nodes: The graph; `so101_bringup.parameters.check_parameters` let its files pass.
+
+    Raises:
+        ConfigError: The message names the nodes, their parameters and the values.
+    """
+    values: _Values = {
+        (node.name, key): value
+        for node in nodes
+        if node.name in NODES
+        for key, value in _values_of(node).items()
+    }
+    for one, other in _SAME:
+        if one in values and other in values and values[one] != values[other]:
+            raise ConfigError(f"{_show(values, one)}, but {_show(values, other)}: say the same")
+    if _LATENCY in values:
+        _check_simulated(values)
+
+
+def _check_simulated(values: _Values) -> None:
+    for key in ((node, "lockstep") for node in _JOINING):
+        if not values.get(key, True):
+            raise ConfigError(f"{_show(values, key)}: only on a real robot do samples come late")
+    speed, lockstep = ("simulation_node", "speed"), ("simulation_node", "lockstep")
+    if not values[lockstep] and values[speed] == 0.0:
+        raise ConfigError(f"{_show(values, speed)}: time that waits for nobody needs a speed")
+    for key in ((node, "decision_ticks") for node in _SOURCES):
+        if key in values and values[_LATENCY] * POLICY_HZ >= values[key]:
+            raise ConfigError(
+                f"{_show(values, _LATENCY)} is not over before the next decision: "
+                f"{_show(values, key)} at {POLICY_HZ} Hz"
+            )
+    known = ("policy_node", "latency")
+    if values.get(known, values[_LATENCY]) < values[_LATENCY]:
+        raise ConfigError(
+            f"{_show(values, _LATENCY)}, but {_show(values, known)}: chunks would be played "
+            "faster than their successors come; set both"
+        )
+
+
+def _values_of(node: NodeSpec) -> dict[str, Any]:
+    """Return the parameters that a node will have; nested ones are not merged."""
+    values = {**defaults(params_class(node.name)), **node.parameters}
+    for path in node.own_files:
+        for section, body in load_yaml(Path(path)).items():
+            if section == "/**" or str(section).rsplit("/", 1)[-1] == node.name:
+                values.update(body["ros__parameters"])
+    return values
+
+
+def _show(values: _Values, key: tuple[str, str]) -> str:
+    return f"{key[0]}: {key[1]}={values[key]!r}"

@@ -1,0 +1,112 @@
+"""Nodes that disagree on time are refused before any process starts."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from so101.errors import ConfigError
+from so101_bringup.agreement import check_agreement
+from so101_bringup.graph import GRAPHS, GraphOptions
+
+SIM = GraphOptions(robot="sim", checkpoint="somewhere")
+
+
+def check(tmp_path, content, graph="rl", **options):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps(content))
+    check_agreement(GRAPHS[graph](replace(SIM, params_file=str(path), **options)))
+
+
+def section(**values):
+    return {"ros__parameters": values}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("options", [{}, {"speed": 1.0}, {"simulated_latency": 0.25}], ids=str)
+def test_what_a_person_can_choose_without_a_file_agrees(tmp_path, graph, options):
+    check(tmp_path, {}, graph, **options)
+
+
+FREE = {
+    "simulation_node": section(lockstep=False),
+    "/**/intervention_node": section(lockstep=False),
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (FREE, {"speed": 1.0}),
+        (
+            {
+                "simulation_node": section(simulated_latency=0.1),
+                "policy_node": section(latency=0.1),
+            },
+            {},
+        ),
+        ({"policy_node": section(latency=0.2)}, {"simulated_latency": 0.1}),
+        (
+            {
+                "teleop_node": section(decision_ticks=4),
+                "intervention_node": section(teleop_decision_ticks=4),
+            },
+            {"simulated_latency": 0.1},
+        ),
+        ({"simulation_node": section(simulated_latency=0.1)}, {"graph": "record"}),  # no policy
+        ({"/**": section(use_sim_time=True)}, {}),
+    ],
+    ids=str,
+)
+def test_files_that_agree_pass(tmp_path, content, options):
+    check(tmp_path, content, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (
+            {"simulation_node": section(simulated_latency=0.1)},
+            {},
+            ("simulation_node: simulated_latency=0.1", "policy_node: latency=0.0"),
+        ),
+        (
+            {"policy_node": section(latency=0.0)},
+            {"simulated_latency": 0.1},
+            ("simulated_latency=0.1", "policy_node: latency=0.0"),
+        ),
+        (
+            {"simulation_node": section(lockstep=False)},
+            {"speed": 1.0},
+            ("simulation_node: lockstep=False", "intervention_node: lockstep=True"),
+        ),
+        (FREE, {}, ("simulation_node: speed=0.0", "needs a speed")),
+        (
+            {"teleop_node": section(decision_ticks=12)},
+            {},
+            ("teleop_node: decision_ticks=12", "intervention_node: teleop_decision_ticks=8"),
+        ),
+        (
+            {"/**/policy_node": section(decision_ticks=3)},
+            {},
+            ("policy_node: decision_ticks=3", "intervention_node: policy_decision_ticks=8"),
+        ),
+        (
+            {
+                "teleop_node": section(decision_ticks=3),
+                "intervention_node": section(teleop_decision_ticks=3),
+            },
+            {"simulated_latency": 0.1},
+            ("simulated_latency=0.1", "teleop_node: decision_ticks=3"),
+        ),
+        *(
+            ({node: section(lockstep=False)}, {}, (f"{node}: lockstep=False", "real robot"))
+            for node in ("teleop_node", "policy_node", "reward_node", "recorder_node")
+        ),
+    ],
+    ids=str,
+)
+def test_nodes_that_disagree_are_refused_by_name_and_value(tmp_path, content, options, words):
+    with pytest.raises(ConfigError) as caught:
+        check(tmp_path, content, **options)
+    assert all(word in str(caught.value) for word in words)
