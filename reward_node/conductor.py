@@ -223,13 +223,6 @@ class Conductor:
         running = self.machine.state is EpisodeState.RUNNING
         self.end(Outcome.TRUNCATED if running else Outcome.DISCARDED, stamp_ns, reason)
 
-    def recorder_is_silent(self) -> str:
-        """Run the episode again that the recorder did not save, and return its id."""
-        silent = self._awaited
-        if silent:
-            self._repeat()
-        return silent
-
     def _policy_wait(self) -> Wait | None:
         """Return the checkpoint that the policy has yet to load; None when none is wanted."""
         wanted, running = self.session.wanted, self.running_checkpoint or "none"

@@ -265,16 +265,6 @@ def test_losses_that_are_not_in_a_row_do_not_stop_it():
     assert stage.session.done_and_goal == (2 * MOST_LOSSES, 10)
 
 
-def test_a_silent_recorder_is_given_up():
-    stage = Stage()
-    stage.poll()
-    stage.see(at_start=True)
-    stage.see(verdict=GOOD)
-    assert stage.conductor.recorder_is_silent() == "demo-0000"
-    assert stage.conductor.recorder_is_silent() == ""
-    assert stage.poll()[0].facts.id != "demo-0000"
-
-
 def test_a_recording_session_ends_with_a_summary_once():
     stage = Stage()
     stage.run_episode()
@@ -645,8 +635,6 @@ class AnyOrder(RuleBasedStateMachine):
     def silence(self):
         if self.stage.conductor.machine.is_busy:
             self.stage.conductor.give_up(self.stage.now_ns, "silence")
-        else:
-            self.stage.conductor.recorder_is_silent()
         self.stage.take()
 
     @invariant()
