@@ -12,8 +12,8 @@ from so101.clock import POLICY_HZ
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import defaults
-from so101_bringup.graph import NODES, NodeSpec
-from so101_bringup.parameters import params_class
+from so101_bringup.graph import GRAPHS, NODES, GraphOptions, NodeSpec
+from so101_bringup.parameters import check_parameters, params_class
 
 _LATENCY = ("simulation_node", "simulated_latency")
 _SAME = (
@@ -28,6 +28,22 @@ _JOINING = (*_SOURCES, "reward_node", "recorder_node")
 """Nodes that wait for samples of the very tick, as every simulated sample has one's stamp."""
 
 _Values = Mapping[tuple[str, str], Any]
+
+
+def checked_graph(graph: str, options: GraphOptions) -> tuple[NodeSpec, ...]:
+    """Return a graph whose parameters hold together, a person's files included.
+
+    Args:
+        graph: Key in `so101_bringup.graph.GRAPHS`.
+        options: What it is made of.
+
+    Raises:
+        ConfigError: A value is refused, or nodes disagree.
+    """
+    nodes = GRAPHS[graph](options)
+    check_parameters(nodes)
+    check_agreement(nodes)
+    return nodes
 
 
 def check_agreement(nodes: Sequence[NodeSpec]) -> None:

@@ -12,7 +12,8 @@ from typing import Any, get_type_hints
 
 from so101.config import from_mapping, parse_yaml
 from so101.errors import ConfigError
-from so101_bringup.graph import GRAPHS, GraphOptions, NodeSpec, environment_of, launchable
+from so101_bringup.agreement import checked_graph
+from so101_bringup.graph import GraphOptions, NodeSpec, environment_of, launchable
 from so101_bringup.paths import config_path
 from so101_bringup.preparation import prepare
 
@@ -76,7 +77,7 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
         options = prepare(read_options(texts))
         set_variable = import_module("launch.actions").SetEnvironmentVariable
         variables = [set_variable(*pair) for pair in environment_of(options).items()]
-        rendered = [_render(node) for node in GRAPHS[graph](options)]
+        rendered = [_render(node) for node in checked_graph(graph, options)]
         return [*variables, *chain.from_iterable(rendered)]
 
     return make

@@ -18,11 +18,10 @@ from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATUS
-from so101_bringup.agreement import check_agreement
+from so101_bringup.agreement import checked_graph
 from so101_bringup.display import Display
 from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
-from so101_bringup.parameters import check_parameters
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
 from so101_bringup.store_claim import claimed_store
@@ -78,10 +77,7 @@ def _run_graph(
     is_verbose: bool,
 ) -> int:
     paths = RunPaths(root=Path(options.store).expanduser().absolute())
-    nodes = GRAPHS[graph](options)
-    check_parameters(nodes)
-    check_agreement(nodes)
-    programs = [program_of(node) for node in nodes]
+    programs = [program_of(node) for node in checked_graph(graph, options)]
     os.environ.update(environment_of(options))
     environment = {**clean_environment(os.environ), **environment_of(options)}
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))

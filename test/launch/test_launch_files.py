@@ -235,3 +235,20 @@ def test_real_launch(monkeypatch):
     """Only where ROS is installed; the checkout's own ``launch`` folder is not ROS's."""
     pytest.importorskip("launch.actions")
     assert load("rl.launch.py").entities
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    ("node", "values", "words"),
+    [
+        ("teleop_node", {"decision_ticks": 12}, "decision_ticks=12"),
+        ("motion_node", {"spede": 0.3}, "did you mean 'speed'"),
+    ],
+)
+def test_a_file_that_does_not_hold_together_is_refused_before_a_node_starts(
+    launch, tmp_path, file, node, values, words
+):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({node: {"ros__parameters": values}}))
+    with pytest.raises(ConfigError, match=words):
+        run(file, robot="sim", params_file=str(path))
