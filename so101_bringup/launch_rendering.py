@@ -4,18 +4,20 @@
 checkout's own ``launch`` folder looks like a package of that name to type checkers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from importlib import import_module
 from itertools import chain
 from typing import Any, get_type_hints
 
 from so101.config import from_mapping, parse_yaml
-from so101.errors import ConfigError
+from so101.errors import ConfigError, SessionError
 from so101_bringup.agreement import checked_graph
 from so101_bringup.graph import GraphOptions, NodeSpec, environment_of, launchable
 from so101_bringup.paths import config_path
 from so101_bringup.preparation import prepare
+from so101_bringup.supervisor import USER_ERROR
 
 
 def describe(graph: str) -> Any:
@@ -53,6 +55,26 @@ def read_options(texts: dict[str, str]) -> GraphOptions:
     return from_mapping(GraphOptions, values, "launch arguments")
 
 
+def check_typed(argv: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a misspelled argument, which launch itself ignores in silence.
+
+    Others that no option is called may be meant for a launch file that includes this one.
+
+    Args:
+        argv: What was typed after the launch file, such as ``seed:=1``.
+        names: Names of the launch arguments.
+
+    Raises:
+        ConfigError: One is nearly called like an option.
+    """
+    for name in (text.partition(":=")[0] for text in argv):
+        nearest = get_close_matches(name, names, n=1, cutoff=0.8)
+        if nearest and name not in names:
+            raise ConfigError(
+                f"launch arguments: unknown key {name!r}, did you mean {nearest[0]!r}?"
+            )
+
+
 def node_arguments(node: NodeSpec) -> dict[str, Any]:
     """Return the keyword arguments of ``launch_ros.actions.Node`` for a node."""
     files = [str(config_path(name)) for name in node.config_files]
@@ -73,6 +95,7 @@ def node_arguments(node: NodeSpec) -> dict[str, Any]:
 def _actions(graph: str) -> Callable[[Any], list[Any]]:
     def make(context: Any) -> list[Any]:
         names = [f.name for f in fields(GraphOptions)]
+        check_typed(context.argv, names)
         texts = {name: context.launch_configurations[name] for name in names}
         options = prepare(read_options(texts))
         set_variable = import_module("launch.actions").SetEnvironmentVariable
@@ -84,18 +107,25 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
 
 
 def _render(node: NodeSpec) -> list[Any]:
-    """Return a node's action, and for an essential one the end of the launch at its death."""
-    actions = import_module("launch.actions")
+    """Return a node's action, and what its death means for the launch."""
     process = import_module("launch_ros.actions").Node(**node_arguments(node))
-    if not node.is_essential:
-        return [process]
-    end = actions.EmitEvent(
-        event=import_module("launch.events").Shutdown(reason=f"{node.name} ended")
-    )
-    on_exit = import_module("launch.event_handlers").OnProcessExit(
-        target_action=process, on_exit=[end]
-    )
-    return [process, actions.RegisterEventHandler(on_exit)]
+    handlers = import_module("launch.event_handlers")
+    watch = handlers.OnProcessExit(target_action=process, on_exit=_judge_death(node))
+    return [process, import_module("launch.actions").RegisterEventHandler(watch)]
+
+
+def _judge_death(node: NodeSpec) -> Callable[[Any, Any], None]:
+    """Return a handler that ends the launch where the supervisor would end the graph.
+
+    An error, as launch gives exit code 0 to everything that it is asked to end.
+    """
+
+    def judge(event: Any, context: Any) -> None:
+        is_final = node.is_essential or (node.respawn and event.returncode == USER_ERROR)
+        if is_final and not context.is_shutdown:
+            raise SessionError(f"{node.name} ended with exit code {event.returncode}")
+
+    return judge
 
 
 def _to_text(value: Any) -> str:

@@ -9,14 +9,23 @@ import importlib.util
 import json
 import sys
 import types
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
-from so101.errors import ConfigError
+from so101.config import load_yaml
+from so101.errors import ConfigError, SessionError
+from so101.ros.params import check_files
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
-from so101_bringup.launch_rendering import launch_arguments, read_options
-from so101_bringup.supervisor import program_of
+from so101_bringup.launch_rendering import (
+    check_typed,
+    launch_arguments,
+    node_arguments,
+    read_options,
+)
+from so101_bringup.supervisor import USER_ERROR, program_of
 
 ROOT = Path(__file__).parents[2]
 FILES = {"rl.launch.py": "rl", "record.launch.py": "record"}
@@ -56,13 +65,11 @@ def launch(monkeypatch):
         stub(
             "launch.actions",
             "DeclareLaunchArgument",
-            "EmitEvent",
             "OpaqueFunction",
             "RegisterEventHandler",
             "SetEnvironmentVariable",
         ),
         stub("launch.event_handlers", "OnProcessExit"),
-        stub("launch.events", "Shutdown"),
         stub("launch_ros"),
         stub("launch_ros.actions", "Node"),
     ]
@@ -82,7 +89,8 @@ def run(file, **given):
     *arguments, function = load(file).args[0]
     values = {action.args[0]: action.kwargs["default_value"] for action in arguments}
     assert set(given) <= set(values)
-    context = types.SimpleNamespace(launch_configurations={**values, **given})
+    argv = [f"{name}:={text}" for name, text in given.items()]
+    context = types.SimpleNamespace(launch_configurations={**values, **given}, argv=argv)
     return function.kwargs["function"](context)
 
 
@@ -167,14 +175,33 @@ def test_an_own_parameter_file_comes_last_in_both(launch, tmp_path):
         assert action.kwargs["parameters"][-1] == str(path)
 
 
-def test_the_launch_ends_when_an_essential_node_does(launch):
+@pytest.mark.parametrize("code", [0, 1, USER_ERROR, -9])
+def test_the_launch_ends_with_an_error_where_the_supervisor_ends_the_graph(launch, code):
     actions = run("rl.launch.py", robot="sim")
-    watched = {
-        handler.args[0].kwargs["target_action"].kwargs["name"]
+    watches = {
+        handler.args[0].kwargs["target_action"].kwargs["name"]: handler.args[0].kwargs["on_exit"]
         for handler in of_kind(actions, "RegisterEventHandler")
     }
-    essential = {n.name for n in GRAPHS["rl"](GraphOptions(robot="sim")) if n.is_essential}
-    assert watched == essential
+    event = types.SimpleNamespace(returncode=code)
+    for node in GRAPHS["rl"](GraphOptions(robot="sim")):
+        judge = watches.pop(node.name)
+        judge(event, types.SimpleNamespace(is_shutdown=True))
+        if node.is_essential or code == USER_ERROR:
+            with pytest.raises(SessionError, match=f"{node.name} ended with exit code {code}"):
+                judge(event, types.SimpleNamespace(is_shutdown=False))
+        else:
+            judge(event, types.SimpleNamespace(is_shutdown=False))
+    assert not watches
+
+
+@pytest.mark.parametrize(
+    ("typed", "right"), [("robt", "robot"), ("sed", "seed"), ("demonstration", "demonstrations")]
+)
+def test_a_misspelled_argument_is_refused_although_launch_ignores_it(typed, right):
+    names = [name for name, _, _ in launch_arguments()]
+    check_typed([f"{name}:=1" for name in (*names, "robot_ip", "use_gripper")], names)
+    with pytest.raises(ConfigError, match=f"{typed!r}, did you mean {right!r}"):
+        check_typed(["robot:=sim", f"{typed}:=1"], names)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -229,6 +256,29 @@ def test_every_executable_of_every_graph_is_installed():
                 text.replace(" ", "") == f"{node.executable}={node.executable}.node:main"
                 for text in texts
             ), node.executable
+
+
+@pytest.mark.parametrize("graph", FILES.values())
+def test_nodes_read_the_parameter_files_that_launch_writes(tmp_path, graph):
+    """launch_ros makes tuples of lists and dumps them as such; state mode has empty ones."""
+    for node in GRAPHS[graph](GraphOptions(robot="sim", state=True, operator="1: é")):
+        values = node_arguments(node)["parameters"][1]
+        path = tmp_path / node.name
+        path.write_text(yaml.dump({f"/{node.name}": {"ros__parameters": values}}))
+        check_files(["node", "--ros-args", "--params-file", str(path)])
+        (section,) = load_yaml(path).values()
+        assert section["ros__parameters"] == json.loads(json.dumps(values))
+
+
+def test_real_launch_writes_parameter_files_that_nodes_read():
+    """Only where ROS is installed, as `test_real_launch`."""
+    actions = pytest.importorskip("launch_ros.actions")
+    context = import_module("launch").LaunchContext()
+    for node in GRAPHS["rl"](GraphOptions(robot="sim", state=True, operator="1: é")):
+        action = actions.Node(**node_arguments(node))
+        action._perform_substitutions(context)
+        for path, _ in action._Node__expanded_parameter_arguments:
+            check_files(["node", "--ros-args", "--params-file", str(path)])
 
 
 def test_real_launch(monkeypatch):

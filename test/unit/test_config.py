@@ -164,6 +164,7 @@ BAD = {
     "? {a: 1}\n: 2": "line 1: a key must be a word",
     "steps: 2001-99-99": "unreadable value",
     "steps: !!python/object/apply:os.getcwd []": "could not determine a constructor",
+    "steps: !!python/tuple 3": "expected a sequence node",
     "steps: !mine 3": "could not determine a constructor",
     "steps: *nowhere": "undefined alias",
     "inner: &a {gain: *a}": "f.yaml: ",
@@ -171,6 +172,10 @@ BAD = {
     "rate: \x00": "f.yaml: ",
     "[" * 1100: "nested too deeply",
 }
+
+
+def test_a_tuple_as_launch_writes_it_is_a_list():
+    assert parse_yaml("size: !!python/tuple [1, [2]]", "f.yaml") == {"size": [1, [2]]}
 
 
 @pytest.mark.parametrize("text", BAD, ids=lambda text: text[:40])
