@@ -14,10 +14,10 @@ from typing import Any, get_type_hints
 from so101.config import from_mapping, parse_yaml
 from so101.errors import ConfigError, SessionError
 from so101_bringup.agreement import checked_graph
-from so101_bringup.graph import GraphOptions, NodeSpec, environment_of, launchable
-from so101_bringup.paths import config_path
+from so101_bringup.graph import GraphOptions, NodeSpec, environment_of
 from so101_bringup.preparation import prepare
-from so101_bringup.supervisor import USER_ERROR
+from so101_bringup.session_watch import session_end
+from so101_bringup.supervisor import USER_ERROR, parameter_arguments
 
 
 def describe(graph: str) -> Any:
@@ -76,15 +76,17 @@ def check_typed(argv: Sequence[str], names: Sequence[str]) -> None:
 
 
 def node_arguments(node: NodeSpec) -> dict[str, Any]:
-    """Return the keyword arguments of ``launch_ros.actions.Node`` for a node."""
-    files = [str(config_path(name)) for name in node.config_files]
-    values = {name: launchable(value) for name, value in node.parameters.items()}
+    """Return the keyword arguments of ``launch_ros.actions.Node`` for a node.
+
+    Parameters are given as arguments: launch_ros would write them to a file under the node's full
+    name, where a person's file with sections such as ``/**`` does not win over them.
+    """
     return {
         "package": node.package,
         "executable": node.executable,
         "name": node.name,
         "namespace": node.namespace,
-        "parameters": [*files, values, *node.own_files],
+        "ros_arguments": parameter_arguments(node),
         "remappings": list(node.remappings),
         "output": "screen",
         "respawn": node.respawn,
@@ -101,7 +103,7 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
         set_variable = import_module("launch.actions").SetEnvironmentVariable
         variables = [set_variable(*pair) for pair in environment_of(options).items()]
         rendered = [_render(node) for node in checked_graph(graph, options)]
-        return [*variables, *chain.from_iterable(rendered)]
+        return [*variables, *chain.from_iterable(rendered), _end_with_session(options.namespace)]
 
     return make
 
@@ -112,6 +114,17 @@ def _render(node: NodeSpec) -> list[Any]:
     handlers = import_module("launch.event_handlers")
     watch = handlers.OnProcessExit(target_action=process, on_exit=_judge_death(node))
     return [process, import_module("launch.actions").RegisterEventHandler(watch)]
+
+
+def _end_with_session(namespace: str) -> Any:
+    """Return an action that ends the launch when the session is over, as the supervisor does."""
+
+    async def end(context: Any) -> None:
+        if await session_end(namespace):
+            shutdown = import_module("launch.events").Shutdown(reason="the session is done")
+            await context.emit_event(shutdown)
+
+    return import_module("launch.actions").OpaqueCoroutine(coroutine=end)
 
 
 def _judge_death(node: NodeSpec) -> Callable[[Any, Any], None]:

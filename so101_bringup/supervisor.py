@@ -91,18 +91,25 @@ def program_of(node: NodeSpec, python: str = sys.executable) -> Program:
         argv += ["-r", f"__ns:=/{node.namespace.strip('/')}"]
     for old, new in node.remappings:
         argv += ["-r", f"{old}:={new}"]
-    for name in node.config_files:
-        argv += ["--params-file", str(config_path(name))]
-    for key, value in node.parameters.items():
-        argv += ["-p", f"{key}:={parameter_text(value)}"]
-    for path in node.own_files:
-        argv += ["--params-file", path]
+    argv += parameter_arguments(node)
     return Program(
         name=node.name,
         argv=tuple(argv),
         is_essential=node.is_essential,
         respawn=node.respawn,
     )
+
+
+def parameter_arguments(node: NodeSpec) -> list[str]:
+    """Return what gives a node its parameters, on the command line after ``--ros-args``."""
+    argv = []
+    for name in node.config_files:
+        argv += ["--params-file", str(config_path(name))]
+    for key, value in node.parameters.items():
+        argv += ["-p", f"{key}:={parameter_text(value)}"]
+    for path in node.own_files:
+        argv += ["--params-file", path]
+    return argv
 
 
 def parameter_text(value: ParameterValue) -> str:

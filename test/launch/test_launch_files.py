@@ -9,15 +9,11 @@ import importlib.util
 import json
 import sys
 import types
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-import yaml
 
-from so101.config import load_yaml
 from so101.errors import ConfigError, SessionError
-from so101.ros.params import check_files
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.launch_rendering import (
     check_typed,
@@ -25,7 +21,7 @@ from so101_bringup.launch_rendering import (
     node_arguments,
     read_options,
 )
-from so101_bringup.supervisor import USER_ERROR, program_of
+from so101_bringup.supervisor import USER_ERROR, parameter_arguments, program_of
 
 ROOT = Path(__file__).parents[2]
 FILES = {"rl.launch.py": "rl", "record.launch.py": "record"}
@@ -65,6 +61,7 @@ def launch(monkeypatch):
         stub(
             "launch.actions",
             "DeclareLaunchArgument",
+            "OpaqueCoroutine",
             "OpaqueFunction",
             "RegisterEventHandler",
             "SetEnvironmentVariable",
@@ -98,23 +95,29 @@ def of_kind(actions, kind):
     return [action for action in actions if type(action).__name__ == kind]
 
 
+def parameters_of(argv):
+    """Return a command line's parameter files, its values, and where the values come."""
+    pairs = list(zip(argv[::2], argv[1::2], strict=True))
+    flags = [flag for flag, _ in pairs]
+    assert set(flags) <= {"--params-file", "-p"}
+    files = [value for flag, value in pairs if flag == "--params-file"]
+    values = dict(value.split(":=", 1) for flag, value in pairs if flag == "-p")
+    values = {key: json.loads(text) for key, text in values.items()}
+    assert all(value != [] for value in values.values())  # ROS has no type for these
+    return files, values, flags.index("-p") if values else None
+
+
 def from_launch(actions):
     """Reduce node actions to comparable rows."""
     rows = []
     for action in of_kind(actions, "Node"):
         values = action.kwargs
-        files = [each for each in values["parameters"] if isinstance(each, str)]
-        (parameters,) = [each for each in values["parameters"] if not isinstance(each, str)]
-        order = [isinstance(each, str) for each in values["parameters"]]
-        assert all(value != () for value in parameters.values())  # launch_ros refuses these
         row = (
             values["executable"],
             values["name"],
             f"/{values['namespace']}" if values["namespace"] else "",
-            files,
-            json.loads(json.dumps(parameters)),
+            *parameters_of(values["ros_arguments"]),
             [list(pair) for pair in values["remappings"]],
-            order.index(False) if parameters else None,
             values["respawn"],
         )
         rows.append(row)
@@ -130,16 +133,12 @@ def from_supervisor(nodes):
         assert flag == "--ros-args"
         pairs = list(zip(rest[::2], rest[1::2], strict=True))
         remaps = dict(value.split(":=", 1) for flag, value in pairs if flag == "-r")
-        values = [value.split(":=", 1) for flag, value in pairs if flag == "-p"]
-        flags = [flag for flag, _ in pairs if flag != "-r"]
         row = (
             module.removesuffix(".node"),
             remaps.pop("__node"),
             remaps.pop("__ns", ""),
-            [value for flag, value in pairs if flag == "--params-file"],
-            {key: json.loads(text) for key, text in values},
+            *parameters_of([each for pair in pairs if pair[0] != "-r" for each in pair]),
             [list(pair) for pair in remaps.items()],
-            flags.index("-p") if "-p" in flags else None,
             program.respawn,
         )
         rows.append(row)
@@ -172,7 +171,8 @@ def test_an_own_parameter_file_comes_last_in_both(launch, tmp_path):
     actions = run("rl.launch.py", **given)
     assert from_launch(actions) == from_supervisor(GRAPHS["rl"](read_options(given)))
     for action in of_kind(actions, "Node"):
-        assert action.kwargs["parameters"][-1] == str(path)
+        assert action.kwargs["ros_arguments"][-1] == str(path)
+        assert "parameters" not in action.kwargs  # in a file of their own they would win
 
 
 @pytest.mark.parametrize("code", [0, 1, USER_ERROR, -9])
@@ -258,27 +258,15 @@ def test_every_executable_of_every_graph_is_installed():
             ), node.executable
 
 
-@pytest.mark.parametrize("graph", FILES.values())
-def test_nodes_read_the_parameter_files_that_launch_writes(tmp_path, graph):
-    """launch_ros makes tuples of lists and dumps them as such; state mode has empty ones."""
-    for node in GRAPHS[graph](GraphOptions(robot="sim", state=True, operator="1: é")):
-        values = node_arguments(node)["parameters"][1]
-        path = tmp_path / node.name
-        path.write_text(yaml.dump({f"/{node.name}": {"ros__parameters": values}}))
-        check_files(["node", "--ros-args", "--params-file", str(path)])
-        (section,) = load_yaml(path).values()
-        assert section["ros__parameters"] == json.loads(json.dumps(values))
-
-
-def test_real_launch_writes_parameter_files_that_nodes_read():
+def test_the_command_line_that_real_launch_makes():
     """Only where ROS is installed, as `test_real_launch`."""
     actions = pytest.importorskip("launch_ros.actions")
-    context = import_module("launch").LaunchContext()
     for node in GRAPHS["rl"](GraphOptions(robot="sim", state=True, operator="1: é")):
-        action = actions.Node(**node_arguments(node))
-        action._perform_substitutions(context)
-        for path, _ in action._Node__expanded_parameter_arguments:
-            check_files(["node", "--ros-args", "--params-file", str(path)])
+        cmd = actions.Node(**{**node_arguments(node), "package": None}).cmd
+        words = ["".join(getattr(part, "text", "") for part in word) for word in cmd]
+        start = words.index("--ros-args") + 1
+        given = parameter_arguments(node)
+        assert words[start : start + len(given)] == given
 
 
 def test_real_launch(monkeypatch):

@@ -1,0 +1,41 @@
+"""Waits for a session's last word inside an event loop that belongs to somebody else."""
+
+import asyncio
+import math
+
+from so101.errors import SessionError
+from so101.events import EpisodeEvent
+from so101.ros.client import GraphClient
+from so101.topics import EPISODE
+from so101_bringup.display import Display
+
+
+async def session_end(namespace: str) -> bool:
+    """Wait until the session of a running graph is over.
+
+    Args:
+        namespace: Namespace of the graph.
+
+    Returns:
+        Whether it has ended; False when this was cancelled. launch cancels what it no longer
+        needs, and takes a cancelled task for an error.
+
+    Raises:
+        SessionError: The session was stopped before it was done; the message is its summary.
+    """
+    client = GraphClient("so101_launch", namespace)
+    display = Display({})
+    try:
+        await asyncio.to_thread(_follow, client, display)
+    except asyncio.CancelledError:
+        client.spinner.stop()
+        return False
+    if display.summary is not None and not display.is_complete:
+        raise SessionError(display.summary)
+    return display.is_complete
+
+
+def _follow(client: GraphClient, display: Display) -> None:
+    with client:
+        client.follow(EPISODE, EpisodeEvent, display.on_episode)
+        client.spinner.spin_until(lambda: display.summary is not None, math.inf)
