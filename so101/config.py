@@ -48,14 +48,16 @@ def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Ha
     return mapping
 
 
+def _construct_tuple(loader: _StrictLoader, node: yaml.SequenceNode) -> list[Any]:
+    """Return a list: so launch_ros writes every list of parameters."""
+    return loader.construct_sequence(node, deep=True)
+
+
 _StrictLoader.add_constructor(
     yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
     _construct_mapping,
 )
-_StrictLoader.add_constructor(  # how launch_ros writes every list of parameters
-    "tag:yaml.org,2002:python/tuple",
-    lambda loader, node: loader.construct_sequence(node, deep=True),
-)
+_StrictLoader.add_constructor("tag:yaml.org,2002:python/tuple", _construct_tuple)
 
 
 def option(

@@ -36,6 +36,9 @@ async def session_end(namespace: str) -> bool:
 
 
 def _follow(client: GraphClient, display: Display) -> None:
+    def read(event: EpisodeEvent) -> None:
+        display.on_episode(event)
+
     with client:
-        client.follow(EPISODE, EpisodeEvent, display.on_episode)
+        client.follow(EPISODE, EpisodeEvent, read)
         client.spinner.spin_until(lambda: display.summary is not None, math.inf)
