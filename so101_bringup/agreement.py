@@ -4,7 +4,8 @@ Every node checks its own parameters. What one of them promises another is compa
 said it: a flag, a launch argument or a person's file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ _Values = Mapping[tuple[str, str], Any]
 def checked_graph(graph: str, options: GraphOptions) -> tuple[NodeSpec, ...]:
     """Return a graph whose parameters hold together, a person's files included.
 
+    What these say is left out of the nodes' own parameters: ROS would let those win over a section
+    with a wildcard, such as ``/**/reward_node``.
+
     Args:
         graph: Key in `so101_bringup.graph.GRAPHS`.
         options: What it is made of.
@@ -43,7 +47,13 @@ def checked_graph(graph: str, options: GraphOptions) -> tuple[NodeSpec, ...]:
     nodes = GRAPHS[graph](options)
     check_parameters(nodes)
     check_agreement(nodes)
-    return nodes
+    return tuple(_without_chosen(node) for node in nodes)
+
+
+def _without_chosen(node: NodeSpec) -> NodeSpec:
+    chosen = _chosen(node)
+    kept = {key: value for key, value in node.parameters.items() if key not in chosen}
+    return replace(node, parameters=kept)
 
 
 def check_agreement(nodes: Sequence[NodeSpec]) -> None:
@@ -90,13 +100,30 @@ def _check_simulated(values: _Values) -> None:
 
 
 def _values_of(node: NodeSpec) -> dict[str, Any]:
-    """Return the parameters that a node will have; nested ones are not merged."""
-    values = {**defaults(params_class(node.name)), **node.parameters}
+    """Return the parameters that a node will have."""
+    return {**defaults(params_class(node.name)), **node.parameters, **_chosen(node)}
+
+
+def _chosen(node: NodeSpec) -> dict[str, Any]:
+    """Return what a person's files say of a node, nested names joined by dots."""
+    values: dict[str, Any] = {}
     for path in node.own_files:
         for section, body in load_yaml(Path(path)).items():
             if section == "/**" or str(section).rsplit("/", 1)[-1] == node.name:
-                values.update(body["ros__parameters"])
+                own = body.get("ros__parameters") if isinstance(body, Mapping) else None
+                if not isinstance(own, Mapping):
+                    where = f"{path}: {section}"
+                    raise ConfigError(f"{where}: expected a mapping named ros__parameters")
+                values.update(_flat(own))
     return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _show(values: _Values, key: tuple[str, str]) -> str:

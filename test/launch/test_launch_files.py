@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from so101.errors import ConfigError, SessionError
+from so101_bringup.agreement import checked_graph
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.launch_rendering import (
     check_typed,
@@ -169,7 +170,7 @@ def test_an_own_parameter_file_comes_last_in_both(launch, tmp_path):
     path.write_text("/**: {ros__parameters: {seed: 1}}\n")
     given = {"robot": "sim", "params_file": str(path)}
     actions = run("rl.launch.py", **given)
-    assert from_launch(actions) == from_supervisor(GRAPHS["rl"](read_options(given)))
+    assert from_launch(actions) == from_supervisor(checked_graph("rl", read_options(given)))
     for action in of_kind(actions, "Node"):
         assert action.kwargs["ros_arguments"][-1] == str(path)
         assert "parameters" not in action.kwargs  # in a file of their own they would win

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from so101.errors import ConfigError
-from so101_bringup.agreement import check_agreement
+from so101_bringup.agreement import check_agreement, checked_graph
 from so101_bringup.graph import GRAPHS, GraphOptions
 
 SIM = GraphOptions(robot="sim", checkpoint="somewhere")
@@ -26,6 +26,30 @@ def section(**values):
 @pytest.mark.parametrize("options", [{}, {"speed": 1.0}, {"simulated_latency": 0.25}], ids=str)
 def test_what_a_person_can_choose_without_a_file_agrees(tmp_path, graph, options):
     check(tmp_path, {}, graph, **options)
+
+
+@pytest.mark.parametrize("name", ["reward_node", "/reward_node", "/**/reward_node", "/**"])
+@pytest.mark.parametrize(
+    "values", [{"session.groups": 3}, {"session": {"groups": 3}}], ids=["dotted", "nested"]
+)
+def test_what_a_persons_file_says_is_not_said_otherwise_on_the_command_line(
+    tmp_path, name, values
+):
+    """ROS lets a value of the command line win over a section with a wildcard."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({name: section(**values)}))
+    options = replace(SIM, params_file=str(path))
+    before = {node.name: node.parameters for node in GRAPHS["rl"](options)}
+    after = {node.name: node.parameters for node in checked_graph("rl", options)}
+    assert before["reward_node"].pop("session.groups")
+    assert after == before
+
+
+def test_a_section_for_everybody_needs_the_word_of_ros(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({"/**": {"use_sim_time": True}}))
+    with pytest.raises(ConfigError, match=r"mine\.yaml: /\*\*: expected a mapping"):
+        checked_graph("rl", replace(SIM, params_file=str(path)))
 
 
 FREE = {
