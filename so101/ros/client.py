@@ -15,6 +15,9 @@ from so101.ros.qos import subscriber_qos
 from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
 from so101.topics import SERVICES, TRIGGER, Topic
 
+SETTLE_S = 0.2
+"""The other side may find a new client later than the client finds it; its answer is lost then [s]."""
+
 E_co = TypeVar("E_co", covariant=True)
 E = TypeVar("E")
 
@@ -81,8 +84,11 @@ class GraphClient:
                 own word.
         """
         request = _request(name, value)
+        is_new = name not in self._clients
         client = self._client(name)
         wait_for_matched(self._spinner, clients=[client], timeout_s=timeout_s)
+        if is_new:
+            self._spinner.spin_until(lambda: False, SETTLE_S)
         future = client.call_async(request)
         if not self._spinner.spin_until(future.done, timeout_s):
             client.remove_pending_request(future)
