@@ -16,7 +16,7 @@ from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
 from so101.topics import SERVICES, TRIGGER, Topic
 
 SETTLE_S = 0.2
-"""The other side may find a new client later than the client finds it; its answer is lost then [s]."""
+"""A new client is found later than it finds; an answer sent in between is lost [s]."""
 
 E_co = TypeVar("E_co", covariant=True)
 E = TypeVar("E")
