@@ -158,7 +158,7 @@ class Conductor:
         way_out = WAY_OUT.get(mode, "arm/arm")
         self._obstacle = "" if mode in ABLE else f"the arm is {mode}; call {way_out} to go on"
         if self._obstacle and self.machine.is_busy:
-            self.give_up(stamp_ns, f"{self._obstacle} ({reason})")
+            self._cut(Outcome.TRUNCATED, stamp_ns, f"{self._obstacle} ({reason})")
 
     def on_policy(self, info: PolicyInfo, stamp_ns: int) -> None:
         """Take note of the checkpoint that the policy runs.
@@ -218,10 +218,19 @@ class Conductor:
         elif self._lost == self._awaited:
             self._repeat()
 
-    def give_up(self, stamp_ns: int, reason: str) -> None:
-        """End the episode because the robot or its source fell silent."""
-        running = self.machine.state is EpisodeState.RUNNING
-        self.end(Outcome.TRUNCATED if running else Outcome.DISCARDED, stamp_ns, reason)
+    def on_silence(self, stamp_ns: int) -> None:
+        """End the episode because the robot or its source fell silent.
+
+        It says nothing about who acted: a session runs it again from the same seed.
+        """
+        is_by_hand = self.session.phase is Phase.MANUAL
+        outcome = Outcome.TRUNCATED if is_by_hand else Outcome.DISCARDED
+        self._cut(outcome, stamp_ns, "the robot or its source fell silent")
+
+    def _cut(self, outcome: Outcome, stamp_ns: int, reason: str) -> None:
+        """End the episode with an outcome; one that never began is discarded."""
+        has_begun = self.machine.state is EpisodeState.RUNNING
+        self.end(outcome if has_begun else Outcome.DISCARDED, stamp_ns, reason)
 
     def _policy_wait(self) -> Wait | None:
         """Return the checkpoint that the policy has yet to load; None when none is wanted."""

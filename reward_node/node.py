@@ -142,7 +142,7 @@ class RewardNode(Node):
     def _on_poll(self) -> None:
         now_s = time.monotonic()
         if self._conductor.machine.is_busy and self._silence.is_too_long(now_s):
-            self._conductor.give_up(self._newest_ns, "the robot or its source fell silent")
+            self._conductor.on_silence(self._newest_ns)
             self._send()
         if not self._is_everybody_here():
             return

@@ -75,7 +75,7 @@ class _Robot:
             cameras=() if options.state else options.cameras,
             uses_objects=options.state,
             lockstep=options.robot == "sim",
-            paths=RunPaths(root=Path(options.store).expanduser().absolute()),
+            paths=options.paths,
         )
 
 

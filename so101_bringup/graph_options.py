@@ -1,11 +1,13 @@
 """What a person can choose about a graph, as data. Launch arguments and flags are made of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from so101.config import option
 from so101.groups.gate import GateBy
 from so101.robot import CAMERAS
+from so101_bringup.paths import RunPaths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +71,8 @@ class GraphOptions:
     launch_rviz: bool = option(False, "show the robot in RViz (ROS installation only)")
     discovery: str = option("localhost", "who may join the graph", choices=("localhost", "subnet"))
     params_file: str = option("", "your own parameter file; it wins over everything else")
+
+    @property
+    def paths(self) -> RunPaths:
+        """The directory of the run."""
+        return RunPaths(root=Path(self.store).expanduser().absolute())

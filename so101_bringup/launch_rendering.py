@@ -4,7 +4,10 @@
 checkout's own ``launch`` folder looks like a package of that name to type checkers.
 """
 
+import atexit
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,10 +17,14 @@ from typing import Any, get_type_hints
 from so101.config import from_mapping, parse_yaml
 from so101.errors import ConfigError, SessionError
 from so101_bringup.agreement import checked_graph
-from so101_bringup.graph import GraphOptions, NodeSpec, environment_of
+from so101_bringup.claims import claimed_run
+from so101_bringup.deaths import Deaths
+from so101_bringup.graph import GRAPHS, GraphOptions, NodeSpec, environment_of
 from so101_bringup.preparation import prepare
 from so101_bringup.session_watch import session_end
-from so101_bringup.supervisor import USER_ERROR, parameter_arguments
+from so101_bringup.supervisor import parameter_arguments
+
+_RESPAWN_DELAY_S = 2.0
 
 
 def describe(graph: str) -> Any:
@@ -90,7 +97,7 @@ def node_arguments(node: NodeSpec) -> dict[str, Any]:
         "remappings": list(node.remappings),
         "output": "screen",
         "respawn": node.respawn,
-        "respawn_delay": 2.0,
+        "respawn_delay": _RESPAWN_DELAY_S,
     }
 
 
@@ -99,7 +106,10 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
         names = [f.name for f in fields(GraphOptions)]
         check_typed(context.argv, names)
         texts = {name: context.launch_configurations[name] for name in names}
-        options = prepare(read_options(texts))
+        options = read_options(texts)
+        GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
+        _claim(options)
+        options = prepare(options)
         set_variable = import_module("launch.actions").SetEnvironmentVariable
         variables = [set_variable(*pair) for pair in environment_of(options).items()]
         rendered = [_render(node) for node in checked_graph(graph, options)]
@@ -108,11 +118,18 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
     return make
 
 
+def _claim(options: GraphOptions) -> None:
+    """Hold the run's directory and the ROS domain until this process ends, as `run_job` does."""
+    held = ExitStack()
+    held.enter_context(claimed_run(options.paths.root))
+    atexit.register(held.close)
+
+
 def _render(node: NodeSpec) -> list[Any]:
     """Return a node's action, and what its death means for the launch."""
     process = import_module("launch_ros.actions").Node(**node_arguments(node))
     handlers = import_module("launch.event_handlers")
-    watch = handlers.OnProcessExit(target_action=process, on_exit=_judge_death(node))
+    watch = handlers.OnProcessExit(target_action=process, on_exit=_judge_deaths(node))
     return [process, import_module("launch.actions").RegisterEventHandler(watch)]
 
 
@@ -127,15 +144,25 @@ def _end_with_session(namespace: str) -> Any:
     return import_module("launch.actions").OpaqueCoroutine(coroutine=end)
 
 
-def _judge_death(node: NodeSpec) -> Callable[[Any, Any], None]:
+def _judge_deaths(
+    node: NodeSpec, now_s: Callable[[], float] = time.monotonic
+) -> Callable[[Any, Any], None]:
     """Return a handler that ends the launch where the supervisor would end the graph.
 
-    An error, as launch gives exit code 0 to everything that it is asked to end.
+    An error, as launch gives exit code 0 to everything that it is asked to end. launch itself
+    starts a node again without bound.
     """
+    deaths = Deaths()
+    born_s = now_s()
 
     def judge(event: Any, context: Any) -> None:
-        is_final = node.is_essential or (node.respawn and event.returncode == USER_ERROR)
-        if is_final and not context.is_shutdown:
+        nonlocal born_s
+        died_s = now_s()
+        is_hopeless = deaths.are_too_many(event.returncode, died_s - born_s)
+        born_s = died_s + _RESPAWN_DELAY_S
+        if context.is_shutdown:
+            return
+        if node.is_essential or (node.respawn and is_hopeless):
             raise SessionError(f"{node.name} ended with exit code {event.returncode}")
 
     return judge

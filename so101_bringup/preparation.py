@@ -6,7 +6,6 @@ from pathlib import Path
 from so101.data.borrowing import borrow_demonstrations
 from so101.data.episode_store import EpisodeStore
 from so101_bringup.graph_options import GraphOptions
-from so101_bringup.paths import RunPaths
 
 _MOST = 10_000
 
@@ -23,7 +22,7 @@ def prepare(options: GraphOptions) -> GraphOptions:
     """
     if not options.episodes:
         return options
-    store = EpisodeStore(RunPaths(root=Path(options.store).expanduser().absolute()).episodes)
+    store = EpisodeStore(options.paths.episodes)
     try:
         found = borrow_demonstrations(Path(options.episodes).expanduser(), store)
     finally:

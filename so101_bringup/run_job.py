@@ -1,36 +1,28 @@
 """Runs a graph as processes with a progress display, from start to summary."""
 
 import asyncio
-import fcntl
 import os
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from so101.config import from_mapping
-from so101.data.durable import free_bytes
-from so101.errors import SessionError, StoreError
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATUS
 from so101_bringup.agreement import checked_graph
+from so101_bringup.claims import claimed_run
 from so101_bringup.display import Display
 from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
-from so101_bringup.store_claim import claimed_store
 from so101_bringup.supervisor import Ending, Supervisor, program_of
 
 SHORT_OF_TARGET = 3
 """Exit code of a session that ran to its end and missed its target."""
-
-MIN_FREE_BYTES = 1_000_000_000
 
 
 def run_job(
@@ -58,10 +50,8 @@ def run_job(
         StoreError: The store cannot be written, is full, or is in use.
         SessionError: Another graph runs in this ROS domain.
     """
-    paths = RunPaths(root=Path(options.store).expanduser().absolute())
     GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
-    check_store(paths.root)
-    with claimed_store(paths.root), claimed_domain():
+    with claimed_run(options.paths.root):
         options = prepare(options)
         if options.episodes:
             goals = {**goals, "demonstrations": options.demonstrations}
@@ -76,7 +66,7 @@ def _run_graph(
     say: Callable[[str], None],
     is_verbose: bool,
 ) -> int:
-    paths = RunPaths(root=Path(options.store).expanduser().absolute())
+    paths = options.paths
     programs = [program_of(node) for node in checked_graph(graph, options)]
     os.environ.update(environment_of(options))
     environment = {**clean_environment(os.environ), **environment_of(options)}
@@ -90,42 +80,6 @@ def _run_graph(
 def options_of(values: Mapping[str, object]) -> GraphOptions:
     """Check what was typed like every other configuration."""
     return from_mapping(GraphOptions, dict(values), "options")
-
-
-def check_store(root: Path) -> None:
-    """Refuse a store that cannot be written or whose disk is nearly full.
-
-    Raises:
-        StoreError: The message names the directory and what to do.
-    """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
-    except OSError as error:
-        raise StoreError(f"{root}: cannot be written: {error.strerror}") from error
-    free = free_bytes(root)
-    if free < MIN_FREE_BYTES:
-        raise StoreError(f"{root}: {free / 1e9:.2f} GB free, a session needs 1 GB")
-
-
-@contextmanager
-def claimed_domain() -> Iterator[None]:
-    """Hold this machine's claim on the ROS domain: two graphs in one would mix their arms.
-
-    Raises:
-        SessionError: Another graph holds it.
-    """
-    domain = os.environ.get("ROS_DOMAIN_ID", "0")
-    path = Path(tempfile.gettempdir()) / f"so101-{os.getuid()}-domain-{domain}.lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SessionError(
-                f"another so101 graph runs in ROS domain {domain}; end it, or set ROS_DOMAIN_ID"
-            ) from None
-        yield
 
 
 async def _run(supervisor: Supervisor, watcher: "_Watcher") -> Ending:

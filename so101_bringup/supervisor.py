@@ -12,16 +12,14 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from so101.errors import ConfigError
+from so101_bringup.deaths import USER_ERROR, Deaths, Patience
 from so101_bringup.graph import NodeSpec, ParameterValue, launchable
 from so101_bringup.paths import PACKAGE, config_path
 from so101_bringup.process import Output, Process
-
-USER_ERROR = 2
-"""Exit code of a node that a person must put right: starting it again is pointless."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -53,16 +51,14 @@ class Timing:
         terminate_s: Time it then has after SIGTERM, before SIGKILL.
         first_pause_s: Pause before the first respawn; doubled each time.
         longest_pause_s: Bound of the pause.
-        stable_s: A program that ran this long starts over with the first pause.
-        max_respawns: Deaths in a row after which it is given up, and the graph ends.
+        patience: When a program is given up, and the graph ends.
     """
 
     interrupt_s: float = 2.0
     terminate_s: float = 1.0
     first_pause_s: float = 0.5
     longest_pause_s: float = 8.0
-    stable_s: float = 30.0
-    max_respawns: int = 5
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,14 +189,13 @@ class Supervisor:
 
     async def _keep(self, program: Program) -> None:
         """Run a program, again where it may respawn, until it matters that it died."""
-        deaths = 0
+        deaths = Deaths(self._timing.patience)
         try:
             while True:
                 code, lived_s = await self._run_once(program)
-                deaths = 1 if lived_s > self._timing.stable_s else deaths + 1
-                if not program.respawn or code == USER_ERROR or deaths > self._timing.max_respawns:
+                if deaths.are_too_many(code, lived_s) or not program.respawn:
                     break
-                pause_s = self._timing.first_pause_s * 2 ** (deaths - 1)
+                pause_s = self._timing.first_pause_s * 2 ** (deaths.in_a_row - 1)
                 pause_s = min(pause_s, self._timing.longest_pause_s)
                 self._say(f"{program.name} {_died(code)}; starting it again in {pause_s:g} s")
                 await asyncio.sleep(pause_s)

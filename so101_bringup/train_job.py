@@ -14,8 +14,8 @@ from so101.config import from_mapping
 from so101.data.dataset import EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.errors import StoreError
+from so101_bringup.claims import claimed_store
 from so101_bringup.paths import RunPaths
-from so101_bringup.store_claim import claimed_store
 
 INTERRUPTED = 130
 REPORTS = 20

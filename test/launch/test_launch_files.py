@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from so101.errors import ConfigError, SessionError
+from so101.errors import ConfigError, SessionError, StoreError
+from so101_bringup import launch_rendering
 from so101_bringup.agreement import checked_graph
+from so101_bringup.claims import claimed_domain, claimed_store
+from so101_bringup.deaths import USER_ERROR, Patience
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.launch_rendering import (
     check_typed,
@@ -22,7 +25,7 @@ from so101_bringup.launch_rendering import (
     node_arguments,
     read_options,
 )
-from so101_bringup.supervisor import USER_ERROR, parameter_arguments, program_of
+from so101_bringup.supervisor import parameter_arguments, program_of
 
 ROOT = Path(__file__).parents[2]
 FILES = {"rl.launch.py": "rl", "record.launch.py": "record"}
@@ -56,7 +59,18 @@ def stub(name, *classes):
 
 
 @pytest.fixture
-def launch(monkeypatch):
+def at_exit(monkeypatch):
+    """What would be called at the end of the process; at the end of the test at the latest."""
+    calls = []
+    monkeypatch.setattr(launch_rendering.atexit, "register", calls.append)
+    yield calls
+    for call in calls:
+        call()
+
+
+@pytest.fixture
+def launch(monkeypatch, tmp_path, ros_domain, at_exit):
+    monkeypatch.chdir(tmp_path)
     modules = [
         stub("launch", "LaunchDescription"),
         stub(
@@ -151,7 +165,7 @@ def from_supervisor(nodes):
     "given",
     [
         {},
-        {"state": "true", "seed": "7", "speed": "1.0", "store": "/data/a b"},
+        {"state": "true", "seed": "7", "speed": "1.0", "store": "data/a b"},
         {"namespace": "robot1", "cameras": "wrist", "use_sim_time": "true", "operator": "1: é"},
     ],
     ids=["plain", "state", "namespace"],
@@ -193,6 +207,32 @@ def test_the_launch_ends_with_an_error_where_the_supervisor_ends_the_graph(launc
         else:
             judge(event, types.SimpleNamespace(is_shutdown=False))
     assert not watches
+
+
+def test_a_node_that_keeps_dying_is_given_up_as_the_supervisor_gives_it_up(launch):
+    node = next(each for each in GRAPHS["rl"](GraphOptions(robot="sim")) if each.respawn)
+    now = [0.0]
+    judge = launch_rendering._judge_deaths(node, lambda: now[0])
+    event, context = types.SimpleNamespace(returncode=-9), types.SimpleNamespace(is_shutdown=False)
+    for lived_s in (1.0, 1.0, 40.0, *[1.0] * (Patience().most - 1)):
+        now[0] += lived_s + 2.0
+        judge(event, context)
+    now[0] += 3.0
+    with pytest.raises(SessionError, match=f"{node.name} ended with exit code -9"):
+        judge(event, context)
+
+
+def test_a_launch_has_its_store_and_its_domain_for_itself(launch, at_exit, ros_domain):
+    with claimed_store(Path("mine")), pytest.raises(StoreError, match="in use by another"):
+        run("rl.launch.py", robot="sim", store="mine")
+    run("rl.launch.py", robot="sim", store="mine")
+    with pytest.raises(StoreError, match="in use by another so101 job"):
+        run("rl.launch.py", robot="sim", store="mine")
+    with pytest.raises(SessionError, match=f"domain {ros_domain}"):
+        run("record.launch.py", robot="sim", store="another")
+    at_exit.pop()()
+    with claimed_store(Path("mine")), claimed_domain():
+        pass
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from factories import make_bag
 from so101.data.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import ConfigError, SessionError, StoreError
+from so101_bringup import claims
 from so101_bringup import run_job as module
+from so101_bringup.claims import check_store, claimed_domain, claimed_store
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.preparation import prepare
-from so101_bringup.run_job import check_store, claimed_domain, options_of, run_job
-from so101_bringup.store_claim import claimed_store
+from so101_bringup.run_job import options_of, run_job
 
 pytestmark = pytest.mark.ros
 
@@ -97,7 +98,7 @@ def test_too_little_room_and_unwritable_places_are_refused(tmp_path, monkeypatch
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         check_store(tmp_path / "file" / "run")
-    monkeypatch.setattr(module, "free_bytes", lambda path: 999_999_999)
+    monkeypatch.setattr(claims, "free_bytes", lambda path: 999_999_999)
     with pytest.raises(StoreError, match="1 GB"):
         check_store(tmp_path / "run")
 

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from so101.errors import ConfigError, StoreError
+from so101_bringup.deaths import Patience
 from so101_bringup.graph import NodeSpec
 from so101_bringup.supervisor import (
     INTERRUPTED,
@@ -22,7 +23,11 @@ from so101_bringup.supervisor import (
 )
 
 FAST = Timing(
-    interrupt_s=0.5, terminate_s=0.3, first_pause_s=0.05, longest_pause_s=0.1, max_respawns=2
+    interrupt_s=0.5,
+    terminate_s=0.3,
+    first_pause_s=0.05,
+    longest_pause_s=0.1,
+    patience=Patience(most=2),
 )
 WAITING = "print('up', flush=True)\nimport time\ntime.sleep(60)"
 STUBBORN = (
@@ -154,7 +159,7 @@ def test_a_respawning_program_is_started_again_with_growing_pauses_then_given_up
     code = "print('born'); raise SystemExit(4)"
     programs = [program("a", code, is_essential=False, respawn=True), program("main", WAITING)]
     ending, _ = supervise(programs, screen)
-    assert screen.text().count("[a   ] born") == 1 + FAST.max_respawns
+    assert screen.text().count("[a   ] born") == 1 + FAST.patience.most
     assert "again in 0.05 s" in screen.text()
     assert "again in 0.1 s" in screen.text()
     assert (ending.exit_code, ending.reason) == (4, "a ended with exit code 4")

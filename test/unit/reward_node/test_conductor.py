@@ -558,15 +558,35 @@ def test_an_arm_that_cannot_move_cuts_the_episode_and_the_session_waits(mode, is
     assert stage.poll()[0].state is RESETTING
 
 
-def test_a_silent_robot_cuts_the_episode():
-    stage = Stage()
+def test_an_episode_of_a_robot_that_falls_silent_is_run_again():
+    stage = Stage(job="evaluate", evaluation_episodes=1)
+    stage.policy_runs("aa")
     stage.poll()
-    stage.conductor.give_up(stage.now_ns, "silence")
-    assert stage.take()[0].state is DISCARDED
-    stage.poll()
+    seeds = []
+    for is_running in (False, True, False):
+        (asked,) = stage.poll()
+        seeds.append(asked.facts.seed)
+        if is_running:
+            stage.see(at_start=True)
+        stage.conductor.on_silence(stage.now_ns)
+        assert stage.take()[-1].state is DISCARDED
+        if is_running:
+            stage.recorded()
+    assert len(set(seeds)) == 1
+    while stage.session.phase not in (Phase.DONE, Phase.STOPPED):
+        stage.poll()
+        if stage.conductor.machine.is_busy:
+            stage.conductor.on_silence(stage.now_ns)
+        stage.take()
+    assert "of 1 evaluation episodes were finished" in stage.session.summary()
+
+
+def test_an_episode_started_by_hand_keeps_what_it_has_when_the_robot_falls_silent():
+    stage = Stage(job="manual")
+    stage.conductor.start_manually(stage.now_ns, "teleop", 0)
     stage.see(at_start=True)
-    stage.conductor.give_up(stage.now_ns, "silence")
-    assert stage.take()[0].state is TRUNCATED
+    stage.conductor.on_silence(stage.now_ns)
+    assert stage.take()[-1].state is TRUNCATED
 
 
 def test_what_is_in_the_store_is_not_asked_for_again():
@@ -634,7 +654,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def silence(self):
         if self.stage.conductor.machine.is_busy:
-            self.stage.conductor.give_up(self.stage.now_ns, "silence")
+            self.stage.conductor.on_silence(self.stage.now_ns)
         self.stage.take()
 
     @invariant()
