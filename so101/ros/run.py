@@ -7,6 +7,7 @@ put right, 1 for a bug (with its traceback).
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
@@ -26,6 +27,11 @@ N = TypeVar("N", bound=Node)
 
 USER_ERROR = 2
 
+SAME_WISH_S = 1.0
+"""Signals so soon after the first are the same wish [s]: a terminal gives Ctrl-C to every process,
+and launch passes it on to them."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ROS_ARGUMENT_ERRORS = (_rclpy.RCLError, _rclpy.UnknownROSArgsError, _rclpy.RCLInvalidROSArgsError)
 
 
@@ -37,7 +43,8 @@ def run(
     """Run a node until SIGINT or SIGTERM.
 
     Both signals only ask the spinner to stop, so that no callback is torn apart and the node may
-    still publish while it is destroyed; a second one interrupts whatever hangs.
+    still publish and write while it is destroyed. One that comes `SAME_WISH_S` later interrupts
+    whatever hangs. This is the last thing that a process does: both are ignored afterwards.
 
     Args:
         make_node: Makes the node: parameters and interfaces only, nothing that blocks.
@@ -58,6 +65,7 @@ def run(
             with suppress(AttributeError):  # it destroys the nodes, also half-made ones
                 rclpy.try_shutdown()
     except KeyboardInterrupt:  # before the node was there
+        _ignore_signals()
         return 0
     except So101Error as error:
         sys.stderr.write(f"{_program(argv[0])}: error: {' '.join(str(error).split())}\n")
@@ -87,27 +95,39 @@ def _run(
 ) -> int:
     node = make_node()
     spinner = Spinner(node)
-    previous = _stop_on_signals(spinner)
+    _stop_on_signals(spinner)
     try:
-        if loop is None:
-            spinner.spin()
-        else:
-            loop(node, spinner)
+        try:
+            if loop is None:
+                spinner.spin()
+            else:
+                loop(node, spinner)
+        finally:
+            spinner.close()
+            node.destroy_node()
     except KeyboardInterrupt:
-        node.get_logger().warning("interrupted twice: ended in the middle of a callback")
+        sys.stderr.write("interrupted twice: ended in the middle of its work\n")
     finally:
-        spinner.close()
-        node.destroy_node()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        _ignore_signals()
     return 0
 
 
-def _stop_on_signals(spinner: Spinner) -> dict[signal.Signals, "signal._HANDLER"]:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if spinner.is_stopped:
-            raise KeyboardInterrupt
-        spinner.stop()
+def _stop_on_signals(spinner: Spinner) -> None:
+    first_s: float | None = None
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    return {number: signal.signal(number, on_signal) for number in numbers}
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal first_s
+        now_s = time.monotonic()
+        if first_s is None:
+            first_s = now_s
+            spinner.stop()
+        elif now_s - first_s > SAME_WISH_S:
+            raise KeyboardInterrupt
+
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
