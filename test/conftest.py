@@ -24,6 +24,7 @@ HAS_RCLPY = importlib.util.find_spec("rclpy") is not None
 # Domains above 101 use ports from which Linux also takes those of outgoing connections.
 DOMAINS = range(1, 102)
 _next_domain = os.getpid()
+GRAPHS = "test/integration"
 
 
 @contextmanager
@@ -62,6 +63,22 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.ros)
         if item.get_closest_marker("ros") and not HAS_RCLPY:
             item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Side by side (``pytest -n``), every file stays in one process, and so do all graphs.
+
+    A graph keeps both cores of a small machine busy, and its sessions are shared between files.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return GRAPHS if file.startswith(GRAPHS) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture
