@@ -14,6 +14,7 @@ from rclpy.node import Node
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.params import PolicyParams
+from policy_node.succession import Succession
 from so101.acting import ActingLoop
 from so101.clock import POLICY_GRID, nanoseconds
 from so101.control.trajectory import chunk_to_trajectory
@@ -22,7 +23,6 @@ from so101.errors import SessionError, So101Error
 from so101.events import EpisodeEvent
 from so101.observation import Observation
 from so101.policies.playback_speed import PlaybackSpeed
-from so101.policies.policy import Policy
 from so101.policies.seeded_noise import SeededNoise
 from so101.policies.threads import use_one_thread
 from so101.robot import JOINTS
@@ -58,8 +58,7 @@ class PolicyNode(Node):
         self._params = params = declare(self, PolicyParams)
         self._loader = CheckpointLoader(params.cameras, params.decision_ticks)
         self._latency_ticks = POLICY_GRID.ceil(nanoseconds(params.latency))
-        self._live: Loaded | None = None
-        self._next: Loaded | None = None
+        self._succession = Succession()
         self._actor: SeededNoise | PlaybackSpeed | None = None
         self._unheard_polls: int | None = None
         self._is_newcomer = True
@@ -82,30 +81,32 @@ class PolicyNode(Node):
         self.create_timer(ALIVE_PERIOD_S, self._on_alive)
         self.create_timer(POLL_PERIOD_S, self._on_poll)
         Health(self, endpoints)
-        self._newest_checkpoint = Path(params.checkpoint) if params.checkpoint else None
-        if self._newest_checkpoint is not None:
-            self._loader.want(self._newest_checkpoint, None)
+        if params.checkpoint:
+            self._announce(Path(params.checkpoint))
 
     @property
-    def _live_policy(self) -> Policy | None:
-        return None if self._live is None else self._live.policy
+    def _live(self) -> Loaded | None:
+        return self._succession.live
 
     def _on_checkpoint(self, event: CheckpointEvent) -> None:
-        if self._live is None or event.sha256 != self._live.sha256:
-            self._newest_checkpoint = Path(event.path)
-            self._loader.want(self._newest_checkpoint, self._live_policy)
+        self._announce(Path(event.path), event.sha256)
+
+    def _announce(self, path: Path, sha256: str = "") -> None:
+        if self._succession.announce(path, sha256):
+            self._loader.want(path, None if self._live is None else self._live.policy)
 
     def _on_poll(self) -> None:
-        loaded = self._loader.take()
-        if isinstance(loaded, Refused):
-            self.get_logger().error(f"checkpoint refused: {loaded.problem}")
-            self._inform(waiting_for=f"a better checkpoint: {loaded.problem}")
-        elif loaded is not None:
-            self._next = loaded
-        if self._next is not None and self._loop.facts is None:
-            self._live, self._next = self._next, None
-            self._loop.resize(self._live.policy.spec.image_size)
-            self.get_logger().info(f"running {self._live.path} ({self._live.sha256[:12]})")
+        answer = self._loader.take()
+        if answer is None or not self._succession.is_wanted(answer):
+            pass  # another one was announced meanwhile
+        elif isinstance(answer, Refused):
+            self.get_logger().error(f"checkpoint refused: {answer.problem}")
+            self._inform(waiting_for=f"a better checkpoint: {answer.problem}")
+        else:
+            self._succession.line_up(answer)
+        if self._loop.facts is None and (newcomer := self._succession.take_over()):
+            self._loop.resize(newcomer.policy.spec.image_size)
+            self.get_logger().info(f"running {newcomer.path} ({newcomer.sha256[:12]})")
             self._unheard_polls = 0
         if self._unheard_polls is not None:
             if self._unheard_polls % POLLS_PER_WORD == 0:
@@ -121,7 +122,7 @@ class PolicyNode(Node):
             return
         self._actor = None
         if is_late:  # it began with a policy that is gone, and its first ticks were not heard
-            self._next, self._live = self._next or self._live, None
+            self._succession.step_down()
         live = self._live
         if live is None or event.facts.checkpoint not in ("", live.sha256):
             self.get_logger().error(f"episode {event.facts.id} is not for this policy")
@@ -187,10 +188,11 @@ class PolicyNode(Node):
         return "the policy acts" if is_enabled else "the policy is silent"
 
     def _on_reload(self) -> str:
-        if self._newest_checkpoint is None:
+        newest = self._succession.newest
+        if newest is None:
             raise SessionError("no checkpoint was announced yet")
-        self._loader.want(self._newest_checkpoint, self._live_policy)
-        return f"loading {self._newest_checkpoint}"
+        self._announce(newest)
+        return f"loading {newest}"
 
 
 def main() -> int:

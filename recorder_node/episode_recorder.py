@@ -207,9 +207,7 @@ class EpisodeRecorder:
                 namespace=self._setup.namespace,
             )
         except StoreError as error:
-            return RecorderStatus(
-                stamp_ns=event.stamp_ns, episode=event.facts.id, state="lost", reason=str(error)
-            )
+            return _lost(event, str(error))
         early = [one for one in self._ring if (one.stamp_ns or 0) >= event.stamp_ns]
         latched = list(self._latched.values())
         # What was latched long ago is said again at the start, so the bag begins there.
@@ -224,9 +222,8 @@ class EpisodeRecorder:
 
     def _close(self, end: EpisodeEvent) -> RecorderStatus:
         recording, self._recording, self._end = self._recording, None, None
-        status = RecorderStatus(stamp_ns=end.stamp_ns, episode=end.facts.id, state="lost")
         if recording is None or self._problem.startswith("disk"):
-            return status
+            return _lost(end, self._problem)
         missing = self.sequences.missing
         published = {
             f"{PUBLISHED}{name}": encode(count + missing.get(name, 0))
@@ -244,9 +241,7 @@ class EpisodeRecorder:
         try:
             entry = recording.finish(outcome, custom)
         except StoreError as error:
-            return RecorderStatus(
-                stamp_ns=end.stamp_ns, episode=end.facts.id, state="lost", reason=str(error)
-            )
+            return _lost(end, str(error))
         return RecorderStatus(
             stamp_ns=end.stamp_ns,
             episode=end.facts.id,
@@ -280,3 +275,10 @@ class EpisodeRecorder:
             or message.arrival_ns - self._ring[0].arrival_ns > RING_NS
         ):
             self._ring_bytes -= len(self._ring.popleft().data)
+
+
+def _lost(event: EpisodeEvent, reason: str) -> RecorderStatus:
+    """Return the word on an episode that is not in the store; recovery may find a part of it."""
+    return RecorderStatus(
+        stamp_ns=event.stamp_ns, episode=event.facts.id, state="lost", reason=reason
+    )

@@ -125,6 +125,20 @@ def test_an_episode_that_cannot_be_written_is_announced_as_lost(recorder, tmp_pa
     assert not recorder.is_recording
 
 
+def test_an_episode_that_the_disk_refuses_is_lost_for_that_reason(recorder, monkeypatch):
+    def refuse(*message):
+        raise StoreError("no space left on device")
+
+    recorder.on_episode(event(EpisodeState.RUNNING, START))
+    monkeypatch.setattr(recorder._recording, "write", refuse)
+    feed(recorder, 20, 42)
+    recorder.on_episode(event(EpisodeState.SUCCEEDED, END))
+    status = recorder.poll()
+    assert status.state == "lost"
+    assert "no space left on device" in status.reason
+    assert not recorder.is_recording
+
+
 def test_a_killed_recorder_leaves_an_episode_that_recovery_marks_incomplete(recorder, tmp_path):
     recorder.on_episode(event(EpisodeState.RUNNING, START))
     feed(recorder, 20, 30)
