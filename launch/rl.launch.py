@@ -1,4 +1,4 @@
-"""The main job: demonstrations, fine-tuning from the bags, hot reload, evaluation.
+"""The main job: demonstrations, fine-tuning from the bags, evaluation, groups of rollouts.
 
     ros2 launch so101_bringup rl.launch.py robot:=sim
 

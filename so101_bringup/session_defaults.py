@@ -21,7 +21,7 @@ class SessionGoals:
         target_success: Share of successes below which more demonstrations are collected.
         groups: Groups of rollouts after a good evaluation.
         rollouts: Rollouts of a group.
-        gate_margin: Success share that a candidate may lose on the gate's poses.
+        gate_margin: Success share that a candidate may lose against the supervised policy.
     """
 
     demonstrations: int
@@ -55,6 +55,9 @@ CAMERAS = SessionGoals(
     gate_margin=0.05,
 )
 
+NEXT_GROUP_MARGIN = 0.05
+"""Margin where one group judges: of ten rollouts one may be lost; none would reject by chance."""
+
 
 def goals_of(options: GraphOptions) -> SessionGoals:
     """Return what a session with these options aims at; an option of 0 leaves it to the mode."""
@@ -68,6 +71,7 @@ def goals_of(options: GraphOptions) -> SessionGoals:
         target_success=options.target_success or mode.target_success,
         groups=mode.groups if options.groups < 0 else options.groups,
         rollouts=options.rollouts or mode.rollouts,
+        gate_margin=NEXT_GROUP_MARGIN if options.gate == "next_group" else mode.gate_margin,
     )
 
 

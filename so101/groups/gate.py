@@ -15,7 +15,8 @@ from so101.config import option
 from so101.errors import ConfigError
 from so101.groups.advantage import effective_durations
 from so101.groups.rollout import RatedRollout
-from so101.statistics import median
+from so101.groups.summary import paired
+from so101.statistics import median, paired_interval
 
 GateBy = Literal["poses", "next_group", "nothing"]
 
@@ -111,7 +112,9 @@ def judge(
 
     It is accepted when (1) it succeeds at most ``ceil(margin * n)`` times less often than the
     supervised policy, and (2) it needs less time until the task is done than the acting policy
-    does from the same starts (`time_until_done`).
+    does from the same starts (`time_until_done`). The evidence pairs them pose by pose: poses won
+    and lost against the acting policy with the 95 % interval of the change, the ratio of durations
+    where both succeeded.
 
     Args:
         candidate: Its rollouts.
@@ -132,6 +135,7 @@ def judge(
     allowed = math.ceil(margin * n)
     lost = _successes(anchor) - _successes(candidate)
     needed_s, before_s = (time_until_done(tried, limit_s) for tried in (candidate, current))
+    pairs = paired(current, candidate)
     reasons = []
     if lost > allowed:
         reasons.append(
@@ -149,6 +153,9 @@ def judge(
             "successes_supervised": _successes(anchor),
             "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
             "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
+            "poses_won": pairs["won"],
+            "poses_lost": pairs["lost"],
+            "success_change_95": list(paired_interval(pairs["won"], pairs["lost"], n)),
             "duration_ratio": _duration_ratio(candidate, current),
             "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
         },

@@ -20,7 +20,7 @@ from so101_bringup.graph import (
     rl_graph,
     up_graph,
 )
-from so101_bringup.session_defaults import CAMERAS, STATE, session_goals
+from so101_bringup.session_defaults import CAMERAS, NEXT_GROUP_MARGIN, STATE, session_goals
 
 ROOT = Path(__file__).parents[3]
 SIM = GraphOptions(robot="sim", checkpoint="somewhere")
@@ -180,6 +180,12 @@ def test_a_session_aims_at_what_was_found_good_for_its_mode(is_state, goals):
         "evaluation": goals.evaluation_episodes,
         "rollouts": goals.groups * goals.rollouts,
     }
+
+
+def test_ten_rollouts_are_judged_with_a_margin_that_poses_are_not():
+    options = replace(SIM, state=True, gate="next_group")
+    (learner,) = (node for node in rl_graph(options) if node.name == "learner_node")
+    assert learner.parameters["gate.margin"] == NEXT_GROUP_MARGIN
 
 
 @pytest.mark.parametrize("is_state", [True, False])

@@ -38,6 +38,17 @@ def test_more_losses_than_the_margin_are_rejected_however_fast():
     assert "3 successes fewer" in found.reasons[0]
 
 
+def test_the_evidence_pairs_candidate_and_acting_policy_pose_by_pose():
+    acting = rollouts(4.0, None, 4.0, None, 4.0)
+    found = verdict(rollouts(3.0, 3.0, None, None, 3.0), acting, acting).evidence
+    assert (found["poses_won"], found["poses_lost"]) == (1, 1)
+    low, high = found["success_change_95"]
+    assert low == pytest.approx(-high)
+    assert found["duration_ratio"] == pytest.approx(0.75)
+    same = verdict(rollouts(3.0, None, 3.0, None, 3.0), acting, acting).evidence
+    assert same["success_change_95"] == [0.0, 0.0]
+
+
 def test_small_losses_must_not_add_up():
     """Each candidate loses two poses against the one before; the anchor stops the third."""
     anchor = rollouts(*[5.0] * 40)
