@@ -121,6 +121,36 @@ def test_the_bags_tell_of_the_evaluation_what_a_run_without_ros_finds(
         assert replace(one, duration_s=other.duration_s) == other
 
 
+def test_a_session_that_starts_from_bags_records_no_demonstration(record_job, tmp_path):
+    """As `so101 rl --episodes`: as many bags as there are is enough for the first training."""
+    params = graphs.write_params(
+        tmp_path / "params.yaml",
+        learner_node={"steps": 20},
+        reward_node={"time_limit": 1.0, "session": {"target_success": 0.0}},
+    )
+    ended = graphs.run(
+        "rl",
+        tmp_path / "run",
+        seed=SEED + 1,
+        start=START,
+        episodes=str(record_job.store / "episodes"),
+        evaluation_episodes=1,
+        groups=0,
+        params_file=params,
+    )
+    assert ended.code == 0, ended.text
+    shown = [
+        entry.facts
+        for entry in EpisodeStore(record_job.store / "episodes").episodes()
+        if entry.is_demonstration
+    ]
+    *linked, trial = (e.facts for e in graphs.episodes_of(tmp_path / "run").values())
+    assert linked == shown
+    trained = latest(tmp_path / "run" / "checkpoints", "promoted")
+    assert [episode.id for episode in trained.record.episodes] == [one.id for one in shown]
+    assert (trial.phase, trial.checkpoint) == ("evaluation", trained.sha256)
+
+
 def test_running_it_again_finishes_at_once(rl_job, recorded):
     """Nothing is recorded or trained twice."""
     again = graphs.run("rl", rl_job.store, **rl_job.options)
