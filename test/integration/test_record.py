@@ -7,11 +7,15 @@ import pytest
 from integration.conftest import DEMONSTRATIONS
 from integration.graphs import assert_same_columns, episodes_of
 
-from so101.clock import POLICY_GRID
+from so101.clock import CONTROL_HZ, POLICY_GRID
 from so101.data.bag import open_bag
 from so101.data.custom_data import published_from_text
 from so101.data.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
+from so101.rewards.pick_rater import PickRater
+from so101.simulation.build import make_cell
+from so101.simulation.playback import play
+from so101_bringup.recorded_trials import recorded_motion
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,15 @@ def test_every_episode_ends_once_and_says_how(recorded):
         assert bool(episode.terminated[-1]) == is_over
         assert bool(episode.truncated[-1]) == (not is_over)
         assert not episode.terminated[:-1].any()
+
+
+def test_a_recording_that_is_played_back_repeats(record_job):
+    """As `so101 playback` does it: the gate changes nothing, and the arm is off by nothing."""
+    entry = EpisodeStore(record_job.store / "episodes").episodes()[0]
+    found = play(recorded_motion(entry.path), make_cell(cameras=()), PickRater())
+    assert found.ticks / CONTROL_HZ > 1.0
+    assert (found.max_error_rad, found.changed_ticks, found.reasons) == (0.0, 0, ())
+    assert found.is_success == (entry.outcome is Outcome.SUCCESS)
 
 
 def test_stock_readers_open_a_bag(record_job):

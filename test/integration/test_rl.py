@@ -7,6 +7,7 @@ import pytest
 from integration import graphs
 from integration.conftest import DEMONSTRATIONS, EVALUATIONS, SEED, START, STEPS, TIME_LIMIT_S
 
+from so101 import evaluation
 from so101.clock import POLICY_GRID
 from so101.data.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
@@ -18,6 +19,7 @@ from so101.rewards.pick_rater import PickRater
 from so101.robot import JOINTS
 from so101.simulation.build import make_cell
 from so101.simulation.rollout import RolloutRunner
+from so101_bringup.recorded_trials import recorded_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,55 @@ def test_the_same_checkpoint_does_the_same_without_ros(trials, checkpoint):
             plans, (trial.planned[s] for s in sorted(trial.planned)), strict=False
         ):
             np.testing.assert_allclose(plan, recorded, atol=1e-9)
+
+
+def test_the_bags_tell_of_the_evaluation_what_a_run_without_ros_finds(
+    rl_job, checkpoint, monkeypatch
+):
+    """As `so101 eval` does it with and without --ros, only with the time limit of this job."""
+    monkeypatch.setattr(
+        evaluation,
+        "rollout_config",
+        lambda spec: replace(rollout_config(spec), time_limit_s=TIME_LIMIT_S),
+    )
+    setting = EvaluationConfig(episodes=EVALUATIONS, seed=SEED, start=START)
+    policy = load_policy(checkpoint.path, JOINTS, ())
+    again = evaluation.evaluate(policy, setting, checkpoint=checkpoint.sha256)
+    told = recorded_evaluation(rl_job.store / "episodes", setting, checkpoint.sha256)
+    assert len(told.trials) == EVALUATIONS
+    for one, other in zip(told.trials, again.trials, strict=True):
+        assert one.duration_s == pytest.approx(other.duration_s, abs=1e-6)
+        assert replace(one, duration_s=other.duration_s) == other
+
+
+def test_a_session_that_starts_from_bags_records_no_demonstration(record_job, tmp_path):
+    """As `so101 rl --episodes`: as many bags as there are is enough for the first training."""
+    params = graphs.write_params(
+        tmp_path / "params.yaml",
+        learner_node={"steps": 20},
+        reward_node={"time_limit": 1.0, "session": {"target_success": 0.0}},
+    )
+    ended = graphs.run(
+        "rl",
+        tmp_path / "run",
+        seed=SEED + 1,
+        start=START,
+        episodes=str(record_job.store / "episodes"),
+        evaluation_episodes=1,
+        groups=0,
+        params_file=params,
+    )
+    assert ended.code == 0, ended.text
+    shown = [
+        entry.facts
+        for entry in EpisodeStore(record_job.store / "episodes").episodes()
+        if entry.is_demonstration
+    ]
+    *linked, trial = (e.facts for e in graphs.episodes_of(tmp_path / "run").values())
+    assert linked == shown
+    trained = latest(tmp_path / "run" / "checkpoints", "promoted")
+    assert [episode.id for episode in trained.record.episodes] == [one.id for one in shown]
+    assert (trial.phase, trial.checkpoint) == ("evaluation", trained.sha256)
 
 
 def test_running_it_again_finishes_at_once(rl_job, recorded):

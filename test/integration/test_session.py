@@ -131,6 +131,14 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path):
     assert str(locked / "run") in refused.errors[0] and "cannot be written" in refused.errors[0]
 
 
+def test_cameras_without_opengl_are_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "disable")
+    refused = graphs.run("record", tmp_path / "run", state=False, **OPTIONS)
+    assert refused.code == 2
+    (line,) = (line for line in refused.lines if "libegl1" in line)
+    assert "simulation_node" in line and "no OpenGL" in line
+
+
 def test_two_graphs_never_share_a_domain(tmp_path, ros_domain):
     """Two simulated arms behind the same topics would be one arm that jumps."""
     first = graphs.RunningGraph("up", ros_domain, {"state": True, "store": str(tmp_path / "a")})

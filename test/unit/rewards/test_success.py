@@ -53,7 +53,7 @@ def test_success_needs_a_fifth_of_a_second(first_tick):
     [
         (AWAY, held(AWAY), FailureKind.NOT_HOME),
         (HOME, held(HOME, (0.0, 0.0, 0.04)), FailureKind.MISSED_GRASP),  # beyond the jaws
-        (HOME, np.array([0.2, 0.0, 0.049]), FailureKind.MISSED_GRASP),  # not high enough
+        (HOME, np.array([*held(HOME)[:2], 0.049]), FailureKind.MISSED_GRASP),  # too low
         (HOME, beside(0.01), FailureKind.MISSED_GRASP),
         (HOME, beside(0.002), FailureKind.NEVER_TOUCHED),
     ],
@@ -62,6 +62,15 @@ def test_every_condition_counts(positions, cube, kind):
     rater, samples = play([(HOME, ON_DESK)] + [(positions, cube)] * 30)
     assert not samples[-1].is_success
     assert rater.failure_kind() is kind
+
+
+@pytest.mark.parametrize(("height", "is_success"), [(0.0499, False), (0.0501, True)])
+def test_the_cube_must_be_above_five_centimetres(height, is_success):
+    """At the grasp point in both cases, so that nothing but the height decides."""
+    at_grasp = np.array([*held(HOME)[:2], height])
+    assert np.linalg.norm(at_grasp - held(HOME)) < 0.02
+    _, samples = play([(HOME, ON_DESK)] + [(HOME, at_grasp)] * 30)
+    assert samples[-1].lifted == samples[-1].is_success == is_success
 
 
 def test_a_break_starts_the_wait_again():
