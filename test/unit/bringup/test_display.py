@@ -155,6 +155,17 @@ def test_a_group_shows_its_training_its_gate_and_its_verdict():
     assert failed == "group 3 failed: no bag"
 
 
+def test_whoever_is_to_rate_a_group_sees_it_sorted_before_the_word_of_the_session():
+    display = Display({"rollouts": 2})
+    play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=5.0)
+    play(display, "group-00-rollout-01", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=4.0)
+    words = event(EpisodeState.IDLE, name="session", phase="rollouts", reason="rate them")
+    faster, slower, waiting = display.on_episode(words)
+    assert faster.split()[:4] == ["4.0", "s", "succeeded", "group-00-rollout-01,"]
+    assert slower.split()[:4] == ["5.0", "s", "succeeded", "group-00-rollout-00,"]
+    assert waiting.split() == ["waiting", "rate", "them"]
+
+
 def test_a_group_that_is_over_is_a_table_with_the_fastest_first():
     display = Display({"rollouts": 4})
     play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=5.0)
