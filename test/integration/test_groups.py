@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from integration import graphs
 from integration.conftest import SEED, START, STEPS, Job
+from rclpy.context import Context
+from rclpy.node import Node
 
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.group_learner import GroupLearner
 from so101.data.dataset import DatasetConfig
 from so101.data.episode_store import EpisodeStore
+from so101.data.labels import read_labels
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent
@@ -20,6 +23,9 @@ from so101.policies.checkpoint import load_policy
 from so101.policies.checkpoint_files import verify
 from so101.policies.checkpoint_roles import latest
 from so101.robot import JOINTS
+from so101.ros.endpoints import Endpoints
+from so101.ros.spin import Spinner
+from so101.topics import LABEL
 
 LIMIT_S = 4.0
 ROLLOUTS = 2
@@ -179,7 +185,7 @@ def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
         waiting = graph.wait_for_line("waiting")
         assert all(name in waiting for name in names)
         episodes = EpisodeStore(store / "episodes")
-        episodes.add_label(said(names[0], outcome="discarded"))
+        tell(graph.domain, said(names[0], outcome="discarded"), episodes)
         again = f"{names[0]}-2"
         assert again in graph.wait_for_line("waiting")
         assert not list((store / "checkpoints").glob("group-*"))
@@ -196,3 +202,21 @@ def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
 
 def said(episode, **values):
     return LabelEvent(stamp_ns=1, episode=episode, rater="test", **values)
+
+
+def tell(domain, label, episodes):
+    """Say it on the label topic, again until it is written: the recorder listens there, too."""
+    context = Context()
+    context.init(args=[], domain_id=domain)
+    node = Node("test_rater", context=context, use_global_arguments=False)
+    endpoints, spinner = Endpoints(node), Spinner(node)
+    endpoints.offer(LABEL)
+    bag = episodes.find(label.episode).path
+    for _ in range(20):
+        endpoints.tell(LABEL, label)
+        if spinner.spin_until(lambda: bool(read_labels(bag)), 1.5):
+            break
+    spinner.close()
+    node.destroy_node()
+    context.try_shutdown()
+    assert set(read_labels(bag)) == {label}
