@@ -1,10 +1,12 @@
 """What a person reads while a session runs: one line per event, a summary at the end. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from so101.episode import EpisodeState
+from reward_node.progress import COUNTED
+from reward_node.requests import PastEpisode
+from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.events import EpisodeEvent
 from so101.statistics import median, wilson_interval
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
@@ -32,15 +34,23 @@ class Tally:
     successes: int = 0
     durations_s: list[float] = field(default_factory=list)
 
+    def count(self, *, is_success: bool, duration_s: float) -> None:
+        """Add an episode; a duration of nan is not known."""
+        self.ended += 1
+        self.successes += is_success
+        if is_success and not math.isnan(duration_s):
+            self.durations_s.append(duration_s)
+
 
 class Display:
     """Turns events into lines."""
 
-    def __init__(self, goals: Mapping[str, int]) -> None:
-        """Begin with nothing seen.
+    def __init__(self, goals: Mapping[str, int], past: Sequence[PastEpisode] = ()) -> None:
+        """Begin with what the store holds, so that a restart goes on counting.
 
         Args:
             goals: Phase to the number of episodes (or successful demonstrations) aimed at.
+            past: Episodes in the store, oldest first; those of other phases are left alone.
         """
         self._goals = goals
         self._tallies: dict[str, Tally] = {}
@@ -53,6 +63,11 @@ class Display:
         self.missing = 0
         self.summary: str | None = None
         self.is_complete = False
+        for one in past:
+            if one.facts.phase in goals and one.outcome in COUNTED:
+                is_success = one.outcome is Outcome.SUCCESS
+                tally = self._tallies.setdefault(self._phase_of(one.facts), Tally())
+                tally.count(is_success=is_success, duration_s=one.duration_s)
 
     def on_episode(self, event: EpisodeEvent) -> list[str]:
         """Read the episode topic."""
@@ -136,29 +151,30 @@ class Display:
             for duration_s, end in group
         ]
 
-    def _phase_of(self, event: EpisodeEvent) -> str:
+    def _phase_of(self, facts: EpisodeFacts) -> str:
         """Return the phase to count an episode in; what groups led to is evaluated apart."""
-        phase = event.facts.phase
+        phase = facts.phase
+        if phase == "demonstrations" and "rollouts" in self._tallies:
+            for later in ("rollouts", "afterwards"):
+                self._tallies.pop(later, None)  # another supervised policy, other groups
         if phase != "evaluation":
             return phase
         phase = "afterwards" if "rollouts" in self._tallies else phase
-        if event.facts.checkpoint != self._evaluated:
-            self._evaluated = event.facts.checkpoint
+        if facts.checkpoint != self._evaluated:
+            self._evaluated = facts.checkpoint
             self._tallies.pop(phase, None)  # another checkpoint, another evaluation
         return phase
 
     def _episode_line(self, event: EpisodeEvent) -> str:
-        phase = self._phase_of(event)
+        phase = self._phase_of(event.facts)
         tally = self._tallies.setdefault(phase, Tally())
         start_ns = self._starts.pop(event.facts.id, None)  # None: this display came later
         duration_s = math.nan if start_ns is None else (event.stamp_ns - start_ns) * 1e-9
         if event.state is not EpisodeState.DISCARDED:
-            tally.ended += 1
+            is_success = event.state is EpisodeState.SUCCEEDED
+            tally.count(is_success=is_success, duration_s=duration_s)
             if phase == "rollouts":
                 self._group.append((duration_s, event))
-        if event.state is EpisodeState.SUCCEEDED:
-            tally.successes += 1
-            tally.durations_s += [] if start_ns is None else [duration_s]
         count = tally.successes if phase == "demonstrations" else tally.ended
         aim = self._goals.get(event.facts.phase, 0)
         goal = f"/{aim}" if count <= aim else ""  # a later round adds to what was aimed at

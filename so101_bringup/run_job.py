@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from reward_node.past import past_episodes
 from so101.config import from_mapping
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
@@ -55,7 +56,8 @@ def run_job(
         options = prepare(options)
         if options.episodes:
             goals = {**goals, "demonstrations": options.demonstrations}
-        return _run_graph(graph, options, Display(goals), say=say, is_verbose=is_verbose)
+        display = Display(goals, past_episodes(options.paths.episodes))
+        return _run_graph(graph, options, display, say=say, is_verbose=is_verbose)
 
 
 def _run_graph(

@@ -9,7 +9,7 @@ from integration.conftest import SEED, START
 from so101.data.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest
+from so101.policies.checkpoint_roles import latest, list_checkpoints
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -134,6 +134,49 @@ def test_a_process_killed_while_a_candidate_is_on_trial_changes_no_verdict(tmp_p
     assert "3 of 3 groups of 2 rollouts" in ended.text
     check_store(store, {})
     check_who_acted(store, options["rollouts"])
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("moment", ["group-01-rollout-00", "group 1"])
+@pytest.mark.parametrize("node", [*ESSENTIAL, *RESPAWNED, "supervisor"])
+def test_whatever_dies_in_a_group_the_same_command_ends_it_and_nothing_is_lost(
+    tmp_path, node, moment
+):
+    """While what group 0 taught acts, accepted as it is; while it is judged and trained on."""
+    store = tmp_path / "run"
+    options = {
+        **learning(tmp_path, steps=100, group={"steps": 100}),
+        "evaluation_episodes": 1,
+        "groups": 3,
+        "rollouts": 2,
+        "gate": "nothing" if moment == "group-01-rollout-00" else "next_group",
+    }
+    with graphs.running("rl", store, **options) as graph:
+        graph.wait_for_line(moment, 300.0)
+        graph.spend(Random(f"{node} {moment}").uniform(0.0, 1.0))
+        before, allowed = finished(store), may_act(store)
+        graph.kill("session_driver.py" if node == "supervisor" else f"{node}_node.node")
+        killed = graph.wait(300.0)
+        graphs.wait_until(lambda: graph.pids() == [])
+    assert (killed.code == 0) == (node in RESPAWNED), killed.text
+    again = graphs.run("rl", store, 300.0, **options)
+    assert again.code == 0, again.text
+    assert "3 of 3 groups of 2 rollouts" in again.text
+    assert {"demo-0000", "group-00-rollout-00", "group-00-rollout-01"} <= before.keys()
+    check_store(store, before)
+    assert len(allowed) == (2 if options["gate"] == "nothing" else 1)
+    assert allowed.items() <= may_act(store).items()
+    check_who_acted(store, options["rollouts"])
+
+
+def may_act(store):
+    """Return the path of every whole checkpoint that is supervised or accepted, by its weights."""
+    found = [listing.checkpoint for listing in list_checkpoints(store / "checkpoints")]
+    return {
+        one.sha256: one.path
+        for one in filter(None, found)
+        if one.path.parent.name.startswith("sft-") or (one.record.gate or {}).get("accepted")
+    }
 
 
 def check_who_acted(store, rollouts):

@@ -6,24 +6,32 @@ import numpy as np
 import pytest
 from integration import graphs
 from integration.conftest import SEED, START, STEPS, Job
+from rclpy.context import Context
+from rclpy.node import Node
 
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.group_learner import GroupLearner
 from so101.data.dataset import DatasetConfig
 from so101.data.episode_store import EpisodeStore
+from so101.data.labels import read_labels
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent
 from so101.groups.exploration import draw_speed
+from so101.groups.gate import Verdict, judge
 from so101.policies.checkpoint import load_policy
 from so101.policies.checkpoint_files import verify
 from so101.policies.checkpoint_roles import latest
 from so101.robot import JOINTS
+from so101.ros.endpoints import Endpoints
+from so101.ros.spin import Spinner
+from so101.topics import LABEL
 
 LIMIT_S = 4.0
 ROLLOUTS = 2
 GROUP_STEPS = 40
+POSES = 1
 
 
 def options_of(store, groups, gate):
@@ -32,7 +40,7 @@ def options_of(store, groups, gate):
         learner_node={
             "steps": STEPS,
             "group": {"steps": GROUP_STEPS},
-            "gate": {"poses": 1},
+            "gate": {"poses": POSES},
         },
         reward_node={"time_limit": LIMIT_S, "session": {"target_success": 0.0}},
     )
@@ -76,7 +84,7 @@ def test_a_group_is_rolled_out_learned_from_and_judged(first):
     supervised, (candidate,) = checkpoints(first.store)
     assert candidate.record.parent == supervised.sha256
     gate = candidate.record.gate
-    assert (gate["group"], gate["evidence"]["poses"]) == (0, 1)
+    assert (gate["group"], gate["evidence"]["poses"]) == (0, POSES)
     acting = latest(first.store / "checkpoints", "promoted")
     assert acting == (candidate if gate["accepted"] else supervised)
     assert [e.facts.rollout for e in rollouts(first.store)] == list(range(ROLLOUTS))
@@ -118,6 +126,25 @@ def test_its_rollouts_are_those_of_a_run_in_process(first):
                 getattr(again, name), getattr(episode, name), atol=1e-9, err_msg=name
             )
     arena.close()
+
+
+def test_its_gate_says_what_the_same_poses_say_in_process(first):
+    supervised, (candidate,) = checkpoints(first.store)
+    policies = {one.sha256: load_policy(one.path, JOINTS, ()) for one in (supervised, candidate)}
+    spec = policies[supervised.sha256].spec
+    arena = Arena(EpisodePlan(seed=SEED, start=START), spec, time_limit_s=LIMIT_S)
+    tried = {name: arena.try_out(policy, "gate", POSES) for name, policy in policies.items()}
+    arena.close()
+    gate = candidate.record.gate
+    assert gate["tries"] == {
+        name: [one.duration_s if one.is_success else None for one in tries]
+        for name, tries in tried.items()
+    }
+    before = tried[supervised.sha256]
+    verdict = judge(tried[candidate.sha256], before, before, margin=0.0, limit_s=LIMIT_S)
+    assert Verdict.from_mapping(gate) == verdict
+    assert verdict.reasons == ("inf s until done, the acting policy needs inf s",)  # too few steps
+    assert latest(first.store / "checkpoints", "promoted") == supervised
 
 
 def test_what_it_learned_is_what_is_learned_in_process(first):
@@ -179,7 +206,7 @@ def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
         waiting = graph.wait_for_line("waiting")
         assert all(name in waiting for name in names)
         episodes = EpisodeStore(store / "episodes")
-        episodes.add_label(said(names[0], outcome="discarded"))
+        tell(graph.domain, said(names[0], outcome="discarded"), episodes)
         again = f"{names[0]}-2"
         assert again in graph.wait_for_line("waiting")
         assert not list((store / "checkpoints").glob("group-*"))
@@ -196,3 +223,21 @@ def test_people_rate_and_run_again_before_anything_is_learned(tmp_path):
 
 def said(episode, **values):
     return LabelEvent(stamp_ns=1, episode=episode, rater="test", **values)
+
+
+def tell(domain, label, episodes):
+    """Say it on the label topic, again until it is written: the recorder listens there, too."""
+    context = Context()
+    context.init(args=[], domain_id=domain)
+    node = Node("test_rater", context=context, use_global_arguments=False)
+    endpoints, spinner = Endpoints(node), Spinner(node)
+    endpoints.offer(LABEL)
+    bag = episodes.find(label.episode).path
+    for _ in range(20):
+        endpoints.tell(LABEL, label)
+        if spinner.spin_until(lambda: bool(read_labels(bag)), 1.5):
+            break
+    spinner.close()
+    node.destroy_node()
+    context.try_shutdown()
+    assert set(read_labels(bag)) == {label}

@@ -13,7 +13,8 @@ from so101.episode import EpisodeState, Outcome
 from so101.errors import SessionError
 from so101.events import EpisodeEvent, RewardEvent
 from so101.ros.client import GraphClient
-from so101.topics import EPISODE, REWARD
+from so101.status_events import SessionStatus
+from so101.topics import EPISODE, REWARD, SESSION_STATUS
 
 OPTIONS = {"seed": SEED, "start": START, "demonstrations": 4}
 EXIT_WITHIN_S = 5.0
@@ -38,6 +39,17 @@ class Watch:
             return "recovered" in self.client.call("arm/recover")
         except SessionError:
             return False
+
+    def pause_and_go_on(self):
+        """Pause: the episode at hand ends and none begins. Then let the session go on."""
+
+        def is_paused(status):
+            return "the session is paused" in status.waiting
+
+        assert self.client.call("session/pause", True) == "paused after this episode"
+        self.client.wait_for(SESSION_STATUS, SessionStatus, is_paused, graphs.PATIENCE_S)
+        assert [event.state.is_end for event in self.events] == [True]
+        assert self.client.call("session/pause", False) == "going on"
 
     def wait_for(self, state):
         """Return the next event of a state."""
@@ -68,7 +80,9 @@ def test_a_session_that_is_interrupted_disturbed_and_stopped_goes_on(tmp_path, m
     assert finished.count(Outcome.SUCCESS) >= 1
 
     wanted = finished.count(Outcome.SUCCESS) + 3
-    with graphs.running("record", store, **{**OPTIONS, "demonstrations": wanted}) as graph:
+    params = graphs.write_params(tmp_path / "params.yaml", reward_node={"wait_bound": 3.0})
+    options = {**OPTIONS, "demonstrations": wanted, "params_file": params}
+    with graphs.running("record", store, **options) as graph:
         watch = Watch(graph.domain, monkeypatch)
         running = watch.wait_for(EpisodeState.RUNNING)
         rewards = []
@@ -78,12 +92,12 @@ def test_a_session_that_is_interrupted_disturbed_and_stopped_goes_on(tmp_path, m
         cut = watch.wait_for(EpisodeState.TRUNCATED)
         assert cut.facts == running.facts
         assert "estopped" in cut.reason and "arm/recover, then arm/arm" in cut.reason
-        saved = graph.wait_for_line(cut.facts.id)
-        assert "truncated" in saved
+        assert cut.facts.id in graph.wait_for_line("truncated")
         graphs.wait_until(watch.has_recovered)
         assert watch.events == deque()  # nothing begins before a person arms the arm
         watch.client.call("arm/arm", True)
         assert watch.wait_for(EpisodeState.RUNNING).facts.id != cut.facts.id
+        watch.pause_and_go_on()
         for _ in range(2):  # taken back before it begins: the next one has the same start
             watch.wait_for(EpisodeState.RESETTING)
             watch.client.call("episode/discard")

@@ -1,8 +1,11 @@
 """What a person reads: one line per event, a summary at the end, nothing twice."""
 
+from dataclasses import replace
+
 import pytest
 
-from so101.episode import EpisodeFacts, EpisodeState
+from reward_node.requests import PastEpisode
+from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.events import EpisodeEvent
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 from so101_bringup.display import Display
@@ -155,6 +158,17 @@ def test_a_group_shows_its_training_its_gate_and_its_verdict():
     assert failed == "group 3 failed: no bag"
 
 
+def test_whoever_is_to_rate_a_group_sees_it_sorted_before_the_word_of_the_session():
+    display = Display({"rollouts": 2})
+    play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=5.0)
+    play(display, "group-00-rollout-01", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=4.0)
+    words = event(EpisodeState.IDLE, name="session", phase="rollouts", reason="rate them")
+    faster, slower, waiting = display.on_episode(words)
+    assert faster.split()[:4] == ["4.0", "s", "succeeded", "group-00-rollout-01,"]
+    assert slower.split()[:4] == ["5.0", "s", "succeeded", "group-00-rollout-00,"]
+    assert waiting.split() == ["waiting", "rate", "them"]
+
+
 def test_a_group_that_is_over_is_a_table_with_the_fastest_first():
     display = Display({"rollouts": 4})
     play(display, "group-00-rollout-00", EpisodeState.SUCCEEDED, phase="rollouts", lasts_s=5.0)
@@ -179,6 +193,59 @@ def test_what_the_groups_led_to_is_evaluated_beside_the_first_evaluation():
     assert "evaluation      0/1" in before
     assert "rollouts        1/1" in rollouts
     assert "afterwards      1/1" in after
+
+
+GOALS = {"demonstrations": 3, "evaluation": 3, "rollouts": 4}
+
+
+def stored(phase, outcome=Outcome.SUCCESS, *, lasts_s=2.0, checkpoint=""):
+    facts = EpisodeFacts(id=f"{phase}-x", phase=phase, checkpoint=checkpoint)
+    return PastEpisode(facts=facts, outcome=outcome, duration_s=lasts_s)
+
+
+def test_a_restart_goes_on_counting_where_the_store_is():
+    past = [
+        stored("demonstrations", lasts_s=2.0),
+        stored("demonstrations", Outcome.FAILURE),
+        stored("demonstrations", Outcome.INCOMPLETE),
+        stored("demonstrations", Outcome.DISCARDED),
+        stored("demonstrations", None),
+    ]
+    display = Display(GOALS, past)
+    assert "1/2 succeeded" in display.closing_lines()[0]
+    assert "2/3" in play(display, "demo-0005", EpisodeState.SUCCEEDED, lasts_s=4.0)
+    (line,) = display.closing_lines()
+    assert "2/3 succeeded" in line and "median 3.0 s" in line
+
+
+def test_a_restart_within_the_last_evaluation_is_still_afterwards():
+    past = [
+        stored("evaluation", Outcome.TRUNCATED),
+        stored("rollouts"),
+        stored("evaluation", checkpoint="b"),
+    ]
+    display = Display(GOALS, past)
+    end = event(EpisodeState.SUCCEEDED, name="eval-b", phase="evaluation")
+    facts = replace(end.facts, checkpoint="b")
+    (line,) = display.on_episode(replace(end, facts=facts))
+    assert line.split()[:2] == ["afterwards", "2/3"]
+    before, rollouts, after = display.closing_lines()
+    assert "evaluation      0/1" in before
+    assert "rollouts        1/1" in rollouts
+    assert "afterwards      2/2" in after
+
+
+def test_demonstrations_after_groups_begin_a_round_of_their_own():
+    past = [stored("demonstrations"), stored("rollouts"), stored("evaluation", checkpoint="b")]
+    display = Display(GOALS, past)
+    assert "2/3" in play(display, "demo-0001", EpisodeState.SUCCEEDED)
+    line = play(display, "eval-c", EpisodeState.SUCCEEDED, phase="evaluation")
+    assert line.split()[:2] == ["evaluation", "1/3"]
+
+
+def test_of_the_store_only_what_is_aimed_at_counts():
+    display = Display({"demonstrations": 3}, [stored("manual"), stored("rollouts")])
+    assert display.closing_lines() == []
 
 
 def test_what_the_session_waits_for_is_a_line_and_its_end_is_none():

@@ -103,6 +103,22 @@ def test_too_little_room_and_unwritable_places_are_refused(tmp_path, monkeypatch
         check_store(tmp_path / "run")
 
 
+def test_the_display_goes_on_from_what_the_store_holds(options, monkeypatch, ros_domain):
+    make_bag(
+        directory=options.paths.episodes / "20260102-030405-demo-0000",
+        cameras=(),
+        steps=31,
+        outcome=Outcome.SUCCESS,
+        episode="demo-0000",
+        custom_data={"phase": "demonstrations"},
+    )
+    shown = []
+    monkeypatch.setattr(module, "_run_graph", lambda *those, **_: shown.append(those[2]) or 0)
+    run_job("rl", options, {"demonstrations": 4}, say=print)
+    (line,) = shown[0].closing_lines()
+    assert line.startswith("demonstrations  1/1 succeeded") and "median 1.0 s" in line
+
+
 def test_misspelled_options_name_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'speed'"):
         options_of({"robot": "sim", "sped": 1.0})

@@ -49,6 +49,13 @@ def test_the_median_rule_chooses_at_least_half(group):
     assert chosen.sum() >= len(group) / 2
 
 
+def test_the_median_rule_chooses_the_faster_half_and_counts_failures_as_the_time_limit():
+    group = [rollout(str(i), float(i), success=i != 2) for i in range(1, 11)]
+    assert rated("median", group).tolist() == [1, 0, 1, 1, 1, 1, 0, 0, 0, 0]
+    succeeded = [replace(one, is_success=True) for one in group]
+    assert rated("median", succeeded).tolist() == [1.0] * 5 + [0.0] * 5
+
+
 def test_the_median_rule_chooses_failures_once_half_of_a_group_fails():
     """Why it diverges: with the median at the limit everything is good enough."""
     group = [rollout(str(i), 4.0, success=i < 4) for i in range(10)]
@@ -75,6 +82,14 @@ def test_scores_reward_the_shorter_and_bound_the_negative(group, bound):
     assert scores.min() >= -bound - 1e-12
     assert scores.max() <= 5.0
     assert (np.diff(scores[np.argsort(durations, kind="stable")]) <= 1e-12).all()
+
+
+def test_a_score_is_the_distance_from_the_mean_in_standard_deviations():
+    group = [rollout("a", 4.0), rollout("b", 6.0)]
+    assert rated("zscore", group, negative_bound=0.25).tolist() == [1.0, -0.25]
+    assert rated("zscore", group, negative_bound=2.0).tolist() == [1.0, -1.0]
+    failed = [rollout("a", 4.0), rollout("b", 1.0, success=False)]
+    assert rated("zscore", failed, negative_bound=0.25).tolist() == [1.0, -0.25]
 
 
 def test_equal_durations_have_no_advantage():
