@@ -37,7 +37,7 @@ rl: setup
 	@$(CLEAN) $(BIN)/so101 rl $(ARGS)
 
 test: setup lint doctor-gl
-	@$(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	@$(IN_VENV) $(BIN)/ruff check .
