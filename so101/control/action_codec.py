@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from so101.action import ActionSpace
 from so101.arrays import FloatArray
-from so101.errors import ConfigError
+from so101.kinematics.gripper_pose import GripperPose
 from so101.observation import Observation
 from so101.robot import GRIPPER, JOINTS, RobotSpec, so101
 
@@ -40,16 +40,10 @@ class ActionCodec:
         robot: RobotSpec | None = None,
         kinematics: Kinematics | None = None,
     ) -> None:
-        """Prepare for a space.
-
-        Raises:
-            ConfigError: The space is ``ee_delta`` and no kinematics are given.
-        """
+        """Prepare for a space; ``ee_delta`` is of the SO-101 without other kinematics."""
         self._robot = robot or so101()
-        if space.kind == "ee_delta" and kinematics is None:
-            raise ConfigError("action space ee_delta needs kinematics")
         self._space = space
-        self._kinematics = kinematics
+        self._kinematics = kinematics or GripperPose()
 
     @property
     def native_size(self) -> int:
@@ -135,9 +129,9 @@ class ActionCodec:
         poses = np.broadcast_to(reference, (*actions.shape[:-2], reference.shape[-1]))
         native = np.zeros((*rows.shape[:2], 7))
         for row, pose, out in zip(rows, poses.reshape(-1, pose_size(poses)), native, strict=True):
-            origin, frame = self._forward(pose)
+            origin, frame = self._kinematics.forward(pose)
             for point, values in zip(row, out, strict=True):
-                position, rotation = self._forward(point)
+                position, rotation = self._kinematics.forward(point)
                 values[:3] = frame.T @ (position - origin)
                 values[3:6] = rotation_vector(frame.T @ rotation)
         return native.reshape(*actions.shape[:-1], 7)
@@ -149,23 +143,14 @@ class ActionCodec:
         joints = pose_size(poses)
         actions = np.zeros((*rows.shape[:2], joints))
         for row, pose, out in zip(rows, poses.reshape(-1, joints), actions, strict=True):
-            origin, frame = self._forward(pose)
+            origin, frame = self._kinematics.forward(pose)
             seed = pose
             for i, values in enumerate(row):
                 position = origin + frame @ values[:3]
-                seed = self._inverse(position, frame @ rotation_matrix(values[3:6]), seed)
+                rotation = frame @ rotation_matrix(values[3:6])
+                seed = self._kinematics.inverse(position, rotation, seed)
                 out[i] = seed
         return actions.reshape(*native.shape[:-1], joints)
-
-    def _forward(self, positions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        if self._kinematics is None:
-            raise ConfigError("action space ee_delta needs kinematics")
-        return self._kinematics.forward(positions)
-
-    def _inverse(self, position: FloatArray, rotation: FloatArray, seed: FloatArray) -> FloatArray:
-        if self._kinematics is None:
-            raise ConfigError("action space ee_delta needs kinematics")
-        return self._kinematics.inverse(position, rotation, seed)
 
 
 def pose_size(poses: FloatArray) -> int:

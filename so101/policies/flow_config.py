@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from so101.config import from_mapping, option, to_mapping
-from so101.control.action_codec import ActionCodec, Kinematics
+from so101.control.action_codec import ActionCodec
 from so101.data.batch import ChunkBatch
 from so101.data.norm_stats import ColumnStats, NormStats
 from so101.errors import CheckpointError, ConfigError
@@ -61,7 +61,7 @@ class DataSource(Protocol):
         ...
 
 
-def flow_norms(spec: PolicySpec, source: DataSource, kinematics: Kinematics | None) -> FlowNorms:
+def flow_norms(spec: PolicySpec, source: DataSource) -> FlowNorms:
     """Return the norm stats of a new policy: the range of everything in the data becomes -1..1.
 
     Raises:
@@ -70,7 +70,7 @@ def flow_norms(spec: PolicySpec, source: DataSource, kinematics: Kinematics | No
     stats = source.norm_stats()
     actions = Normalizer.from_range(stats.actions.minimum, stats.actions.maximum)
     if spec.action_space.kind != "joint_absolute":
-        actions = _native_range(spec, source, kinematics)
+        actions = _native_range(spec, source)
     objects = None
     if spec.uses_objects:
         if stats.objects is None:
@@ -91,14 +91,12 @@ def _object_range(stats: ColumnStats) -> Normalizer:
     return Normalizer.from_range(low.ravel(), high.ravel())
 
 
-def _native_range(
-    spec: PolicySpec, source: DataSource, kinematics: Kinematics | None
-) -> Normalizer:
+def _native_range(spec: PolicySpec, source: DataSource) -> Normalizer:
     space = spec.action_space
     batch = source.chunks(np.random.default_rng(0), _NATIVE_SAMPLES)
     seen = batch.observation
     reference = seen.positions if space.reference == "measured" else seen.commands
-    native = ActionCodec(space, kinematics=kinematics).encode(batch.actions, reference)
+    native = ActionCodec(space).encode(batch.actions, reference)
     rows = native[batch.mask]
     return Normalizer.from_range(rows.min(axis=0), rows.max(axis=0))
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from so101.action import ActionChunk
 from so101.arrays import FloatArray, frozen
-from so101.control.action_codec import ActionCodec, Kinematics
+from so101.control.action_codec import ActionCodec
 from so101.data.batch import ChunkBatch, Float32Array, ObservationBatch
 from so101.errors import ConfigError, ObservationError
 from so101.observation import Observation
@@ -51,13 +51,12 @@ class FlowPolicy:
         *,
         seed: int = 0,
         device: str = "cpu",
-        kinematics: Kinematics | None = None,
     ) -> None:
         """Build with random weights drawn from ``seed``."""
         if spec.uses_objects != (norms.objects is not None):
             raise ConfigError("flow policy: object norm stats and spec.uses_objects must agree")
         self._spec, self._config, self._norms = spec, config, norms
-        self._codec = ActionCodec(spec.action_space, kinematics=kinematics)
+        self._codec = ActionCodec(spec.action_space)
         self._device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -77,7 +76,7 @@ class FlowPolicy:
         cls, spec: PolicySpec, config: FlowConfig, source: DataSource, *, seed: int = 0
     ) -> "FlowPolicy":
         """Return a new policy with norm stats taken from the data it will learn from."""
-        return cls(spec, config, flow_norms(spec, source, None), seed=seed)
+        return cls(spec, config, flow_norms(spec, source), seed=seed)
 
     @property
     def spec(self) -> PolicySpec:

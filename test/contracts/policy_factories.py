@@ -24,7 +24,7 @@ def make_spec(*, cameras=(), space=None):
     )
 
 
-def make_policy(*, cameras=(), space=None, config=None, seed=0, kinematics=None):
+def make_policy(*, cameras=(), space=None, config=None, seed=0):
     robot = so101()
     spec = make_spec(cameras=cameras, space=space)
     joints = Normalizer.from_range(robot.lower, robot.upper)
@@ -38,7 +38,7 @@ def make_policy(*, cameras=(), space=None, config=None, seed=0, kinematics=None)
         objects=Normalizer.from_range(low, [0.4, 0.2, 0.1, 1.0, 1.0]) if not cameras else None,
     )
     config = config or FlowConfig(width=32, depth=2, channels=(4, 6), keypoints=5)
-    return FlowPolicy(spec, config, norms, seed=seed, kinematics=kinematics)
+    return FlowPolicy(spec, config, norms, seed=seed)
 
 
 def make_observation(*, cameras=(), seed=0, stamp_ns=1_000_000_000):

@@ -48,6 +48,15 @@ class TestCommandedDeltas(TrainablePolicyContract):
         return make_policy(space=space, config=config)
 
 
+class TestGripperPoses(TrainablePolicyContract):
+    """Actions as poses of the gripper frame relative to where it was."""
+
+    @pytest.fixture
+    def policy(self):
+        config = FlowConfig(width=32, depth=2)
+        return make_policy(space=ActionSpace(kind="ee_delta"), config=config)
+
+
 def test_one_and_many_observations_give_the_same_chunks():
     policy = make_policy()
     observations = [make_observation(seed=i) for i in range(5)]
