@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from integration.conftest import DEMONSTRATIONS
+from integration import graphs
+from integration.conftest import DEMONSTRATIONS, SEED, START
 from integration.graphs import assert_same_columns, episodes_of
 
 from so101.clock import CONTROL_HZ, POLICY_GRID
@@ -13,6 +14,8 @@ from so101.data.custom_data import published_from_text
 from so101.data.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.rewards.pick_rater import PickRater
+from so101.robot import CAMERAS
+from so101.simulation import gl
 from so101.simulation.build import make_cell
 from so101.simulation.playback import play
 from so101_bringup.recorded_trials import recorded_motion
@@ -93,6 +96,22 @@ def test_a_recording_that_is_played_back_repeats(record_job):
     assert found.ticks / CONTROL_HZ > 1.0
     assert (found.max_error_rad, found.changed_ticks, found.reasons) == (0.0, 0, ())
     assert found.is_success == (entry.outcome is Outcome.SUCCESS)
+
+
+@pytest.mark.skipif(gl.find_backend() is None, reason=gl.HINT)
+def test_cameras_lose_no_image_and_change_nothing_else(recorded, tmp_path):
+    ended = graphs.run("record", tmp_path, state=False, seed=SEED, start=START, demonstrations=1)
+    assert ended.code == 0, ended.text
+    seen = episodes_of(tmp_path)["demo-0000"]
+    blind = recorded["demo-0000"]
+    for name in ("positions", "velocities", "commands", "actions", "rewards", "is_gap"):
+        np.testing.assert_array_equal(getattr(seen, name), getattr(blind, name), err_msg=name)
+    assert set(seen.images) == set(CAMERAS)
+    for images in seen.images.values():
+        assert all(image is not None and image.startswith(b"\xff\xd8") for image in images)
+        assert len(set(images)) > 0.9 * len(images)  # the arm moves, so hardly two are the same
+    (checked,) = EpisodeStore(tmp_path / "episodes").verify()
+    assert checked.problems == ()
 
 
 def test_stock_readers_open_a_bag(record_job):
