@@ -9,12 +9,12 @@ from integration.conftest import SEED, START
 
 from so101.data.episode_reader import read_episode
 from so101.data.episode_store import EpisodeStore
-from so101.episode import EpisodeState, Outcome
+from so101.episode import ControlSource, EpisodeState, Outcome
 from so101.errors import SessionError
-from so101.events import EpisodeEvent, RewardEvent
+from so101.events import ControlEvent, EpisodeEvent, RewardEvent
 from so101.ros.client import GraphClient
 from so101.status_events import SessionStatus
-from so101.topics import EPISODE, REWARD, SESSION_STATUS
+from so101.topics import CONTROL_SOURCE, EPISODE, REWARD, SESSION_STATUS
 
 OPTIONS = {"seed": SEED, "start": START, "demonstrations": 4}
 EXIT_WITHIN_S = 5.0
@@ -35,10 +35,29 @@ class Watch:
 
     def has_recovered(self):
         """Ask for the way out of the e-stop, which is refused while the arm still moves."""
+        return self.says("arm/recover", "recovered")
+
+    def says(self, service, word):
+        """Call a service that may not be possible yet; tell whether it answered with a word."""
         try:
-            return "recovered" in self.client.call("arm/recover")
+            return word in self.client.call(service)
         except SessionError:
             return False
+
+    def release_teleoperation(self):
+        """Give control back: the arm holds, until the script acts again."""
+        changes = []
+        self.client.follow(CONTROL_SOURCE, ControlEvent, changes.append)
+        graphs.wait_until(lambda: self.says("intervention/release", "released"))
+
+        def has_come_back():
+            held = [n for n, change in enumerate(changes) if change.reason == "released"]
+            later = changes[held[0] :] if held else []
+            return ControlSource.TELEOP in [change.source for change in later]
+
+        assert self.client.spinner.spin_until(has_come_back, graphs.PATIENCE_S)
+        (released,) = (change for change in changes if change.reason == "released")
+        assert released.source is ControlSource.HOLD
 
     def pause_and_go_on(self):
         """Pause: the episode at hand ends and none begins. Then let the session go on."""
@@ -50,6 +69,12 @@ class Watch:
         self.client.wait_for(SESSION_STATUS, SessionStatus, is_paused, graphs.PATIENCE_S)
         assert [event.state.is_end for event in self.events] == [True]
         assert self.client.call("session/pause", False) == "going on"
+
+    def take_back_resets(self, count):
+        """Discard episodes before they begin: the next one has the same start."""
+        for _ in range(count):
+            self.wait_for(EpisodeState.RESETTING)
+            self.client.call("episode/discard")
 
     def wait_for(self, state):
         """Return the next event of a state."""
@@ -97,10 +122,9 @@ def test_a_session_that_is_interrupted_disturbed_and_stopped_goes_on(tmp_path, m
         assert watch.events == deque()  # nothing begins before a person arms the arm
         watch.client.call("arm/arm", True)
         assert watch.wait_for(EpisodeState.RUNNING).facts.id != cut.facts.id
+        watch.release_teleoperation()
         watch.pause_and_go_on()
-        for _ in range(2):  # taken back before it begins: the next one has the same start
-            watch.wait_for(EpisodeState.RESETTING)
-            watch.client.call("episode/discard")
+        watch.take_back_resets(2)
         watch.client.close()
         ended = graph.wait()
     assert ended.code == 0, ended.text
