@@ -146,24 +146,27 @@ def _end_with_session(namespace: str) -> Any:
 
 def _judge_deaths(
     node: NodeSpec, now_s: Callable[[], float] = time.monotonic
-) -> Callable[[Any, Any], None]:
+) -> Callable[[Any, Any], Any]:
     """Return a handler that ends the launch where the supervisor would end the graph.
 
-    An error, as launch gives exit code 0 to everything that it is asked to end. launch itself
-    starts a node again without bound.
+    With an error, as launch gives exit code 0 to everything that it is asked to end; without one
+    where the node was asked to end itself, as by a Ctrl-C that the terminal gave to everybody and
+    that launch has yet to hear of. launch itself starts a node again without bound.
     """
     deaths = Deaths()
     born_s = now_s()
 
-    def judge(event: Any, context: Any) -> None:
+    def judge(event: Any, context: Any) -> Any:
         nonlocal born_s
         died_s = now_s()
         is_hopeless = deaths.are_too_many(event.returncode, died_s - born_s)
         born_s = died_s + _RESPAWN_DELAY_S
-        if context.is_shutdown:
-            return
-        if node.is_essential or (node.respawn and is_hopeless):
-            raise SessionError(f"{node.name} ended with exit code {event.returncode}")
+        is_final = node.is_essential or (node.respawn and is_hopeless)
+        if context.is_shutdown or not is_final:
+            return None
+        if event.returncode == 0:
+            return import_module("launch.actions").Shutdown(reason=f"{node.name} was ended")
+        raise SessionError(f"{node.name} ended with exit code {event.returncode}")
 
     return judge
 

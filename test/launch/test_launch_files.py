@@ -80,6 +80,7 @@ def launch(monkeypatch, tmp_path, ros_domain, at_exit):
             "OpaqueFunction",
             "RegisterEventHandler",
             "SetEnvironmentVariable",
+            "Shutdown",
         ),
         stub("launch.event_handlers", "OnProcessExit"),
         stub("launch_ros"),
@@ -201,7 +202,13 @@ def test_the_launch_ends_with_an_error_where_the_supervisor_ends_the_graph(launc
     for node in GRAPHS["rl"](GraphOptions(robot="sim")):
         judge = watches.pop(node.name)
         judge(event, types.SimpleNamespace(is_shutdown=True))
-        if node.is_essential or code == USER_ERROR:
+        if node.is_essential and code == 0:  # it was asked to, as by Ctrl-C
+            shutdown = judge(event, types.SimpleNamespace(is_shutdown=False))
+            assert (type(shutdown).__name__, shutdown.kwargs["reason"]) == (
+                "Shutdown",
+                f"{node.name} was ended",
+            )
+        elif node.is_essential or code == USER_ERROR:
             with pytest.raises(SessionError, match=f"{node.name} ended with exit code {code}"):
                 judge(event, types.SimpleNamespace(is_shutdown=False))
         else:
