@@ -18,7 +18,7 @@ CLEAN := env $(addprefix -u ,$(FOREIGN_VARIABLES))
 IN_VENV := $(CLEAN) OMP_NUM_THREADS=1
 BIN := $(VENV)/bin
 
-.PHONY: help setup rl test lint format chaos bench where doctor-gl lock clean
+.PHONY: help setup rl test tests lint format chaos bench where doctor-gl lock clean
 
 help:
 	@echo "make rl      set up, then demonstrations, training and evaluation (ARGS=--help for options)"
@@ -36,8 +36,12 @@ setup:
 rl: setup
 	@$(CLEAN) $(BIN)/so101 rl $(ARGS)
 
-test: setup lint doctor-gl
-	@$(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(PYTEST_ARGS)
+# The checks run beside the tests, and their lines come together when they are done.
+test: setup doctor-gl
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint tests
+
+tests: setup
+	+@env -u MAKEFLAGS $(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	@$(IN_VENV) $(BIN)/ruff check .
