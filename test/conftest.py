@@ -25,8 +25,6 @@ HAS_RCLPY = importlib.util.find_spec("rclpy") is not None
 DOMAINS = range(1, 102)
 _next_domain = os.getpid()
 GRAPHS = "test/integration"
-LAST = "test/integration/test_session.py"
-"""Graphs that share nothing with the others and run beside them, once the unit tests are done."""
 
 
 @contextmanager
@@ -60,7 +58,6 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Mark everything under test/ros and test/integration; skip it where rclpy is missing."""
-    items.sort(key=lambda item: item.nodeid.startswith(LAST))
     for item in items:
         if {"ros", "integration"} & set(item.path.relative_to(Path(__file__).parent).parts):
             item.add_marker(pytest.mark.ros)
@@ -70,7 +67,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Side by side (``pytest -n``), every file stays in one process, and so do graphs.
+    """Side by side (``pytest -n``), every file stays in one process, and so do all graphs.
 
     A graph keeps both cores of a small machine busy, and its sessions are shared between files.
     """
@@ -79,8 +76,7 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            is_shared = file.startswith(GRAPHS) and file != LAST
-            return GRAPHS if is_shared else file
+            return GRAPHS if file.startswith(GRAPHS) else file
 
     return ByFile(config, log)
 
