@@ -11,6 +11,7 @@ import numpy as np
 from rclpy.node import Node
 
 from motion_node.params import MotionParams
+from motion_node.scene import SceneResets
 from so101.arrays import FloatArray
 from so101.clock import nanoseconds
 from so101.episode import EpisodeState
@@ -42,6 +43,7 @@ class MotionNode(Node):
         self._collision = CollisionModel() if self._params.check_collisions else None
         self._command: FloatArray | None = None
         self._newest_ns = 0
+        self._resets = SceneResets()
         self._ends_ns: int | None = None
         self._endpoints = Endpoints(self)
         self._endpoints.offer(MOTION_TRAJECTORY, MOTION_ALIVE)
@@ -53,10 +55,13 @@ class MotionNode(Node):
 
     def _on_command(self, message: Any) -> None:
         self._newest_ns, self._command = from_joint_command(message)
+        self._resets.on_stamp(self._newest_ns)
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         if event.state is not EpisodeState.RESETTING or self._command is None:
             return  # an arm that was not commanded yet stands where it was put
+        if self._resets.is_done(event.stamp_ns):
+            return
         try:
             self._go_home()
         except MotionError as error:
