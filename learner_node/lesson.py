@@ -79,32 +79,16 @@ def lesson_of(
     """
     shown = [one for one in rated if one.group == DEMONSTRATION]
     tried = [one for one in rated if one.group > DEMONSTRATION]
-    history = [(one, 0.0) for one in shown]
-    standard_s: float | None = None
-    chosen = newest = 0
-    for newest in sorted({one.group for one in tried}):
-        group = [one for one in tried if one.group == newest]
-        standard_s = tighten(
-            standard_s,
-            [one for one in tried if one.group <= newest],
-            quantile=config.standard_quantile,
-            window=config.standard_window,
-        )
-        given = advantages(
-            config.rule,
-            group,
-            standard_s=standard_s,
-            limit_s=limit_s,
-            negative_bound=config.negative_bound,
-        )
-        chosen = int(np.count_nonzero(given))
-        history += zip(group, given.tolist(), strict=True)
+    given, standard_s = _rate_in_turn(tried, config, limit_s)
+    newest = max((one.group for one, _ in given), default=0)
+    last = [(one, advantage) for one, advantage in given if one.group == newest]
     target_s: float | None = None
     read_at: Mapping[str, float] = {}
     if config.pool == "retime":
-        last = [one for one in tried if one.group == newest]
-        target_s = target_duration(last, standard_s=standard_s, step=config.pace_step)
+        group = [one for one, _ in last]
+        target_s = target_duration(group, standard_s=standard_s, step=config.pace_step)
         read_at = paces(rated, target_s)
+    history = [*((one, 0.0) for one in shown), *given]
     return Lesson(
         group=newest,
         advantages=dict(pooled(config.pool, history, standard_s=standard_s)),
@@ -112,6 +96,31 @@ def lesson_of(
         demonstrations=tuple(one.episode for one in shown),
         standard_s=standard_s,
         target_s=target_s,
-        chosen=chosen,
+        chosen=sum(advantage != 0.0 for _, advantage in last),
         known=len(rated),
     )
+
+
+def _rate_in_turn(
+    tried: Sequence[RatedRollout], config: GroupReinforceConfig, limit_s: float
+) -> tuple[list[tuple[RatedRollout, float]], float | None]:
+    """Return every rollout with its advantage by the standard of its day, and today's standard."""
+    given: list[tuple[RatedRollout, float]] = []
+    standard_s: float | None = None
+    for number in sorted({one.group for one in tried}):
+        group = [one for one in tried if one.group == number]
+        standard_s = tighten(
+            standard_s,
+            [one for one in tried if one.group <= number],
+            quantile=config.standard_quantile,
+            window=config.standard_window,
+        )
+        found = advantages(
+            config.rule,
+            group,
+            standard_s=standard_s,
+            limit_s=limit_s,
+            negative_bound=config.negative_bound,
+        )
+        given += zip(group, found.tolist(), strict=True)
+    return given, standard_s

@@ -135,7 +135,6 @@ def judge(
     allowed = math.ceil(margin * n)
     lost = _successes(anchor) - _successes(candidate)
     needed_s, before_s = (time_until_done(tried, limit_s) for tried in (candidate, current))
-    pairs = paired(current, candidate)
     reasons = []
     if lost > allowed:
         reasons.append(
@@ -153,17 +152,28 @@ def judge(
             "successes_supervised": _successes(anchor),
             "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
             "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
-            "poses_won": pairs["won"],
-            "poses_lost": pairs["lost"],
-            "success_change_95": list(paired_interval(pairs["won"], pairs["lost"], n)),
-            "duration_ratio": _duration_ratio(candidate, current),
             "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
+            **_pose_by_pose(candidate, current),
         },
     )
 
 
 def _successes(rollouts: Sequence[RatedRollout]) -> int:
     return sum(r.is_success for r in rollouts)
+
+
+def _pose_by_pose(
+    candidate: Sequence[RatedRollout], current: Sequence[RatedRollout]
+) -> dict[str, Any]:
+    """Return what the candidate won and lost against the acting policy from the same starts."""
+    pairs = paired(current, candidate)
+    interval = paired_interval(pairs["won"], pairs["lost"], len(candidate))
+    return {
+        "poses_won": pairs["won"],
+        "poses_lost": pairs["lost"],
+        "success_change_95": list(interval),
+        "duration_ratio": _duration_ratio(candidate, current),
+    }
 
 
 def _duration_ratio(
