@@ -118,6 +118,8 @@ class PolicyNode(Node):
         self._is_newcomer = False
         if event.state in (EpisodeState.RESETTING, EpisodeState.RUNNING):
             self._unheard_polls = None
+        if self._loop.has_ended(event):
+            self._endpoints.publish(POLICY_ALIVE, to_header(event.stamp_ns))
         if not self._loop.on_episode(event):
             return
         self._actor = None

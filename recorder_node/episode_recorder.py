@@ -2,7 +2,8 @@
 
 Messages wait in a bounded ring until an episode begins, because its first tick is published
 before anybody says that it began. An episode is closed when every stream has reached its last
-tick; gaps in the publishers' sequence numbers are counted, so a loss is never silent.
+tick and who acted has said its last word; gaps in the publishers' sequence numbers are counted, so
+a loss is never silent.
 """
 
 import struct
@@ -17,12 +18,15 @@ from so101.episode import EpisodeState, Outcome
 from so101.errors import StoreError
 from so101.events import EpisodeEvent, encode
 from so101.status_events import RecorderStatus
-from so101.topics import FLOAT64, STRING, Topic
+from so101.topics import FLOAT64, POLICY_ALIVE, STRING, TELEOP_ALIVE, Topic
 
 RING_BYTES = 64_000_000
 RING_NS = 2 * NS_PER_S
 CLOSE_WITHIN_NS = 3 * NS_PER_S
 _HEADLESS = (STRING, FLOAT64)
+
+LAST_WORDS = {"policy": POLICY_ALIVE, "teleop": TELEOP_ALIVE}
+"""Of each source, the topic of its signs of life; the last one has the stamp of the end."""
 
 OUTCOMES = {
     EpisodeState.SUCCEEDED: Outcome.SUCCESS,
@@ -183,7 +187,8 @@ class EpisodeRecorder:
         end = self._end
         if end is None or self._recording is None:
             return None
-        late = [name for name in self._setup.paced if self._newest.get(name, -1) < end.stamp_ns]
+        awaited = [*self._setup.paced, *self._last_words(end.facts.source)]
+        late = [name for name in awaited if self._newest.get(name, -1) < end.stamp_ns]
         if late and self._steady_ns() - self._end_asked_ns < CLOSE_WITHIN_NS:
             return None
         if late:
@@ -195,6 +200,11 @@ class EpisodeRecorder:
         if self._recording is not None:
             self._recording.flush()
             self._recording = self._end = None
+
+    def _last_words(self, source: str) -> list[str]:
+        """Return the topic on which who acted says that nothing of it is on the way any more."""
+        topic = LAST_WORDS.get(source)
+        return [topic.name] if topic in self._setup.topics else []
 
     def _begin(self, event: EpisodeEvent) -> RecorderStatus | None:
         self.abort()

@@ -79,7 +79,7 @@ class RecorderNode(Node):
 
     def _drain(self) -> None:
         """Take everything that arrived, in order."""
-        for message in self._taps.drain():
+        for message in self._taps.drain(time.time_ns()):
             topic = message.topic
             self._recorder.sequences.count(topic.name, message.publisher, message.sequence)
             if topic is EPISODE:

@@ -55,6 +55,14 @@ class ActingLoop:
         self.clock.start(event.stamp_ns, self._ticks)
         return True
 
+    def has_ended(self, event: EpisodeEvent) -> bool:
+        """Tell whether an episode of this source is over: its last word is due.
+
+        The recorder waits for a sign of life with the stamp of the end. Whatever the source had
+        planned until then was sent before it.
+        """
+        return event.state.is_end and event.facts.source == self._source
+
     def resize(self, image_size: tuple[int, int]) -> None:
         """Hand out images of another size from now on [px]; (0, 0) as recorded."""
         self.builder.config = replace(self.builder.config, image_size=image_size)

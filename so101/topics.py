@@ -64,8 +64,9 @@ TELEOP_TRAJECTORY = Topic(
 MOTION_TRAJECTORY = Topic(
     name="motion/joint_trajectory", type=JOINT_TRAJECTORY, doc="home, reset and recovery motions"
 )
-POLICY_ALIVE = Topic(name="policy/alive", type=HEADER, doc="20 Hz or more while it can act")
-TELEOP_ALIVE = Topic(name="teleop/alive", type=HEADER, doc="20 Hz or more while it can act")
+_ALIVE = "20 Hz or more while it can act; the last one of its episode has the stamp of the end"
+POLICY_ALIVE = Topic(name="policy/alive", type=HEADER, doc=_ALIVE)
+TELEOP_ALIVE = Topic(name="teleop/alive", type=HEADER, doc=_ALIVE)
 MOTION_ALIVE = Topic(name="motion/alive", type=HEADER, doc="20 Hz or more while it can act")
 CONTROL_SOURCE = Topic(
     name="control_source",

@@ -52,6 +52,8 @@ class TeleopNode(Node):
         if self._loop.on_episode(event):
             self._demonstrator.reset(event.facts.seed)
             self._act()
+        elif self._loop.has_ended(event):
+            self._endpoints.publish(TELEOP_ALIVE, to_header(event.stamp_ns))
 
     def _feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, stamp_ns)

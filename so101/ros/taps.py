@@ -68,14 +68,24 @@ class Taps:
             )
             for topic in topics
         ]
+        self._later: list[Tapped] = []
 
-    def drain(self) -> list[Tapped]:
-        """Return everything that has arrived since the last call, in order of arrival."""
-        taken = [
+    def drain(self, now_ns: int) -> list[Tapped]:
+        """Return everything that has arrived since the last call, in order of arrival.
+
+        Topics are emptied one after the other. What arrives meanwhile waits for the next call:
+        on a topic emptied already, a message sent before it may be waiting too.
+
+        Args:
+            now_ns: The system clock as the call begins [ns].
+        """
+        fresh = [
             _tapped(topic, *message)
             for topic, subscription in self._subscriptions
             for message in _take_all(subscription)
         ]
+        taken = [*self._later, *(one for one in fresh if one.received_ns <= now_ns)]
+        self._later = [one for one in fresh if one.received_ns > now_ns]
         taken.sort(key=lambda message: message.received_ns)
         return taken
 

@@ -86,16 +86,21 @@ class Watch:
             assert self.client.spinner.spin_until(lambda: bool(self.events), graphs.PATIENCE_S)
 
 
+def refuse_a_second(store):
+    """The store of a running session belongs to it."""
+    refused = graphs.run("record", store, **OPTIONS)
+    assert refused.code == 2
+    (line,) = refused.errors
+    assert "in use" in line and str(store) in line
+
+
 def test_a_session_that_is_interrupted_disturbed_and_stopped_goes_on(tmp_path, monkeypatch):
     """One long story, because every graph takes seconds to start."""
     store = tmp_path / "run"
-    with graphs.running("record", store, **OPTIONS) as graph:
+    endless = {**OPTIONS, "demonstrations": 1000}
+    with graphs.running("record", store, **endless) as graph:
         graph.wait_for_line("demo-0000")
-        with graphs.running("record", store, **OPTIONS) as second:
-            refused = second.wait()
-        assert refused.code == 2
-        (line,) = refused.errors
-        assert "in use" in line and str(store) in line
+        refuse_a_second(store)
         assert graph.interrupt() < EXIT_WITHIN_S
         graphs.wait_until(lambda: graph.pids() == [], EXIT_WITHIN_S)
         stopped = graph.wait()

@@ -1,11 +1,14 @@
 """Taps take every message as it was sent, in order, with the publisher's own numbers."""
 
+import time
+
 import pytest
 
 pytest.importorskip("rclpy")
 
 from rclpy.serialization import deserialize_message
 
+from so101.ros import taps as taps_module
 from so101.ros.convert import to_joint_command, to_text
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner, wait_for_matched
@@ -36,7 +39,9 @@ def taps(make_node, sender):
 
 def drain(taps, spinner, count):
     taken = []
-    spinner.spin_until(lambda: bool(taken.extend(taps.drain())) or len(taken) >= count, 10.0)
+    spinner.spin_until(
+        lambda: bool(taken.extend(taps.drain(time.time_ns()))) or len(taken) >= count, 10.0
+    )
     return taken
 
 
@@ -50,7 +55,7 @@ def test_two_thousand_messages_arrive_in_order_and_without_a_gap(sender, taps):
     for k in range(MESSAGES):
         endpoints.publish(JOINT_COMMANDS, command(k))
         if k % 100 == 99:
-            taken += taps.drain()
+            taken += taps.drain(time.time_ns())
     taken += drain(taps, spinner, MESSAGES - len(taken))
     assert len(taken) == MESSAGES
     first = taken[0].sequence
@@ -81,6 +86,28 @@ def test_topics_are_merged_in_the_order_of_arrival(sender, taps):
     assert [m.topic.name for m in drained] == [JOINT_COMMANDS.name] * 20 + [TASK.name]
 
 
+def test_an_answer_is_never_taken_before_its_question(sender, taps, monkeypatch):
+    """Both arrive in the middle of a round, when the question's topic is emptied already."""
+    endpoints, _, spinner = sender
+    rounds = []
+
+    def take_and_be_late(subscription):
+        found = take_all(subscription)
+        if not rounds:
+            rounds.append(len(found))
+            endpoints.publish(JOINT_COMMANDS, command(0))
+            endpoints.publish(TASK, to_text("pick"))
+            time.sleep(0.2)
+        return found
+
+    take_all = taps_module._take_all
+    monkeypatch.setattr(taps_module, "_take_all", take_and_be_late)
+    first = taps.drain(time.time_ns())
+    second = drain(taps, spinner, 2)
+    assert (rounds, first) == ([0], [])
+    assert [message.topic for message in second] == [JOINT_COMMANDS, TASK]
+
+
 def test_a_latched_message_reaches_taps_that_come_later(sender, make_node):
     endpoints, _, spinner = sender
     endpoints.publish(TASK, to_text("pick"))
@@ -92,5 +119,5 @@ def test_a_latched_message_reaches_taps_that_come_later(sender, make_node):
 
 def test_nothing_there_is_nothing_taken(make_node):
     taps = Taps(make_node("alone"), (LABEL,))
-    assert taps.drain() == []
+    assert taps.drain(time.time_ns()) == []
     taps.close()

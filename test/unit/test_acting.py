@@ -62,6 +62,15 @@ def test_every_decision_once_whatever_arrives_first_within_a_tick(ticks, length,
     assert seen == list(range(FIRST, FIRST + length, ticks))
 
 
+@pytest.mark.parametrize("state", EpisodeState)
+def test_its_last_word_is_due_when_an_episode_of_its_own_is_over(state):
+    """Also for one that it never heard begin: its recorder waits all the same."""
+    over = event(state)
+    assert loop_of().has_ended(over) == state.is_end
+    others = event(state, source="somebody")
+    assert not loop_of().has_ended(others)
+
+
 def test_it_says_what_it_waits_for():
     loop = loop_of()
     assert (loop.due(), loop.waiting_for) == (None, "")

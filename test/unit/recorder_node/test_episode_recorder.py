@@ -1,6 +1,7 @@
 """One bag per episode: nothing before its first tick, nothing after its last, no silent loss."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,17 @@ from so101.data.episode_store import EpisodeStore
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import StoreError
 from so101.events import EpisodeEvent
-from so101.topics import EPISODE, JOINT_COMMANDS, JOINT_STATES, TASK, Topic
+from so101.topics import (
+    EPISODE,
+    JOINT_COMMANDS,
+    JOINT_STATES,
+    TASK,
+    TELEOP_ALIVE,
+    TELEOP_TRAJECTORY,
+    Topic,
+)
 
-TOPICS = (JOINT_STATES, JOINT_COMMANDS, TASK, EPISODE)
+TOPICS = (JOINT_STATES, JOINT_COMMANDS, TASK, EPISODE, TELEOP_TRAJECTORY, TELEOP_ALIVE)
 START, END = CONTROL_GRID.stamp(20), CONTROL_GRID.stamp(40)
 
 
@@ -51,6 +60,20 @@ def joint_state(stamp_ns):
         position=np.array([1.0]),
         velocity=none,
         effort=none,
+    )
+    return messages.encode(message)
+
+
+def alive(stamp_ns):
+    return messages.encode(header(stamp_ns))
+
+
+def trajectory(stamp_ns):
+    message = messages.create(
+        "trajectory_msgs/msg/JointTrajectory",
+        header=header(stamp_ns),
+        joint_names=["a"],
+        points=[],
     )
     return messages.encode(message)
 
@@ -114,6 +137,25 @@ def test_a_silent_stream_delays_the_end_but_does_not_prevent_it(recorder, clock)
     status = recorder.poll()
     assert status.outcome == Outcome.TRUNCATED.value
     assert JOINT_COMMANDS.name in status.reason
+
+
+def test_an_episode_ends_with_the_last_word_of_who_acted(recorder):
+    """What it planned last may come after the last tick, as its sender was held up."""
+    facts = EpisodeFacts(id="demo-0000", source="teleop")
+    begin = EpisodeEvent(stamp_ns=START, state=EpisodeState.RUNNING, facts=facts)
+    recorder.on_episode(begin)
+    feed(recorder, 20, 41)
+    recorder.on_episode(replace(begin, stamp_ns=END, state=EpisodeState.SUCCEEDED))
+    assert recorder.poll() is None
+    recorder.on_message(TELEOP_TRAJECTORY, trajectory(CONTROL_GRID.stamp(38)), 0)
+    recorder.on_message(TELEOP_ALIVE, alive(CONTROL_GRID.stamp(39)), 0)
+    assert recorder.poll() is None
+    recorder.on_message(TELEOP_ALIVE, alive(END), 0)
+    status = recorder.poll()
+    assert (status.state, status.reason) == ("saved", "")
+    path = Path(status.path)
+    assert stamps(path, TELEOP_TRAJECTORY) == [CONTROL_GRID.stamp(38)]
+    assert stamps(path, TELEOP_ALIVE) == [CONTROL_GRID.stamp(39), END]
 
 
 def test_an_episode_that_cannot_be_written_is_announced_as_lost(recorder, tmp_path):
