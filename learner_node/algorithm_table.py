@@ -16,6 +16,11 @@ class AlgorithmKind(Protocol):
         """Class of its configuration."""
         ...
 
+    @property
+    def aux_topics(self) -> tuple[str, ...]:
+        """Names of arrays that every policy's episode must hold for it."""
+        ...
+
     def __call__(self, policy: TrainablePolicy, config: Any, seed: int) -> Algorithm:
         """Take over a policy; its weights change in place."""
         ...

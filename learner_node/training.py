@@ -96,7 +96,11 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
             raise TrainingError(f"{entries[episode.id].path}: changed since the job was planned")
     config = from_mapping(DatasetConfig, dict(job.dataset), f"training job {job.name!r}: dataset")
     return EpisodeDataset.from_store(
-        store, job.spec, config, only=[episode.id for episode in job.episodes]
+        store,
+        job.spec,
+        config,
+        only=[episode.id for episode in job.episodes],
+        arrays=ALGORITHMS[job.algorithm].aux_topics,
     )
 
 

@@ -42,15 +42,19 @@ class CheckpointLoader:
     Of several that wait only the newest is loaded.
     """
 
-    def __init__(self, cameras: tuple[str, ...], decision_ticks: int) -> None:
+    def __init__(
+        self, cameras: tuple[str, ...], decision_ticks: int, arrays: tuple[str, ...] = ()
+    ) -> None:
         """Start the thread.
 
         Args:
             cameras: Camera ids of the robot.
             decision_ticks: Policy ticks from one chunk to the next that the graph is set to.
+            arrays: Names of auxiliary arrays that are asked of every policy.
         """
         self._cameras = cameras
         self._ticks = decision_ticks
+        self._arrays = arrays
         self._wanted: queue.SimpleQueue[tuple[Path, Policy | None]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Loaded | Refused] = queue.SimpleQueue()
         threading.Thread(target=self._work, daemon=True).start()
@@ -75,7 +79,7 @@ class CheckpointLoader:
             if ticks != self._ticks:
                 problem = f"{path}: decides every {ticks} ticks, the graph every {self._ticks}"
                 return Refused(path=path, problem=problem)
-            check_canary(policy, previous, where=str(path))
+            check_canary(policy, previous, arrays=self._arrays, where=str(path))
         except So101Error as error:
             return Refused(path=path, problem=str(error))
         return Loaded(path=path, sha256=sha256, policy=policy)

@@ -26,6 +26,7 @@ from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.seeded_noise import SeededNoise
 from so101.policies.threads import use_one_thread
 from so101.robot import JOINTS
+from so101.ros.aux_tables import to_aux
 from so101.ros.convert import to_header, to_joint_trajectory
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
@@ -40,6 +41,7 @@ from so101.topics import (
     POLICY_CHECKPOINT,
     POLICY_INFO,
     POLICY_TRAJECTORY,
+    aux_topic,
 )
 
 ALIVE_PERIOD_S = 0.03
@@ -56,7 +58,7 @@ class PolicyNode(Node):
         super().__init__("policy_node", **kwargs)
         use_one_thread()
         self._params = params = declare(self, PolicyParams)
-        self._loader = CheckpointLoader(params.cameras, params.decision_ticks)
+        self._loader = CheckpointLoader(params.cameras, params.decision_ticks, params.aux)
         self._latency_ticks = POLICY_GRID.ceil(nanoseconds(params.latency))
         self._succession = Succession()
         self._actor: SeededNoise | PlaybackSpeed | None = None
@@ -73,6 +75,7 @@ class PolicyNode(Node):
         self._loop = ActingLoop(config, ControlSource.POLICY.value, params.decision_ticks)
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(POLICY_TRAJECTORY, POLICY_ALIVE, POLICY_INFO)
+        endpoints.offer(*(aux_topic(name) for name in params.aux))
         endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
         endpoints.hear(POLICY_CHECKPOINT, CheckpointEvent, self._on_checkpoint)
         observe(endpoints, config, self._feed)
@@ -164,6 +167,10 @@ class PolicyNode(Node):
         elapsed_ms = (time.perf_counter() - began) * 1e3
         trajectory = chunk_to_trajectory(inference.chunk, JOINTS)
         self._endpoints.publish(POLICY_TRAJECTORY, to_joint_trajectory(trajectory))
+        for name in self._params.aux:
+            self._endpoints.publish(
+                aux_topic(name), to_aux(observation.stamp_ns, inference.aux[name])
+            )
         self._inform(
             stamp_ns=observation.stamp_ns,
             inference_ms=elapsed_ms,

@@ -26,4 +26,7 @@ class PolicyParams:
     )
     seed: int = option(0, "seed of the noise, with the episode's own", range=(0, 1_000_000))
     lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")
+    aux: tuple[str, ...] = option(
+        (), "arrays of the policy that are published with every chunk, such as noise"
+    )
     task: str = option("", "instruction until the task topic says another")

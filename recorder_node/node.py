@@ -57,7 +57,7 @@ class RecorderNode(Node):
             self.get_logger().warning(f"recovered {found}")
         images = [image_topic(camera).name for camera in params.cameras]
         objects = [OBJECTS.name] if params.has_objects else []
-        topics = recorded_topics(params.cameras)
+        topics = recorded_topics(params.cameras, params.aux)
         setup = RecorderSetup(
             topics=topics,
             paced=(JOINT_STATES.name, JOINT_COMMANDS.name, REWARD.name, *images, *objects),

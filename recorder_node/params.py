@@ -11,6 +11,7 @@ class RecorderParams:
 
     store: str = option("", "directory of the episode store")
     cameras: tuple[str, ...] = option(("wrist", "front"), "cameras that are recorded")
+    aux: tuple[str, ...] = option((), "arrays of the policy that are recorded, such as noise")
     has_objects: bool = option(True, "object poses are published: simulation only")
     lockstep: bool = option(True, "log times are simulated time; false: time of arrival")
     min_free_gb: float = option(

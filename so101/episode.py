@@ -6,7 +6,7 @@ from enum import Enum
 
 import numpy as np
 
-from so101.arrays import BoolArray, FloatArray, IntArray
+from so101.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from so101.observation import Observation
 
 
@@ -167,6 +167,8 @@ class Episode:
         objects: Object poses (simulation only), shape (steps, objects, 7), or None.
         images: Camera id to one JPEG per tick; None where the sample is missing.
         planned: Observation stamp [ns] to the chunk its source planned [rad], (horizon, joints).
+        aux: Named arrays that the policy was asked to give out, by observation stamp [ns]; every
+            one has shape (rows, columns).
         wishes: What the human asked for [rad], NaN where nothing. Shape (steps, joints).
         labels: Sidecar values that came late, such as an advantage.
         reports: One per stream.
@@ -188,6 +190,7 @@ class Episode:
     objects: FloatArray | None = None
     images: Mapping[str, tuple[bytes | None, ...]] = field(default_factory=dict)
     planned: Mapping[int, FloatArray] = field(default_factory=dict)
+    aux: Mapping[str, Mapping[int, Float32Array]] = field(default_factory=dict)
     wishes: FloatArray | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
     reports: tuple[StreamReport, ...] = ()

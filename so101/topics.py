@@ -9,6 +9,7 @@ from dataclasses import dataclass
 JOINT_STATE = "sensor_msgs/msg/JointState"
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
+IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 POSE_ARRAY = "geometry_msgs/msg/PoseArray"
@@ -187,9 +188,7 @@ def camera_info_topic(camera: str) -> Topic:
 
 def aux_topic(name: str) -> Topic:
     """Return the topic of an auxiliary array that an algorithm asked the policy to record."""
-    return Topic(
-        name=f"policy/aux/{name}", type="sensor_msgs/msg/Image", doc=f"{name}, 32FC1, per chunk"
-    )
+    return Topic(name=f"policy/aux/{name}", type=IMAGE, doc=f"{name}, 32FC1, per chunk")
 
 
 def recorded_topics(cameras: tuple[str, ...], aux: tuple[str, ...] = ()) -> tuple[Topic, ...]:

@@ -20,6 +20,7 @@ _LATENCY = ("simulation_node", "simulated_latency")
 _SAME = (
     (("simulation_node", "lockstep"), ("intervention_node", "lockstep")),
     (("policy_node", "decision_ticks"), ("intervention_node", "policy_decision_ticks")),
+    (("policy_node", "aux"), ("recorder_node", "aux")),
     (("teleop_node", "decision_ticks"), ("intervention_node", "teleop_decision_ticks")),
 )
 """Parameters that mean the same thing to two nodes; else one waits for the other in vain."""

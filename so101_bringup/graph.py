@@ -211,6 +211,7 @@ def _policy(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "lockstep": robot.lockstep,
         "checkpoint": options.checkpoint,
         "latency": options.simulated_latency,
+        "aux": options.aux,
         "seed": options.seed,
     }
     return _node(options, "policy_node", values, is_essential=False, respawn=True)
@@ -220,6 +221,7 @@ def _recorder(options: GraphOptions, robot: _Robot) -> NodeSpec:
     values = {
         "store": str(robot.paths.episodes),
         "cameras": robot.cameras,
+        "aux": options.aux,
         "has_objects": options.robot == "sim",
         "lockstep": robot.lockstep,
     }

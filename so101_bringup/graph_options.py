@@ -37,6 +37,9 @@ class GraphOptions:
     )
     checkpoint: str = option("", "checkpoint directory to start from")
     algorithm: str = option("sft", "learning algorithm")
+    aux: tuple[str, ...] = option(
+        (), "arrays of the policy that are recorded with every chunk, such as noise"
+    )
     operator: str = option("", "who watches; recorded in every episode")
     demonstrations: int = option(
         0, "demonstrations to collect; 0 as found good for the mode", range=(0, 10_000)

@@ -253,6 +253,7 @@ def make_bag(
     directory: Path,
     rollout: Rollout | None = None,
     cameras: Sequence[str] = ("front",),
+    aux: Sequence[str] = (),
     custom_data: dict[str, str] | None = None,
     **options: Any,
 ) -> Path:
@@ -260,7 +261,7 @@ def make_bag(
     rollout = rollout or make_rollout(cameras=cameras, **options)
     writer = BagWriter(
         directory,
-        recorded_topics(tuple(cameras)),
+        recorded_topics(tuple(cameras), tuple(aux)),
         name=rollout.facts.id,
         facts=facts_to_text(rollout.facts),
         now_ns=lambda: 0,
@@ -389,6 +390,21 @@ def image_message(stamp_ns: int, rng: np.random.Generator, size: tuple[int, int]
     data = np.frombuffer(_jpeg(rng, size), dtype=np.uint8)
     return create(
         "sensor_msgs/msg/CompressedImage", header=header(stamp_ns), format="jpeg", data=data
+    )
+
+
+def table_message(stamp_ns: int, values: np.ndarray) -> Any:
+    rows, columns = values.shape
+    data = np.frombuffer(values.astype("<f4").tobytes(), dtype=np.uint8)
+    return create(
+        "sensor_msgs/msg/Image",
+        header=header(stamp_ns),
+        height=rows,
+        width=columns,
+        encoding="32FC1",
+        is_bigendian=0,
+        step=4 * columns,
+        data=data,
     )
 
 

@@ -26,8 +26,9 @@ from typing import ClassVar, Self
 import numpy as np
 
 from learner_node.algorithms.imitation import Imitation, ImitationConfig
+from so101.arrays import Float32Array
 from so101.config import option
-from so101.data.batch import ChunkBatch, Float32Array
+from so101.data.batch import ChunkBatch
 from so101.data.dataset import EpisodeDataset
 from so101.errors import ConfigError
 from so101.groups.advantage import Pool, Rule

@@ -18,6 +18,7 @@ from so101.data.episode_columns import (
     reward_columns,
     source_codes,
     wishes,
+    within,
 )
 from so101.data.stream_reports import check_quality, stream_reports
 from so101.data.timeline import Timeline
@@ -98,6 +99,7 @@ def assemble_episode(
         objects=_objects(rows) if joining.uses_objects else None,
         images=_images(rows, joining.cameras),
         planned=planned_chunks(asked, changes, span_ns, first),
+        aux={name: within(tables, span_ns) for name, tables in timeline.aux.items()},
         wishes=wishes(ticks, teleop, len(joining.joints)),
         reports=joined.reports,
         is_gap=joined.is_gap,

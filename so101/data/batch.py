@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from so101.arrays import BoolArray, ImageArray
-
-Float32Array = npt.NDArray[np.float32]
+from so101.arrays import BoolArray, Float32Array, ImageArray
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from so101.arrays import BoolArray, FloatArray, ImageArray, IntArray
-from so101.data.batch import Float32Array, ObservationBatch
+from so101.arrays import BoolArray, Float32Array, FloatArray, ImageArray, IntArray
+from so101.data.batch import ObservationBatch
 from so101.data.trimming import TrimConfig, kept_ticks
 from so101.episode import Episode, Outcome
 from so101.errors import BagError

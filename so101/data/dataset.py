@@ -15,7 +15,7 @@ from so101.data.batch import ChunkBatch, ObservationBatch, SequenceBatch, Transi
 from so101.data.columns import Columns, build_columns, observations
 from so101.data.episode_reader import read_episodes
 from so101.data.episode_store import EpisodeStore
-from so101.data.fitness import SkippedEpisode, check_entry, check_episode
+from so101.data.fitness import SkippedEpisode, check_arrays, check_entry, check_episode
 from so101.data.norm_stats import ColumnStats, NormStats
 from so101.data.sampling import StepSampler
 from so101.data.segments import ReaderConfig
@@ -72,6 +72,7 @@ class EpisodeDataset:
         config: DatasetConfig | None = None,
         *,
         only: Iterable[str] | None = None,
+        arrays: Sequence[str] = (),
     ) -> "EpisodeDataset":
         """Read the fit episodes of a store.
 
@@ -80,6 +81,7 @@ class EpisodeDataset:
             spec: What the policy sees and does.
             config: Which episodes and steps are used.
             only: Episode ids; None for all.
+            arrays: Names of arrays that every episode of a policy must hold.
 
         Raises:
             StoreError: The store cannot be read.
@@ -100,18 +102,24 @@ class EpisodeDataset:
                     reason = str(error)
             if reason:
                 skipped.append(SkippedEpisode(episode=entry.facts.id, reason=reason))
-        return cls._build(episodes, spec, config, skipped, str(store.root))
+        return cls._build(episodes, spec, config, skipped, str(store.root), arrays)
 
     @classmethod
     def from_episodes(
-        cls, episodes: Sequence[Episode], spec: PolicySpec, config: DatasetConfig | None = None
+        cls,
+        episodes: Sequence[Episode],
+        spec: PolicySpec,
+        config: DatasetConfig | None = None,
+        *,
+        arrays: Sequence[str] = (),
     ) -> "EpisodeDataset":
-        """Take episodes that are already read.
+        """Take episodes that are already read; arguments as of `from_store`.
 
         Raises:
             BagError: No episode is fit; the message says why.
         """
-        return cls._build(episodes, spec, config or DatasetConfig(), [], "dataset")
+        config = config or DatasetConfig()
+        return cls._build(episodes, spec, config, [], "dataset", arrays)
 
     @classmethod
     def _build(
@@ -121,10 +129,13 @@ class EpisodeDataset:
         config: DatasetConfig,
         skipped: list[SkippedEpisode],
         where: str,
+        arrays: Sequence[str],
     ) -> "EpisodeDataset":
         fit: list[Episode] = []
         for episode in episodes:
-            reason = check_episode(episode, spec, config.outcomes, fit[0] if fit else None)
+            reason = check_arrays(episode, arrays) or check_episode(
+                episode, spec, config.outcomes, fit[0] if fit else None
+            )
             if reason:
                 skipped.append(SkippedEpisode(episode=episode.facts.id, reason=reason))
             else:

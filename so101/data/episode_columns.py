@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from so101.arrays import FloatArray, IntArray
+from so101.arrays import Float32Array, FloatArray, IntArray
 from so101.clock import POLICY_GRID
 from so101.control.trajectory import JointTrajectory
 from so101.episode import SOURCE_CODES, ControlSource
@@ -101,6 +101,13 @@ def planned_chunks(
             if code == SOURCE_CODES[source]:
                 chunks[trajectory.stamp_ns] = trajectory.positions
     return dict(sorted(chunks.items()))
+
+
+def within(
+    tables: Mapping[int, Float32Array], span_ns: tuple[int, int]
+) -> dict[int, Float32Array]:
+    """Return the tables of an episode's observations, by stamp [ns], in their order."""
+    return {stamp: tables[stamp] for stamp in sorted(tables) if span_ns[0] <= stamp < span_ns[1]}
 
 
 def wishes(ticks: IntArray, asked: Sequence[JointTrajectory], joints: int) -> FloatArray | None:

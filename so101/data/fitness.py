@@ -7,7 +7,7 @@ import numpy as np
 
 from so101.data.columns import usable_steps
 from so101.data.store_entry import EpisodeEntry
-from so101.episode import Episode, Outcome
+from so101.episode import ControlSource, Episode, Outcome
 from so101.errors import BagError
 from so101.images import image_shape
 from so101.spec import PolicySpec
@@ -62,6 +62,15 @@ def check_episode(
     if not np.any(usable_steps(episode, spec)):
         return "has no tick at which every stream is there"
     return ""
+
+
+def check_arrays(episode: Episode, names: Collection[str]) -> str:
+    """Return which arrays of the policy are missing; empty when none is, or it did not act."""
+    if episode.facts.source != ControlSource.POLICY.value:
+        return ""
+    absent = [name for name in names if not episode.aux.get(name)]
+    held = ", ".join(episode.aux) or "none"
+    return f"has no array {', '.join(absent)} of the policy; it has {held}" if absent else ""
 
 
 def _check_outcome(outcome: Outcome | None, outcomes: Collection[str]) -> str:

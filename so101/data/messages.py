@@ -16,7 +16,7 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
 from rosbags.typesys.store import Typestore
 
-from so101.arrays import FloatArray
+from so101.arrays import Float32Array, FloatArray
 from so101.clock import NS_PER_S
 from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError
@@ -148,6 +148,22 @@ def pose_rows(message: Any) -> FloatArray:
         for p, q in ((pose.position, pose.orientation) for pose in message.poses)
     ]
     return _finite(np.array(rows, dtype=np.float64).reshape(len(rows), 7), "pose")
+
+
+def aux_table(message: Any) -> Float32Array:
+    """Read a table that a policy gave out with a chunk: a 32FC1 image. Shape (rows, columns).
+
+    Raises:
+        BagError: The image has another encoding or another size than it says.
+    """
+    shape, data = (message.height, message.width), bytes(message.data)
+    if message.encoding != "32FC1" or len(data) != 4 * shape[0] * shape[1]:
+        raise BagError(
+            f"{message.encoding} with {len(data)} bytes is no 32FC1 table of {shape[0]} rows and "
+            f"{shape[1]} columns"
+        )
+    order = ">" if message.is_bigendian else "<"
+    return np.frombuffer(data, dtype=f"{order}f4").reshape(shape).astype(np.float32)
 
 
 def trajectory(message: Any, joints: tuple[str, ...]) -> JointTrajectory:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from so101 import events
-from so101.arrays import FloatArray, IntArray
+from so101.arrays import Float32Array, FloatArray, IntArray
 from so101.control.trajectory import JointTrajectory
 from so101.data.bag import Bag, BagMessage
 from so101.data.cdr_tables import JointTable, image_content, joint_table, pose_table
 from so101.data.messages import (
+    aux_table,
     decode,
     joint_columns,
     joint_sample,
@@ -27,6 +28,7 @@ from so101.topics import (
     COMPRESSED_IMAGE,
     CONTROL_SOURCE,
     EPISODE,
+    IMAGE,
     JOINT_COMMANDS,
     JOINT_STATES,
     LABEL,
@@ -34,6 +36,7 @@ from so101.topics import (
     POLICY_TRAJECTORY,
     REWARD,
     TELEOP_TRAJECTORY,
+    aux_topic,
     image_topic,
 )
 
@@ -55,6 +58,7 @@ _EVENTS: dict[str, Any] = {
     REWARD.name: events.RewardEvent,
     LABEL.name: events.LabelEvent,
 }
+_AUX = aux_topic("").name
 _TRAJECTORIES = (POLICY_TRAJECTORY.name, TELEOP_TRAJECTORY.name)
 
 
@@ -75,6 +79,7 @@ class Timeline:
         samples: What observations are joined from.
         events: Typed events by topic.
         trajectories: Valid trajectories by topic; a stamp of 0 is replaced by its meaning, now.
+        aux: Auxiliary arrays of the policy by name, and by observation stamp [ns].
         rejected: Trajectories by topic that break the topic's rules, as the arbiter rejects them.
         cameras: Ids of the cameras in the bag.
     """
@@ -84,6 +89,7 @@ class Timeline:
     trajectories: dict[str, list[JointTrajectory]] = field(
         default_factory=lambda: {name: [] for name in _TRAJECTORIES}
     )
+    aux: dict[str, dict[int, Float32Array]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_TRAJECTORIES, 0))
     cameras: tuple[str, ...] = ()
 
@@ -142,8 +148,10 @@ def read_timeline(bag: Bag, joints: tuple[str, ...], prefix: str) -> Timeline:
     Raises:
         BagError: A needed topic is missing or has the wrong type, or a message is broken.
     """
-    cameras = _find_cameras(bag, prefix)
-    wanted = {prefix + t.name: t for t in (*_TOPICS, *(image_topic(c) for c in cameras))}
+    cameras = _find_named(bag, prefix, _IMAGE_ENDING, COMPRESSED_IMAGE)
+    arrays = _find_named(bag, prefix + _AUX, "", IMAGE)
+    known = (*_TOPICS, *(image_topic(c) for c in cameras), *(aux_topic(name) for name in arrays))
+    wanted = {prefix + topic.name: topic for topic in known}
     for topic, expected in wanted.items():
         found = bag.types.get(topic)
         if found is None and expected in (JOINT_STATES, JOINT_COMMANDS):
@@ -164,11 +172,12 @@ def read_timeline(bag: Bag, joints: tuple[str, ...], prefix: str) -> Timeline:
     return timeline
 
 
-def _find_cameras(bag: Bag, prefix: str) -> tuple[str, ...]:
+def _find_named(bag: Bag, beginning: str, ending: str, wanted: str) -> tuple[str, ...]:
+    """Return the names between beginning and ending of the topics of a type, sorted."""
     names = [
-        topic.removeprefix(prefix).removesuffix(_IMAGE_ENDING)
+        topic.removeprefix(beginning).removesuffix(ending)
         for topic, kind in bag.types.items()
-        if topic.startswith(prefix) and topic.endswith(_IMAGE_ENDING) and kind == COMPRESSED_IMAGE
+        if topic.startswith(beginning) and topic.endswith(ending) and kind == wanted
     ]
     return tuple(sorted(name for name in names if name and "/" not in name))
 
@@ -194,6 +203,9 @@ def _take(
                 timeline.rejected[topic] += 1
             else:
                 timeline.trajectories[topic].append(_stamped(timeline, asked, message))
+    elif topic.startswith(_AUX):
+        contents = [decode(message.data, type_name, "message") for message in messages]
+        timeline.aux[topic.removeprefix(_AUX)] = {stamp_ns(c): aux_table(c) for c in contents}
     else:
         pairs = _stamped_values(topic, type_name, messages, joints)
         timeline.samples.extend(

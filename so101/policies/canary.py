@@ -12,7 +12,7 @@ from so101.arrays import FloatArray, ImageArray
 from so101.config import option
 from so101.errors import CheckpointError
 from so101.observation import Observation
-from so101.policies.policy import Policy
+from so101.policies.policy import Inference, Policy
 from so101.policies.seeded_noise import chunk_noise
 from so101.robot import RobotSpec, so101
 from so101.spec import PolicySpec
@@ -63,6 +63,7 @@ def check_canary(
     config: CanaryConfig | None = None,
     *,
     observations: Sequence[Observation] | None = None,
+    arrays: Sequence[str] = (),
     where: str = "canary",
 ) -> None:
     """Refuse a policy that must not drive.
@@ -72,21 +73,25 @@ def check_canary(
         previous: The one it follows, or None.
         config: Bounds.
         observations: What is shown to both; None takes `canary_observations`.
+        arrays: Names of auxiliary arrays that it must give out with each chunk.
         where: Name of the checkpoint, for the message.
 
     Raises:
         CheckpointError: A chunk is not finite, leaves the joint limits, or differs too much from
-            the previous policy's.
+            the previous policy's; or an array is missing.
     """
     config = config or CanaryConfig()
     if observations is None:
         observations = canary_observations(policy.spec, config)
     for index, observation in enumerate(observations):
-        chunk = _plan(policy, observation, index, config)
+        inference = _infer(policy, observation, index, config)
+        chunk = inference.chunk.positions
         _check_limits(chunk, config, where)
+        _check_arrays(inference, arrays, where)
         if previous is None or previous.spec != policy.spec:
             continue
-        change = float(np.abs(chunk - _plan(previous, observation, index, config)).max())
+        before = _infer(previous, observation, index, config).chunk.positions
+        change = float(np.abs(chunk - before).max())
         if change > config.max_change:
             raise CheckpointError(
                 f"{where}: differs by {change:.2f} rad from the previous policy, "
@@ -94,11 +99,23 @@ def check_canary(
             )
 
 
-def _plan(
+def _infer(
     policy: Policy, observation: Observation, index: int, config: CanaryConfig
-) -> FloatArray:
+) -> Inference:
     noise = chunk_noise(config.seed, 0, index, policy.noise_shape)
-    return policy.infer(observation, noise=noise if policy.noise_shape else None).chunk.positions
+    return policy.infer(observation, noise=noise if policy.noise_shape else None)
+
+
+def _check_arrays(inference: Inference, arrays: Sequence[str], where: str) -> None:
+    for name in arrays:
+        if name not in inference.aux:
+            raise CheckpointError(
+                f"{where}: gives out no array {name!r} with its chunks; "
+                f"it has {', '.join(inference.aux) or 'none'}"
+            )
+        if inference.aux[name].ndim not in (1, 2):
+            shape = inference.aux[name].shape
+            raise CheckpointError(f"{where}: array {name!r} of shape {shape} is no table")
 
 
 def _check_limits(chunk: FloatArray, config: CanaryConfig, where: str) -> None:

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from so101.action import ActionChunk
-from so101.arrays import FloatArray, frozen
+from so101.arrays import Float32Array, FloatArray, frozen
 from so101.control.action_codec import ActionCodec
-from so101.data.batch import ChunkBatch, Float32Array, ObservationBatch
+from so101.data.batch import ChunkBatch, ObservationBatch
 from so101.errors import ConfigError, ObservationError
 from so101.observation import Observation
 from so101.policies.flow_config import (

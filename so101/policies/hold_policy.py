@@ -3,8 +3,7 @@
 import numpy as np
 
 from so101.action import ActionChunk
-from so101.arrays import FloatArray, frozen
-from so101.data.batch import Float32Array
+from so101.arrays import Float32Array, FloatArray, frozen
 from so101.errors import ObservationError
 from so101.observation import Observation
 from so101.policies.policy import Inference

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from so101.arrays import BoolArray, FloatArray, ImageArray
-from so101.data.batch import Float32Array, ObservationBatch
+from so101.arrays import BoolArray, Float32Array, FloatArray, ImageArray
+from so101.data.batch import ObservationBatch
 from so101.errors import ObservationError
 from so101.observation import Observation
 from so101.spec import PolicySpec

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from so101.arrays import FloatArray
-from so101.data.batch import Float32Array
+from so101.arrays import Float32Array, FloatArray
 from so101.errors import ConfigError
 from so101.observation import Observation
 from so101.policies.policy import Inference, Policy

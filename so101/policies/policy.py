@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol
 import torch
 
 from so101.action import ActionChunk
-from so101.arrays import FloatArray
-from so101.data.batch import ChunkBatch, Float32Array
+from so101.arrays import Float32Array, FloatArray
+from so101.data.batch import ChunkBatch
 from so101.observation import Observation
 from so101.spec import PolicySpec
 

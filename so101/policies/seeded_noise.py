@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from so101.arrays import FloatArray
-from so101.data.batch import Float32Array
+from so101.arrays import Float32Array, FloatArray
 from so101.observation import Observation
 from so101.policies.policy import Inference, Policy
 from so101.spec import PolicySpec

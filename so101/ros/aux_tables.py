@@ -1,20 +1,22 @@
-"""Auxiliary arrays of an algorithm as 32FC1 images, stamped with their observation."""
+"""Auxiliary arrays of a policy as 32FC1 images, stamped with their observation."""
 
 from array import array
 
 import numpy as np
-import numpy.typing as npt
 from sensor_msgs.msg import Image
 
-from so101.errors import BagError
-from so101.ros.convert import from_stamp, to_header
-
-Table = npt.NDArray[np.float32]
+from so101.arrays import Float32Array
+from so101.ros.convert import to_header
 
 
-def to_aux(stamp_ns: int, values: Table) -> Image:
-    """Return an auxiliary float32 table of shape (rows, columns) as a 32FC1 image."""
-    rows, columns = values.shape
+def to_aux(stamp_ns: int, values: Float32Array) -> Image:
+    """Return an array as a 32FC1 image, the inverse of `so101.data.messages.aux_table`.
+
+    Args:
+        stamp_ns: Stamp of the observation it belongs to [ns].
+        values: Shape (rows, columns), or (columns,) for a single row.
+    """
+    rows, columns = np.atleast_2d(values).shape
     data = array("B")
     data.frombytes(np.ascontiguousarray(values, dtype="<f4").tobytes())
     return Image(
@@ -26,16 +28,3 @@ def to_aux(stamp_ns: int, values: Table) -> Image:
         step=4 * columns,
         data=data,
     )
-
-
-def from_aux(message: Image) -> tuple[int, Table]:
-    """Read stamp [ns] and an auxiliary float32 table.
-
-    Raises:
-        BagError: The image is not 32FC1 of the stated size.
-    """
-    shape = (message.height, message.width)
-    if message.encoding != "32FC1" or len(message.data) != 4 * shape[0] * shape[1]:
-        raise BagError(f"aux: {message.encoding} with {len(message.data)} bytes is not {shape}")
-    values = np.frombuffer(message.data, dtype="<f4").reshape(shape)
-    return from_stamp(message.header.stamp), values.astype(np.float32)

@@ -14,6 +14,7 @@ from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.seeded_noise import chunk_noise
 from so101.robot import JOINTS
 from so101.simulation.build import make_cell
 from so101.simulation.tasks.table import start_of
@@ -77,6 +78,7 @@ def test_a_chunk_starts_the_simulated_latency_after_its_observation(tmp_path):
         checkpoint=str(made.path),
         evaluation_episodes=1,
         simulated_latency=LATENCY_S,
+        aux=["noise"],
         params_file=graphs.write_params(
             tmp_path / "params.yaml", reward_node={"time_limit": LIMIT_S}
         ),
@@ -90,6 +92,10 @@ def test_a_chunk_starts_the_simulated_latency_after_its_observation(tmp_path):
     acting = decisions + nanoseconds(LATENCY_S) <= trial.stamps_ns[-1]
     assert list(trial.planned)[: acting.sum()] == decisions[acting].tolist()
     assert set(trial.planned) <= set(decisions.tolist())
+    assert list(trial.aux["noise"]) == list(trial.planned)
+    for number, noise in enumerate(trial.aux["noise"].values()):
+        drawn = chunk_noise(SEED, trial.facts.seed, number, noise.shape)
+        np.testing.assert_array_equal(noise, drawn)
     np.testing.assert_allclose(follow_again(trial, LATENCY_S), trial.actions, atol=1e-9)
     for other_s in (LATENCY_S - 1 / 60, LATENCY_S + 1 / 60):
         assert np.abs(follow_again(trial, other_s) - trial.actions).max() > 1e-3

@@ -193,6 +193,20 @@ def test_unfit_episodes_are_left_out_with_the_reason():
         dataset(make_episode(outcome=Outcome.INCOMPLETE))
 
 
+def test_a_policys_episode_without_an_array_that_is_asked_for_is_left_out():
+    """A demonstration has none, and needs none."""
+    noise = {"noise": {0: np.zeros((1, 1), np.float32)}}
+    shown = make_episode(seed=2)
+    shown = replace(shown, facts=replace(shown.facts, source="teleop"))
+    episodes = (replace(make_episode(seed=0), aux=noise), make_episode(seed=1), shown)
+    assert len(dataset(*episodes).episodes) == 3
+    asked = EpisodeDataset.from_episodes(episodes, SPEC, arrays=("noise", "chain"))
+    assert asked.episodes == ("episode-2",)
+    reasons = {one.episode: one.reason for one in asked.skipped}
+    assert reasons["episode-0"] == "has no array chain of the policy; it has noise"
+    assert reasons["episode-1"] == "has no array noise, chain of the policy; it has none"
+
+
 def test_interventions_are_marked():
     sources = np.full(10, SOURCE_CODES[ControlSource.POLICY])
     sources[3:6] = SOURCE_CODES[ControlSource.TELEOP]

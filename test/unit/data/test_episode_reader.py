@@ -15,6 +15,7 @@ from factories import (
     joint_message,
     make_bag,
     make_rollout,
+    table_message,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,10 +43,12 @@ from so101.topics import (
     POLICY_TRAJECTORY,
     TASK,
     TELEOP_TRAJECTORY,
+    aux_topic,
     image_topic,
 )
 
 FRONT = image_topic("front")
+NOISE = aux_topic("noise")
 GOLDEN = Path(__file__).parents[2] / "golden"
 LENIENT = ReaderConfig(quality=QualityConfig(max_missing=1.0))
 
@@ -253,6 +256,43 @@ def test_an_intervention_shows_with_its_wish_and_its_chunks(tmp_path):
     assert np.isnan(episode.wishes[12:]).all()
     assert set(episode.planned) == {START_NS, taken}
     np.testing.assert_array_equal(episode.planned[taken], wanted)
+
+
+def test_the_arrays_that_an_algorithm_asked_for_are_read_by_their_observation(tmp_path):
+    rollout = make_rollout(steps=20, cameras=())
+    drawn = {
+        stamp: np.random.default_rng(stamp).normal(size=(4, 3)).astype(np.float32)
+        for stamp in (*rollout.chunks, START_NS - 1)
+    }
+
+    def give_out(m):
+        if m.topic is not POLICY_TRAJECTORY:
+            return [m]
+        late = [m._replace(topic=NOISE, message=table_message(s, t)) for s, t in drawn.items()]
+        return [m, *late] if m.stamp_ns == START_NS else [m]
+
+    told = changed(rollout, give_out)
+    bag = make_bag(directory=tmp_path / "b", rollout=told, cameras=(), aux=("noise",))
+    found = read_episode(bag).aux
+    assert list(found) == ["noise"]
+    assert list(found["noise"]) == list(rollout.chunks)
+    for stamp, table in found["noise"].items():
+        np.testing.assert_array_equal(table, drawn[stamp])
+    assert read_episode(make_bag(directory=tmp_path / "c", steps=6)).aux == {}
+
+
+def test_an_array_that_is_no_table_refuses_the_bag_by_topic(tmp_path):
+    rollout = make_rollout(steps=6, cameras=())
+    broken = table_message(START_NS, np.zeros((2, 2), np.float32))
+    broken.height = 5
+
+    def give_out(m):
+        return [m, m._replace(topic=NOISE, message=broken)] if m.stamp_ns == START_NS else [m]
+
+    told = changed(rollout, give_out)
+    bag = make_bag(directory=tmp_path / "b", rollout=told, cameras=(), aux=("noise",))
+    with pytest.raises(BagError, match=r"/policy/aux/noise: 32FC1 with 16 bytes"):
+        read_episode(bag)
 
 
 def test_gaps_are_flagged_and_never_filled(tmp_path):

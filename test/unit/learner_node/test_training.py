@@ -16,7 +16,7 @@ from learner_node.params import LearnerParams
 from learner_node.planning import TrainingRequest, bag_sha256, plan
 from learner_node.trainer import TrainerConfig
 from learner_node.training import run
-from so101.errors import CheckpointError, ConfigError, TrainingError
+from so101.errors import BagError, CheckpointError, ConfigError, TrainingError
 from so101.policies.checkpoint import load_policy, load_training_state
 from so101.policies.checkpoint_roles import latest
 from so101.robot import CAMERAS, JOINTS
@@ -186,6 +186,17 @@ def test_an_algorithm_says_where_its_batches_come_from(setup, monkeypatch):
     checkpoint = run(directory, store, checkpoints, on_dataset=seen.append)
     assert len(seen) == 2 and seen[0] is seen[1]
     assert checkpoint.record.algorithm == "picky"
+
+
+def test_an_algorithm_gets_only_episodes_with_the_arrays_it_needs(setup, monkeypatch):
+    class Curious(Sft):
+        aux_topics = ("noise",)
+
+    monkeypatch.setitem(ALGORITHMS, "curious", Curious)
+    store, checkpoints, directory = setup
+    directory.create(plan(replace(REQUEST, algorithm="curious"), store, checkpoints))
+    with pytest.raises(BagError, match="has no array noise of the policy; it has none"):
+        run(directory, store, checkpoints)
 
 
 @pytest.mark.parametrize("name", ["sfd", "group_reinforce"])

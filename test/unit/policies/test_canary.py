@@ -56,6 +56,13 @@ def test_a_policy_that_leaves_the_limits_is_refused_by_joint():
         check_canary(Shifted(HoldPolicy(), offset))
 
 
+def test_a_policy_must_give_out_the_arrays_that_are_recorded():
+    policy = make_policy()
+    check_canary(policy, arrays=("noise",))
+    with pytest.raises(CheckpointError, match=r"no array 'chain' with its chunks; it has noise"):
+        check_canary(policy, arrays=("noise", "chain"))
+
+
 def test_a_jump_from_the_previous_policy_is_refused():
     calm = HoldPolicy()
     check_canary(Shifted(calm, 0.2), calm, CanaryConfig(max_change=0.3))
