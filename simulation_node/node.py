@@ -6,6 +6,7 @@ control. Physics is in ``so101.simulation``, the arm loop and its gate in ``so10
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,8 @@ class SimulationNode(Node):
 
     def _on_trajectory(self, message: Any) -> None:
         trajectory = from_joint_trajectory(message)
+        if not trajectory.stamp_ns:  # it means now
+            trajectory = replace(trajectory, stamp_ns=self._stand_ns)
         if trajectory.stamp_ns >= self._reset_ns:  # older ones belong to another scene
             self._pending.append((ControlSource(trajectory.source), trajectory))
 

@@ -74,11 +74,17 @@ class ActingLoop:
             self._newest_ns = max(self._newest_ns, stamp_ns)
 
     def due(self) -> Observation | None:
-        """Return the observation of the due decision, once; None when there is none yet."""
+        """Return the observation of the due decision, once; None when there is none yet.
+
+        Samples may be lost to whoever was held up longer than they are kept for it. A decision
+        that still waits for its own when the next one is due is given up.
+        """
         if self.clock.due_ns is None:
             self.waiting_for = ""
             return None
         built = self.builder.build(self.clock.due_ns, on_join=self._keep)
+        if isinstance(built, Waiting) and self.clock.skip(self._newest_ns):
+            return self.due()
         if isinstance(built, Waiting):
             self.waiting_for = built.reason
             return None

@@ -51,8 +51,25 @@ class DecisionClock:
         if self.due_ns is None:
             return
         self.count += 1
-        due = POLICY_GRID.floor(self.due_ns) + self._ticks
-        late = POLICY_GRID.floor(newest_ns) - due
-        if late > 0:
-            due += (late // self._ticks) * self._ticks
-        self.due_ns = POLICY_GRID.stamp(due)
+        self.due_ns = after(self.due_ns, max(1, self._over(newest_ns)) * self._ticks)
+
+    def skip(self, newest_ns: int) -> bool:
+        """Give up the decision that is due if its successor is due, too.
+
+        Args:
+            newest_ns: Stamp of the newest observation that has arrived [ns].
+
+        Returns:
+            Whether it was given up: whoever was held up for so long does not get its tick again.
+        """
+        over = self._over(newest_ns)
+        if self.due_ns is None or over < 1:
+            return False
+        self.due_ns = after(self.due_ns, over * self._ticks)
+        return True
+
+    def _over(self, newest_ns: int) -> int:
+        """Return how many decisions are over by the newest tick, from the one that is due on."""
+        if self.due_ns is None:
+            return 0
+        return (POLICY_GRID.floor(newest_ns) - POLICY_GRID.floor(self.due_ns)) // self._ticks

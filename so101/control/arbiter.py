@@ -199,17 +199,25 @@ class Arbiter:
             command: Newest joint command [rad] of shape (joints,), for bumpless hand-over.
         """
         self.alive(source, now_ns)
-        reason = self._objection(source, trajectory, command)
+        reason = self._objection(source, trajectory, command) or _lateness(trajectory, now_ns)
         if reason:
             self.dropped[source, reason.split(":")[0]] += 1
             return Ruling(reason=reason)
         self._ends_ns = (trajectory.stamp_ns or now_ns) + trajectory.times_ns[-1]
         event = None
         if source is not self._source:
-            # it may have been planned before the change that it follows, as to a hold for silence
-            since_ns = max(trajectory.stamp_ns or now_ns, self._changed_ns)
-            event = self._change(source, since_ns, "has control")
+            event = self._change(source, self._since(trajectory, now_ns), "has control")
         return Ruling(trajectory=replace(trajectory, source=source.value), event=event)
+
+    def _since(self, trajectory: JointTrajectory, now_ns: int) -> int:
+        """Return from when on a trajectory has control [ns]: from its arrival.
+
+        Where time waits it did not pass meanwhile, and what arrived in which order says nothing:
+        there control begins with the trajectory, but never before the last change.
+        """
+        if self._config.alive_timeout_ns is not None:
+            return now_ns
+        return max(trajectory.stamp_ns or now_ns, self._changed_ns)
 
     def tick(self, now_ns: int) -> ControlEvent | None:
         """Look whether the source in control fell silent or finished its motion.
@@ -283,3 +291,11 @@ class Arbiter:
     def _check_no_estop(self) -> None:
         if self._source is ControlSource.ESTOP:
             raise SessionError("control: the e-stop is on; recover first")
+
+
+def _lateness(trajectory: JointTrajectory, now_ns: int) -> str:
+    """Return that a trajectory is over when it is: nothing of it would be followed."""
+    if not trajectory.stamp_ns:
+        return ""
+    late_ns = now_ns - trajectory.stamp_ns - trajectory.times_ns[-1]
+    return f"over: its last point was due {seconds(late_ns):.3f} s ago" if late_ns >= 0 else ""

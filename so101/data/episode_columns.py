@@ -85,6 +85,9 @@ def planned_chunks(
 ) -> dict[int, FloatArray]:
     """Return the chunks that were in control, by observation stamp.
 
+    Its source was in control as it was observed, or got control with this chunk: before its last
+    point, and before the source planned the next one.
+
     Args:
         trajectories: What each source asked for.
         changes: Control events.
@@ -97,8 +100,12 @@ def planned_chunks(
         inside = [t for t in asked if span_ns[0] <= t.stamp_ns < span_ns[1]]
         stamps = np.array([t.stamp_ns for t in inside], dtype=np.int64)
         codes = source_codes(stamps, changes, default)
-        for trajectory, code in zip(inside, codes.tolist(), strict=True):
-            if code == SOURCE_CODES[source]:
+        begins = np.array([c.stamp_ns for c in changes if c.source is source], dtype=np.int64)
+        following = [*stamps[1:].tolist(), span_ns[1]][: len(inside)]
+        for trajectory, code, next_ns in zip(inside, codes, following, strict=True):
+            ends_ns = min(next_ns, trajectory.stamp_ns + trajectory.times_ns[-1])
+            gets_it = ((begins > trajectory.stamp_ns) & (begins < ends_ns)).any()
+            if code == SOURCE_CODES[source] or gets_it:
                 chunks[trajectory.stamp_ns] = trajectory.positions
     return dict(sorted(chunks.items()))
 

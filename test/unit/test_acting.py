@@ -141,3 +141,21 @@ def test_with_free_running_time_a_slow_source_answers_less_often_and_never_about
     while (observation := loop.due()) is not None:
         seen.append(POLICY_GRID.floor(observation.stamp_ns) - FIRST)
     assert seen == [0, 6]
+
+
+@pytest.mark.parametrize("is_lock_step", [True, False])
+@pytest.mark.parametrize("lost", range(2, 12))
+def test_a_decision_whose_samples_are_lost_is_given_up_for_the_next_one(is_lock_step, lost):
+    """Somebody was held up, and only so many messages are kept for him."""
+    config = ObservationConfig(uses_objects=True, is_lock_step=is_lock_step)
+    loop = loop_of(ticks=4, config=config)
+    loop.on_episode(event(EpisodeState.RUNNING))
+    feed(loop, FIRST)
+    assert loop.due() is not None
+    seen = []
+    for tick in range(FIRST + 3 + lost, FIRST + 40):
+        feed(loop, tick)
+        if (observation := loop.due()) is not None:
+            seen.append(POLICY_GRID.floor(observation.stamp_ns) - FIRST)
+    found = next(tick for tick in range(0, 40, 4) if tick >= 3 + lost)
+    assert seen == list(range(found, 40, 4))

@@ -43,6 +43,21 @@ def test_a_slow_source_never_decides_about_the_past(start_ns, decision_ticks, la
         due = next_due
 
 
+@given(start_ns=stamps, decision_ticks=ticks, late_ticks=st.integers(-100, 1000))
+def test_a_decision_is_given_up_when_its_successor_is_due(start_ns, decision_ticks, late_ticks):
+    clock, other = DecisionClock(), DecisionClock()
+    clock.start(start_ns, decision_ticks)
+    other.start(start_ns, decision_ticks)
+    due = POLICY_GRID.floor(clock.due_ns)
+    newest_ns = POLICY_GRID.stamp(max(0, due + late_ticks))
+    is_given_up = clock.skip(newest_ns)
+    assert is_given_up == (late_ticks >= decision_ticks)
+    other.decided(newest_ns)
+    assert clock.due_ns == (other.due_ns if is_given_up else POLICY_GRID.stamp(due))
+    assert clock.count == 0
+    assert not clock.skip(newest_ns)
+
+
 @given(stamp_ns=stamps, n=ticks, m=ticks)
 def test_decision_ticks_add_up(stamp_ns, n, m):
     assert after(after(stamp_ns, n), m) == after(stamp_ns, n + m)
@@ -54,6 +69,7 @@ def test_a_stopped_clock_owes_nothing():
     clock.start(0, 8)
     clock.stop()
     clock.decided(10**9)
+    assert not clock.skip(10**9)
     assert clock.due_ns is None
     assert clock.count == 0
 

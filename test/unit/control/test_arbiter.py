@@ -1,5 +1,6 @@
 """Who is in control: priorities, time-outs, takeover, e-stop, and that nobody is blended."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -79,7 +80,8 @@ def test_motion_interrupts_the_policy_until_it_is_finished():
     assert arbiter.tick(NOW + 499 * MS) is None
     event = arbiter.tick(NOW + 500 * MS)
     assert (event.source, event.reason) == (HOLD, "motion finished")
-    assert arbiter.offer(POLICY, wish(), NOW + 500 * MS).event.source is POLICY
+    later = NOW + 500 * MS
+    assert arbiter.offer(POLICY, wish(later), later).event.source is POLICY
 
 
 def test_a_takeover_holds_at_once_and_begins_aligned():
@@ -122,11 +124,38 @@ def test_silence_of_100_ms_means_hold(source):
 
 @pytest.mark.parametrize("source", PRIORITY)
 def test_a_source_that_comes_back_has_control_from_its_return_on(source):
-    """What it planned before it lost control; else a reader would find it in hold ever after."""
+    """Whatever the stamp of the observation that it planned from."""
     arbiter = running(source)
-    lost = arbiter.tick(NOW + 101 * MS)
+    assert arbiter.tick(NOW + 101 * MS).source is HOLD
     event = arbiter.offer(source, wish(NOW + 50 * MS), NOW + 110 * MS, COMMAND).event
-    assert (event.source, event.stamp_ns) == (source, lost.stamp_ns)
+    assert (event.source, event.stamp_ns) == (source, NOW + 110 * MS)
+
+
+@pytest.mark.parametrize("source", PRIORITY)
+def test_where_time_waits_control_begins_with_the_trajectory(source):
+    """It may arrive before or after the newest tick; control never goes back behind a change."""
+    arbiter = running(source, replace(CONFIG, alive_timeout_ns=None))
+    lost = arbiter.estop(NOW + 60 * MS, "button")
+    assert arbiter.recover(NOW + 70 * MS).source is HOLD
+    assert lost.source is ESTOP
+    if source is TELEOP:
+        arbiter.take_over(NOW + 70 * MS)
+    arbiter.enable(POLICY, NOW + 70 * MS)
+    stamps = {50: 70, 90: 90}
+    for planned, since in stamps.items():
+        again = copy.deepcopy(arbiter)
+        event = again.offer(source, wish(NOW + planned * MS), NOW + 80 * MS, COMMAND).event
+        assert (event.source, event.stamp_ns) == (source, NOW + since * MS)
+
+
+@pytest.mark.parametrize("source", PRIORITY)
+def test_what_is_over_gives_no_control(source):
+    arbiter = running(source)
+    assert arbiter.tick(NOW + 600 * MS).source is HOLD
+    ruling = arbiter.offer(source, wish(), NOW + 600 * MS, COMMAND)
+    assert (ruling.trajectory, ruling.event, arbiter.source) == (None, None, HOLD)
+    assert ruling.reason == "over: its last point was due 0.100 s ago"
+    assert arbiter.offer(source, wish(0), NOW + 600 * MS, COMMAND).event.source is source
 
 
 @pytest.mark.parametrize("source", [TELEOP, POLICY])
@@ -153,8 +182,9 @@ def test_a_lost_leader_arm_never_hands_over_to_the_policy():
         assert arbiter.offer(POLICY, wish(), NOW + (200 + k) * MS).trajectory is None
         assert arbiter.offer(MOTION, wish(), NOW + (200 + k) * MS).trajectory is None
     assert arbiter.source is HOLD and arbiter.has_taken_over
-    assert arbiter.offer(TELEOP, wish(at=1.0), NOW + NS_PER_S, COMMAND).trajectory is None
-    assert arbiter.offer(TELEOP, wish(), NOW + NS_PER_S, COMMAND).event.source is TELEOP
+    later = NOW + NS_PER_S
+    assert arbiter.offer(TELEOP, wish(later, at=1.0), later, COMMAND).trajectory is None
+    assert arbiter.offer(TELEOP, wish(later), later, COMMAND).event.source is TELEOP
 
 
 @pytest.mark.parametrize("source", [*PRIORITY, HOLD])

@@ -1,0 +1,233 @@
+"""Time that waits for nobody, as on a robot: silence stops the arm, a person takes it and gives it
+back, and a way home that would collide is refused.
+"""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from contracts.policy_factories import make_policy
+from integration import graphs
+from integration.conftest import SEED, START
+from rclpy.context import Context
+from rclpy.node import Node
+
+from so101.clock import nanoseconds
+from so101.episode import SOURCE_CODES, ControlSource, EpisodeState, Outcome
+from so101.errors import SessionError
+from so101.events import ControlEvent, EpisodeEvent
+from so101.kinematics.collision import CollisionModel
+from so101.kinematics.planner import plan_line
+from so101.policies.checkpoint import save_checkpoint
+from so101.policies.checkpoint_files import TrainingRecord
+from so101.robot import so101
+from so101.ros.client import GraphClient
+from so101.ros.convert import from_joint_command, to_header, to_joint_trajectory
+from so101.ros.endpoints import Endpoints
+from so101.ros.spin import Spinner
+from so101.topics import (
+    CONTROL_SOURCE,
+    EPISODE,
+    JOINT_COMMANDS,
+    TELEOP_ALIVE,
+    TELEOP_TRAJECTORY,
+)
+
+ROBOT, COLLISION = so101(), CollisionModel()
+HIGH = np.array([-0.51, -0.96, 0.69, 1.47, -0.59, 0.1])
+FOLDED = np.array([-1.05, -1.65, 1.49, 1.14, -0.49, 0.45])
+"""From here the straight line home leads the gripper through the shoulder."""
+
+LAG_S = 0.3
+"""What is commanded follows a wish through the gate within this, on a busy machine too [s]."""
+
+SILENCE_S = 0.8
+"""Longer than a busy machine holds up a node that is alive [s]."""
+
+
+class Person:
+    """Somebody with a gamepad beside a running graph."""
+
+    def __init__(self, domain, monkeypatch):
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        self.client = GraphClient("test_person")
+        self._context = Context()
+        self._context.init(args=[], domain_id=domain)
+        self._node = Node("test_gamepad", context=self._context, use_global_arguments=False)
+        self._endpoints, self._spinner = Endpoints(self._node), Spinner(self._node)
+        self._endpoints.offer(TELEOP_TRAJECTORY, TELEOP_ALIVE)
+        self._endpoints.listen(JOINT_COMMANDS, self._on_command)
+        self._endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
+        self._endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
+        self._node.create_timer(0.03, self._on_timer)
+        self.now_ns, self.command = 0, None
+        self.holds, self.control, self.episode = False, None, None
+
+    def _on_command(self, message):
+        self.now_ns, self.command = from_joint_command(message)
+
+    def _on_control(self, event):
+        self.control = event
+
+    def _on_episode(self, event):
+        self.episode = event
+
+    def _on_timer(self):
+        if self.holds:
+            self._endpoints.publish(TELEOP_ALIVE, to_header(self.now_ns))
+
+    def until(self, holds):
+        assert self._spinner.spin_until(holds, graphs.PATIENCE_S), (self.control, self.episode)
+
+    def until_control(self, source, word=""):
+        self.until(lambda: self.control.source is source and word in self.control.reason)
+        return self.control
+
+    def take_over(self):
+        self.client.call("intervention/take_over")
+        self.holds = True
+
+    def release(self):
+        self.client.call("intervention/release")
+        self.holds = False
+
+    def move_to(self, goal):
+        """Lead the arm along the straight line from now on, and be there."""
+        self.until(lambda: True)
+        line = plan_line(self.command, goal, ROBOT, COLLISION, speed=0.5, stamp_ns=0)
+        self._endpoints.publish(TELEOP_TRAJECTORY, to_joint_trajectory(line))
+        self.until(lambda: self.is_at(goal))
+
+    def is_at(self, goal):
+        return np.abs(self.command - goal).max() < 1e-6
+
+    def is_still_for(self, duration_s):
+        """Watch the command for a while of simulated time."""
+        began_ns, before = self.now_ns, self.command
+        self.until(lambda: self.now_ns >= began_ns + nanoseconds(duration_s))
+        return np.abs(self.command - before).max() < 1e-5
+
+    def close(self):
+        self.client.close()
+        self._spinner.close()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+
+def start_episode(person):
+    """Start one by hand as soon as the policy has its checkpoint."""
+
+    def has_started():
+        try:
+            return bool(person.client.call("episode/start"))
+        except SessionError:
+            return False
+
+    graphs.wait_until(has_started)
+    person.until(lambda: person.episode and person.episode.state is EpisodeState.RUNNING)
+
+
+def test_a_silent_policy_a_person_in_between_and_a_way_home_that_collides(tmp_path, monkeypatch):
+    """One long story, because every graph takes seconds to start."""
+    store = tmp_path / "run"
+    record = TrainingRecord(algorithm="sft", step=0)
+    free = {"lockstep": False}
+    options = {
+        "seed": SEED,
+        "start": START,
+        "speed": 2.0,
+        "checkpoint": str(save_checkpoint(tmp_path, "made", make_policy(), record).path),
+        "params_file": graphs.write_params(
+            tmp_path / "params.yaml",
+            simulation_node=free,
+            intervention_node={**free, "teleop_device": "gamepad", "alive_timeout": SILENCE_S},
+            reward_node={"time_limit": 600.0},
+        ),
+    }
+    with graphs.running("up", store, **options) as graph:
+        graphs.wait_until(lambda: graph.pids("policy_node.node") != [])
+        person = Person(graph.domain, monkeypatch)
+        start_episode(person)
+        person.until_control(ControlSource.POLICY)
+        silence(graph, person)
+        intervene(person)
+        assert person.client.call("episode/success") == "success"
+        end_of_the_way(person)
+        person.close()
+        assert graph.interrupt() < 5.0
+    check_bag(store)
+
+
+def silence(graph, person):
+    """The process that hangs loses control, the arm stands, and gets it back when it acts."""
+    (pid,) = graph.pids("policy_node.node")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        held = person.until_control(ControlSource.HOLD, "policy was silent for")
+        silent_s = float(held.reason.split()[-2])
+        assert SILENCE_S < silent_s < SILENCE_S + 0.1
+        person.until(lambda: person.now_ns >= held.stamp_ns + nanoseconds(0.5))
+        assert person.is_still_for(0.5)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    person.until_control(ControlSource.POLICY)
+
+
+def intervene(person):
+    """Take the arm from the policy, lead it, give it back; and once more."""
+    person.take_over()
+    person.until_control(ControlSource.HOLD, "takeover")
+    person.move_to(HIGH)
+    assert person.control.source is ControlSource.TELEOP
+    assert person.is_still_for(0.2)  # the policy goes on planning, and is not let through
+    person.release()
+    person.until_control(ControlSource.POLICY)
+    assert not person.is_still_for(0.5)
+    person.take_over()
+    person.until_control(ControlSource.HOLD, "takeover")
+    person.move_to(HIGH)
+    person.move_to(FOLDED)
+
+
+def end_of_the_way(person):
+    """The straight line home is refused from here; from where a person leads it, it is taken."""
+    person.until(lambda: person.episode.state.is_end)
+    with pytest.raises(SessionError, match="shoulder and gripper would come within"):
+        person.client.call("motion/home")
+    assert person.is_still_for(0.2)
+    person.move_to(HIGH)
+    person.release()
+    person.until_control(ControlSource.HOLD, "released")
+    assert "moving home within" in person.client.call("motion/home")
+    person.until_control(ControlSource.MOTION)
+    person.until(lambda: person.is_at(ROBOT.home))
+    assert person.client.call("motion/home") == "already home"
+
+
+def check_bag(store):
+    """Who acted when, what the person wished and what was executed are in the episode."""
+    (episode,) = graphs.episodes_of(store).values()
+    assert episode.outcome is Outcome.SUCCESS
+    changes = np.flatnonzero(np.diff(episode.sources)) + 1
+    acted = [int(episode.sources[at]) for at in (0, *changes)]
+    policy, teleop, hold = (
+        SOURCE_CODES[source]
+        for source in (ControlSource.POLICY, ControlSource.TELEOP, ControlSource.HOLD)
+    )
+    acted = [one for one in acted if one != hold]
+    assert acted == [policy, policy, teleop, policy, teleop]
+    first, second = episode.interventions()
+    for (begin, end), goal in ((first, HIGH), (second, FOLDED)):
+        wished = episode.wishes[begin:end]
+        is_wished = np.isfinite(wished).all(axis=1)
+        assert is_wished.sum() > 10
+        lag = np.abs(episode.actions[begin:end] - wished)[is_wished]
+        assert lag.max() < 0.5 * ROBOT.max_velocity.max() * LAG_S
+        executed = episode.actions[begin:end]
+        assert np.abs(executed - goal).max(axis=1).min() < 1e-5
+    assert any(begin <= stamp_row(episode, stamp) for stamp in episode.planned)
+
+
+def stamp_row(episode, stamp_ns):
+    return int(np.searchsorted(episode.stamps_ns, stamp_ns))
