@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from so101.control.clearance import Clearance, CollisionCheck
-from so101.control.limits import TickLimits, braking_step, stopping_way
+from so101.control.limits import TickLimits, braking_step
 
 APPROACH_M_S = 0.5
 """Fastest approach of two parts at their slow distance; it falls linearly to the stop distance."""
@@ -13,7 +13,6 @@ APPROACH_M_S = 0.5
 LEAST_SHARE = 0.05
 """Share of `APPROACH_M_S` that is allowed right before the stop distance."""
 
-_LONG_WAY_RAD = 0.08
 _SHARES = (0.5, 0.25)
 _SAME_M = 1e-9
 
@@ -51,49 +50,57 @@ class CollisionGuard:
             last_step: The step before [rad].
             bend: Bend of that step [rad].
         """
-        ahead = self._ahead(command, step, last_step)
-        if not ahead:
+        path = self._stopping_path(command, step, last_step)
+        if not any(path):
             return step, None
         now = _distances(self._near(command))
-        pair = self._obstacle(ahead, now, command, step)
+        pair = self._obstacle(path, now)
         if pair is None:
             return step, None
         brake = list(map(braking_step, last_step, bend, self._limits))
         for share in _SHARES:
             shorter = [b + share * (s - b) for b, s in zip(brake, step, strict=True)]
-            ahead = self._ahead(command, shorter, last_step)
-            if self._obstacle(ahead, now, command, shorter) is None:
+            path = self._stopping_path(command, shorter, last_step)
+            if self._obstacle(path, now) is None:
                 return shorter, pair
         return brake, pair
 
-    def _ahead(
+    def _stopping_path(
         self, command: list[float], step: list[float], last_step: list[float]
-    ) -> list[Clearance]:
-        """Return the parts that are near one another where the arm could stop after a step."""
-        new_bend = [new - last for new, last in zip(step, last_step, strict=True)]
-        ways = list(map(stopping_way, step, new_bend, self._limits))
-        reached = _sum(command, step)
-        ahead = list(self._near(_sum(reached, ways)))
-        if max(map(abs, ways)) > _LONG_WAY_RAD:
-            ahead += self._near(_sum(reached, [0.5 * way for way in ways]))
-        return ahead
+    ) -> list[tuple[Clearance, ...]]:
+        """Return the parts that are near one another after a step and every braking one behind it.
+
+        At least one entry; the last one is where the arm comes to rest.
+        """
+        bend = [new - last for new, last in zip(step, last_step, strict=True)]
+        position = _sum(command, step)
+        path = [self._near(position)]
+        while any(following := list(map(braking_step, step, bend, self._limits))):
+            bend = [new - last for new, last in zip(following, step, strict=True)]
+            step = following
+            position = _sum(position, step)
+            path.append(self._near(position))
+        return path
 
     def _obstacle(
-        self, ahead: list[Clearance], now: _Distances, command: list[float], step: list[float]
+        self, path: list[tuple[Clearance, ...]], now: _Distances
     ) -> tuple[str, str] | None:
-        """Return the pair that a step would bring too close, or None."""
-        closer = [c for c in ahead if c.distance < now.get(c.pair, c.slow) - _SAME_M]
-        for clearance in closer:
-            if clearance.excess < 0.0:
-                return clearance.pair
-        return self._too_fast(closer, now, _sum(command, step)) if closer else None
+        """Return the pair that a stopping path would bring too close, or too fast, or None."""
+        for clearances in reversed(path):
+            for clearance in _closer(clearances, now):
+                if clearance.excess < 0.0:
+                    return clearance.pair
+        return self._too_fast(path, now)
 
     def _too_fast(
-        self, closer: list[Clearance], now: _Distances, reached: list[float]
+        self, path: list[tuple[Clearance, ...]], now: _Distances
     ) -> tuple[str, str] | None:
-        """Return a pair that would approach faster than its distance allows, or None."""
-        soon = _distances(self._near(reached))
-        for c in closer:
+        """Return a pair that would approach faster than its distance allows, or None.
+
+        What counts is the distance where the arm comes to rest, and the approach of the next tick.
+        """
+        soon = _distances(path[0])
+        for c in _closer(path[-1], now):
             room = c.excess / (c.slow - c.stop)
             allowed = APPROACH_M_S * max(room, LEAST_SHARE) * self._period_s
             if now.get(c.pair, c.slow) - soon.get(c.pair, c.slow) > allowed:
@@ -102,6 +109,10 @@ class CollisionGuard:
 
     def _near(self, positions: list[float]) -> tuple[Clearance, ...]:
         return self._check.near(np.array(positions))
+
+
+def _closer(clearances: tuple[Clearance, ...], now: _Distances) -> list[Clearance]:
+    return [c for c in clearances if c.distance < now.get(c.pair, c.slow) - _SAME_M]
 
 
 def _sum(left: list[float], right: list[float]) -> list[float]:

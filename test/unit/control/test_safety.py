@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -18,7 +18,7 @@ from so101.errors import ConfigError, HardwareError
 from so101.kinematics.collision import CollisionModel
 from so101.robot import so101 as so101_spec
 
-SPEC = so101_spec()
+SPEC, MODEL = so101_spec(), CollisionModel()
 DT = 1 / 60
 LEAD = SPEC.max_velocity * 0.1 + 1e-9
 LAWS = settings(max_examples=25, deadline=None)
@@ -290,13 +290,14 @@ def test_a_pose_in_violation_can_be_left_but_not_made_worse():
     np.testing.assert_array_equal(path[-1], np.zeros(6))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seeds)
+@example(367)  # both fell below in the middle of a stop, as only its end was looked at
+@example(439)
 def test_random_goals_never_bring_the_arms_parts_together(seed):
-    model = CollisionModel()
-    goals = walk(seed, ticks=120)
-    path, _ = run(SafetyGate(SPEC, model), goals, SPEC.home)
-    assert min(model.worst(pose).excess for pose in path[::3]) >= -1e-3
+    goals = walk(seed, ticks=100)
+    path, _ = run(SafetyGate(SPEC, MODEL), goals, SPEC.home)
+    assert min(MODEL.worst(pose).excess for pose in path) >= -1e-9
     assert max(differences(path)) <= 1 + 1e-6
 
 
