@@ -17,6 +17,7 @@ ESSENTIAL = ("simulation", "teleop", "intervention", "motion", "recorder", "rewa
 RESPAWNED = ("policy", "learner")
 ROUNDS = range(3)
 LIMIT_S = 3.0
+EXIT_WITHIN_S = 5.0
 
 
 RECORDING = {"seed": SEED, "start": START, "demonstrations": 3}
@@ -196,6 +197,30 @@ def check_who_acted(store, rollouts):
             assert facts.checkpoint in accepted or on_trial, facts
     assert sorted(actors) == [0, 1, 2]
     assert all(len(acted) == rollouts and len({*acted}) == 1 for acted in actors.values()), actors
+
+
+@pytest.mark.parametrize(
+    "moment", ["demo-0001", "reading", "fine-tuning", "eval-", "group-00", "gate"]
+)
+def test_ctrl_c_at_any_stage_ends_within_seconds_and_the_same_command_goes_on(tmp_path, moment):
+    store = tmp_path / "run"
+    options = {
+        **learning(tmp_path, group={"steps": 300}, gate={"poses": 4}),
+        "groups": 1,
+        "rollouts": 2,
+    }
+    with graphs.running("rl", store, **options) as graph:
+        graph.wait_for_line(moment, 300.0)
+        before = finished(store)
+        assert graph.interrupt() < EXIT_WITHIN_S
+        stopped = graph.wait()
+        graphs.wait_until(lambda: graph.pids() == [])
+    assert stopped.code == 130, stopped.text
+    assert "the same command goes on" in stopped.text
+    again = graphs.run("rl", store, 300.0, **options)
+    assert again.code == 0, again.text
+    assert "1 of 1 groups of 2 rollouts" in again.text
+    check_store(store, before)
 
 
 @pytest.mark.parametrize("trial", ROUNDS)

@@ -1,5 +1,5 @@
 """Time that waits for nobody, as on a robot: silence stops the arm, a person takes it and gives it
-back, and a way home that would collide is refused.
+back, and a broken checkpoint and a way home that would collide are refused.
 """
 
 import os
@@ -26,10 +26,13 @@ from so101.ros.client import GraphClient
 from so101.ros.convert import from_joint_command, to_header, to_joint_trajectory
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner
+from so101.status_events import CheckpointEvent, PolicyInfo
 from so101.topics import (
     CONTROL_SOURCE,
     EPISODE,
     JOINT_COMMANDS,
+    POLICY_CHECKPOINT,
+    POLICY_INFO,
     TELEOP_ALIVE,
     TELEOP_TRAJECTORY,
 )
@@ -56,13 +59,14 @@ class Person:
         self._context.init(args=[], domain_id=domain)
         self._node = Node("test_gamepad", context=self._context, use_global_arguments=False)
         self._endpoints, self._spinner = Endpoints(self._node), Spinner(self._node)
-        self._endpoints.offer(TELEOP_TRAJECTORY, TELEOP_ALIVE)
+        self._endpoints.offer(TELEOP_TRAJECTORY, TELEOP_ALIVE, POLICY_CHECKPOINT)
         self._endpoints.listen(JOINT_COMMANDS, self._on_command)
         self._endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         self._endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
+        self._endpoints.hear(POLICY_INFO, PolicyInfo, self._on_policy)
         self._node.create_timer(0.03, self._on_timer)
         self.now_ns, self.command = 0, None
-        self.holds, self.control, self.episode = False, None, None
+        self.holds, self.control, self.episode, self.policy = False, None, None, None
 
     def _on_command(self, message):
         self.now_ns, self.command = from_joint_command(message)
@@ -72,6 +76,9 @@ class Person:
 
     def _on_episode(self, event):
         self.episode = event
+
+    def _on_policy(self, info):
+        self.policy = info
 
     def _on_timer(self):
         if self.holds:
@@ -83,6 +90,12 @@ class Person:
     def until_control(self, source, word=""):
         self.until(lambda: self.control.source is source and word in self.control.reason)
         return self.control
+
+    def announce(self, checkpoint):
+        event = CheckpointEvent(
+            stamp_ns=0, path=str(checkpoint.path), sha256=checkpoint.sha256, role="promoted"
+        )
+        self._endpoints.tell(POLICY_CHECKPOINT, event)
 
     def take_over(self):
         self.client.call("intervention/take_over")
@@ -115,6 +128,20 @@ class Person:
         self._context.try_shutdown()
 
 
+def refuse_a_broken_checkpoint(person, made, tmp_path):
+    """What runs, runs on, and the policy says what is wrong with the newcomer."""
+    person.until(lambda: person.policy and person.policy.checkpoint == made.sha256)
+    record = TrainingRecord(algorithm="sft", step=1)
+    broken = save_checkpoint(tmp_path, "broken", make_policy(seed=1), record)
+    weights = bytearray((broken.path / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (broken.path / "model.safetensors").write_bytes(weights)
+    person.announce(broken)
+    person.until(lambda: "model.safetensors" in person.policy.waiting_for)
+    assert str(broken.path) in person.policy.waiting_for
+    assert person.policy.checkpoint == made.sha256
+
+
 def start_episode(person):
     """Start one by hand as soon as the policy has its checkpoint."""
 
@@ -133,11 +160,12 @@ def test_a_silent_policy_a_person_in_between_and_a_way_home_that_collides(tmp_pa
     store = tmp_path / "run"
     record = TrainingRecord(algorithm="sft", step=0)
     free = {"lockstep": False}
+    made = save_checkpoint(tmp_path, "made", make_policy(), record)
     options = {
         "seed": SEED,
         "start": START,
         "speed": 2.0,
-        "checkpoint": str(save_checkpoint(tmp_path, "made", make_policy(), record).path),
+        "checkpoint": str(made.path),
         "params_file": graphs.write_params(
             tmp_path / "params.yaml",
             simulation_node=free,
@@ -148,6 +176,7 @@ def test_a_silent_policy_a_person_in_between_and_a_way_home_that_collides(tmp_pa
     with graphs.running("up", store, **options) as graph:
         graphs.wait_until(lambda: graph.pids("policy_node.node") != [])
         person = Person(graph.domain, monkeypatch)
+        refuse_a_broken_checkpoint(person, made, tmp_path)
         start_episode(person)
         person.until_control(ControlSource.POLICY)
         silence(graph, person)
@@ -156,7 +185,7 @@ def test_a_silent_policy_a_person_in_between_and_a_way_home_that_collides(tmp_pa
         end_of_the_way(person)
         person.close()
         assert graph.interrupt() < 5.0
-    check_bag(store)
+    check_bag(store, made)
 
 
 def silence(graph, person):
@@ -205,10 +234,10 @@ def end_of_the_way(person):
     assert person.client.call("motion/home") == "already home"
 
 
-def check_bag(store):
+def check_bag(store, made):
     """Who acted when, what the person wished and what was executed are in the episode."""
     (episode,) = graphs.episodes_of(store).values()
-    assert episode.outcome is Outcome.SUCCESS
+    assert (episode.outcome, episode.facts.checkpoint) == (Outcome.SUCCESS, made.sha256)
     changes = np.flatnonzero(np.diff(episode.sources)) + 1
     acted = [int(episode.sources[at]) for at in (0, *changes)]
     policy, teleop, hold = (
