@@ -20,6 +20,7 @@ from learner_node.next_group_gate import NextGroupGate
 from learner_node.params import LearnerParams
 from learner_node.pose_gate import Each, PoseGate, Rivals
 from learner_node.trainer import Progress
+from so101.data.dataset import EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.data.store_entry import EpisodeEntry
 from so101.errors import CheckpointError
@@ -111,6 +112,7 @@ class GroupUpdate:
         self,
         request: GroupRequest,
         *,
+        on_dataset: Callable[[EpisodeDataset], None] | None = None,
         report: Callable[[Progress], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
         each: Each = lambda done, of: False,
@@ -119,6 +121,7 @@ class GroupUpdate:
 
         Args:
             request: Which group.
+            on_dataset: Called with what is trained on.
             report: Called with the progress of the training.
             should_stop: Asked before every training step.
             each: Told after every pose that is tried; answers whether to stop.
@@ -128,7 +131,7 @@ class GroupUpdate:
         """
         policies = lineage(self._checkpoints, request.checkpoint)
         tried = self._history.tried(request, family(self._checkpoints, policies[-1].sha256))
-        work = _Work(request, tried, report, should_stop, each)
+        work = _Work(request, tried, on_dataset, report, should_stop, each)
         learn = self._judge_then_train if self._by == "next_group" else self._train_then_judge
         settled = learn(policies, work)
         return settled and replace(settled, left_out=self._history.left_out)
@@ -191,6 +194,7 @@ class GroupUpdate:
             directory,
             self._store,
             self._checkpoints,
+            on_dataset=work.on_dataset,
             report=work.report,
             should_stop=work.should_stop,
         )
@@ -212,6 +216,7 @@ class _Work(NamedTuple):
 
     request: GroupRequest
     tried: Sequence[EpisodeEntry]
+    on_dataset: Callable[[EpisodeDataset], None] | None
     report: Callable[[Progress], None] | None
     should_stop: Callable[[], bool] | None
     each: Each

@@ -19,6 +19,7 @@ from learner_node.group_update import group_update_of
 from learner_node.lineage import check_promotable
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress
+from so101.data.dataset import EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.errors import CheckpointError, ConfigError, So101Error
 from so101.events import EpisodeEvent
@@ -85,6 +86,7 @@ class LearnerNode(Node):
                 open_job(self._jobs, job),
                 self._store,
                 self._checkpoints,
+                on_dataset=self._on_dataset(steps=job.steps, episodes=len(job.episodes)),
                 report=self._report(episodes=len(job.episodes)),
                 should_stop=_answering(spinner),
             )
@@ -109,7 +111,11 @@ class LearnerNode(Node):
 
         try:
             settled = self._update.run(
-                request, report=self._report(group=group), should_stop=is_stopped, each=each
+                request,
+                on_dataset=self._on_dataset(group=group),
+                report=self._report(group=group),
+                should_stop=is_stopped,
+                each=each,
             )
         except So101Error as error:
             self.get_logger().error(f"group {group}: {error}")
@@ -127,6 +133,14 @@ class LearnerNode(Node):
                 loss=settled.loss,
                 reason=settled.words,
             )
+
+    def _on_dataset(self, **values: Any) -> Callable[[EpisodeDataset], None]:
+        def read(dataset: EpisodeDataset) -> None:
+            self._set(phase="loading", reason=training.describe(dataset), **values)
+            for left_out in dataset.skipped:
+                self.get_logger().warning(f"{left_out.episode}: left out: {left_out.reason}")
+
+        return read
 
     def _report(self, **values: Any) -> Callable[[Progress], None]:
         def report(progress: Progress) -> None:

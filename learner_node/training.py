@@ -104,6 +104,14 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
     )
 
 
+def describe(dataset: EpisodeDataset) -> str:
+    """Say in a line what is trained on: ticks, idle ones trimmed, episodes left out and why."""
+    trimmed = sum(dataset.trimmed.values())
+    text = f"{len(dataset)} ticks, {trimmed} idle ones left out"
+    left_out = "; ".join(f"{one.episode} {one.reason}" for one in dataset.skipped[:3])
+    return f"{text}, {len(dataset.skipped)} episodes left out: {left_out}" if left_out else text
+
+
 def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:
     """Return the job's checkpoint where it exists: the learner may have died just after.
 

@@ -162,7 +162,8 @@ class LearnerStatus:
         loss: Newest loss.
         checkpoint: sha256 of the checkpoint that acts next; empty before it is known.
         episodes: Episodes trained on.
-        reason: What went wrong, what was left out, or why the gate decided as it did.
+        reason: What went wrong, what was read and left out of it, or why the gate decided as it
+            did.
         group: Group that is learned from; -1 for a fine-tuning.
         promoted: sha256 of the last checkpoint that the gate let pass, at first the supervised
             one: what the groups have led to so far. Empty before it is known.

@@ -58,7 +58,7 @@ class Display:
         self._starts: dict[str, int] = {}
         self._ended = ""
         self._reported = -1.0
-        self._learning = ("", -1)
+        self._learning = ("", -1, False)
         self._group: list[tuple[float, EpisodeEvent]] = []
         self.missing = 0
         self.summary: str | None = None
@@ -105,12 +105,15 @@ class Display:
     def on_learner(self, status: LearnerStatus) -> list[str]:
         """Read how far the training is."""
         what = "fine-tuning" if status.group < 0 else f"group {status.group}"
-        is_new = (status.phase, status.group) != self._learning
-        self._learning = (status.phase, status.group)
+        is_read = status.phase == "loading" and bool(status.reason)
+        is_new = (status.phase, status.group, is_read) != self._learning
+        self._learning = (status.phase, status.group, is_read)
         if is_new and status.phase in ("loading", "judging"):
             self._reported = -1.0
         if is_new and status.phase == "failed":
             return [f"{what} failed: {status.reason}"]
+        if is_new and is_read:
+            return [f"{what:<15} {status.reason}"]
         if is_new and status.phase == "loading":
             return [*self._table(), f"{what:<15} reading the bags"]
         if is_new and status.phase == "trained":

@@ -11,7 +11,6 @@ from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress
 from so101.config import from_mapping
-from so101.data.dataset import EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.errors import StoreError
 from so101_bringup.claims import claimed_store
@@ -64,7 +63,7 @@ def train(
             open_job(root / "jobs", job),
             store,
             paths.checkpoints,
-            on_dataset=lambda dataset: say(_describe(dataset)),
+            on_dataset=lambda dataset: say(training.describe(dataset)),
             report=_report(say, job.steps),
             should_stop=should_stop,
         )
@@ -73,13 +72,6 @@ def train(
         return INTERRUPTED
     say(f"checkpoint {checkpoint.path}")
     return 0
-
-
-def _describe(dataset: EpisodeDataset) -> str:
-    trimmed = sum(dataset.trimmed.values())
-    text = f"{len(dataset)} ticks, {trimmed} idle ones left out"
-    left_out = "; ".join(f"{one.episode} {one.reason}" for one in dataset.skipped[:3])
-    return f"{text}, {len(dataset.skipped)} episodes left out: {left_out}" if left_out else text
 
 
 def _report(say: Callable[[str], None], steps: int) -> Callable[[Progress], None]:

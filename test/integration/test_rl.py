@@ -43,6 +43,8 @@ def test_the_job_runs_to_its_summary(rl_job):
     assert f"{DEMONSTRATIONS} successful demonstrations" in summary
     assert f"of {EVALUATIONS} evaluation episodes succeeded" in summary
     assert rl_job.run.errors == ()
+    (read,) = (line for line in rl_job.run.lines if "idle ones left out" in line)
+    assert "fine-tuning" in read
 
 
 def test_the_checkpoint_is_whole_and_says_what_it_was_made_of(rl_job, recorded, checkpoint):

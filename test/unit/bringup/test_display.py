@@ -108,6 +108,10 @@ def test_training_is_shown_in_about_ten_steps():
     assert display.on_learner(learner("idle")) == []
     assert len(display.on_learner(learner("loading"))) == 1
     assert display.on_learner(learner("loading")) == []  # its heartbeat
+    told = "900 ticks, 90 idle ones left out"
+    (read,) = display.on_learner(learner("loading", reason=told))
+    assert read == f"fine-tuning     {told}"
+    assert display.on_learner(learner("loading", reason=told)) == []
     lines = []
     for step in range(0, 1001, 5):
         for _ in range(2):
