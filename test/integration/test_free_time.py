@@ -128,6 +128,15 @@ class Person:
         self._context.try_shutdown()
 
 
+def refuse_another_graph(domain, store):
+    """Two simulated arms behind the same topics would be one arm that jumps."""
+    second = graphs.RunningGraph("up", domain, {"state": True, "store": str(store)})
+    refused = second.wait()
+    second.end()
+    assert refused.code == 2
+    assert f"ROS domain {domain}" in refused.text
+
+
 def refuse_a_broken_checkpoint(person, made, tmp_path):
     """What runs, runs on, and the policy says what is wrong with the newcomer."""
     person.until(lambda: person.policy and person.policy.checkpoint == made.sha256)
@@ -175,6 +184,7 @@ def test_a_silent_policy_a_person_in_between_and_a_way_home_that_collides(tmp_pa
     }
     with graphs.running("up", store, **options) as graph:
         graphs.wait_until(lambda: graph.pids("policy_node.node") != [])
+        refuse_another_graph(graph.domain, tmp_path / "other")
         person = Person(graph.domain, monkeypatch)
         refuse_a_broken_checkpoint(person, made, tmp_path)
         start_episode(person)

@@ -180,19 +180,3 @@ def test_cameras_without_opengl_are_refused_with_what_to_install(tmp_path, monke
     assert refused.code == 2
     (line,) = (line for line in refused.lines if "libegl1" in line)
     assert "simulation_node" in line and "no OpenGL" in line
-
-
-def test_two_graphs_never_share_a_domain(tmp_path, ros_domain):
-    """Two simulated arms behind the same topics would be one arm that jumps."""
-    first = graphs.RunningGraph("up", ros_domain, {"state": True, "store": str(tmp_path / "a")})
-    try:
-        graphs.wait_until(lambda: len(first.pids("_node.node")) > 0)
-        other = {"state": True, "store": str(tmp_path / "b")}
-        second = graphs.RunningGraph("up", ros_domain, other)
-        refused = second.wait()
-        second.end()
-    finally:
-        assert first.interrupt() < EXIT_WITHIN_S
-        first.end()
-    assert refused.code == 2
-    assert f"ROS domain {ros_domain}" in refused.text
