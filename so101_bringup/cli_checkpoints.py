@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from so101_bringup.cli_store import DEFAULT_STORE
+from so101_bringup.cli_common import DEFAULT_STORE
 from so101_bringup.paths import RunPaths
 
 

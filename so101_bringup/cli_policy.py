@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_store import add_store, episodes_path, select_one
+from so101_bringup.cli_common import add_store, episodes_path, select_one
 
 if TYPE_CHECKING:
     from so101.evaluation import Evaluation, EvaluationConfig

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_store import DEFAULT_STORE
+from so101_bringup.cli_common import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from so101_bringup.report.numbers import Evaluated, Report

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from so101.data.recovery import RecoveredEpisode
 from so101.data.store_entry import EpisodeEntry
+from so101.data.store_stats import OUTCOMES, PhaseStats, outcome_of
 from so101.data.verification import VerifiedEpisode
 from so101.episode import SOURCE_CODES, Episode
 from so101.errors import ConfigError
@@ -59,7 +60,7 @@ def format_list(entries: Sequence[EpisodeEntry]) -> str:
     rows = [header]
     for number, entry in enumerate(entries, 1):
         facts = entry.facts
-        outcome = "unusable" if entry.problem else entry.outcome.value if entry.outcome else "-"
+        outcome = outcome_of(entry)
         seconds = f"{entry.duration_s:.1f}"
         row = (str(number), facts.id, facts.phase, facts.source, outcome, seconds, facts.task)
         rows.append(row)
@@ -113,6 +114,24 @@ def format_verified(results: Sequence[VerifiedEpisode]) -> str:
             lines.append(f"  holds {', '.join(f'{t} ({k})' for t, k in result.types.items())}")
     bad = sum(bool(result.problems) for result in results)
     return "\n".join([*lines, f"{len(results)} episodes checked, {bad} with problems"])
+
+
+def format_stats(stats: Sequence[PhaseStats]) -> str:
+    """Return a table of a store's episodes by phase and source, its totals below."""
+    if not stats:
+        return "no episodes"
+    used = [name for name in OUTCOMES if any(name in one.outcomes for one in stats)]
+    rows = [("phase", "source", "episodes", *used, "minutes", "median success s", "MB")]
+    for one in stats:
+        success = "-" if one.median_success_s is None else f"{one.median_success_s:.1f}"
+        counts = (str(one.outcomes.get(name, 0)) for name in used)
+        room = f"{one.size_bytes / 1e6:.1f}"
+        minutes = f"{one.duration_s / 60:.1f}"
+        rows.append((one.phase, one.source, str(one.episodes), *counts, minutes, success, room))
+    episodes = sum(one.episodes for one in stats)
+    minutes = f"{sum(one.duration_s for one in stats) / 60:.1f}"
+    room = f"{sum(one.size_bytes for one in stats) / 1e6:.1f}"
+    return f"{_align(rows)}\n\n{episodes} episodes, {minutes} minutes, {room} MB"
 
 
 def format_recovered(results: Sequence[RecoveredEpisode]) -> str:

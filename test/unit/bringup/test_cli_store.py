@@ -25,6 +25,7 @@ from so101_bringup import cli
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[3]
+FOREIGN = ROOT.parent / "shared" / "data" / "rosbag2"
 
 
 @pytest.fixture(autouse=True)
@@ -126,8 +127,63 @@ class TestEpisodes:
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
         code, out, _ = run(capsys, "episodes", "verify", "--store", store)
-        assert code == 1
+        assert code == 2
         assert "3 episodes checked, 1 with problems" in out
+
+    @pytest.mark.parametrize(
+        "name", ["mcap_talker", "mcap_split", "sqlite3_talker", "sqlite3_cdr_test"]
+    )
+    def test_bags_that_are_none_of_ours_are_named_not_thrown(self, capsys, name):
+        bag = FOREIGN / name
+        if not bag.exists():
+            pytest.skip(f"{bag} is not here")
+        code, out, err = run(capsys, "episodes", "verify", "--store", bag)
+        assert (code, err) == (2, "")
+        assert "no topic joint_states, joint_commands, episode" in out
+        assert re.search(r"holds \S+ \(\w+/msg/\w+\)", out)
+
+    def test_everything_can_be_had_as_numbers(self, capsys, store):
+        def read(*arguments):
+            code, out, _ = run(capsys, "episodes", *arguments, "--json", "--store", store)
+            assert code == 0
+            return json.loads(out)
+
+        listed = read("list")
+        assert [one["id"] for one in listed] == ["demo-0000", "demo-0001", "demo-0002"]
+        assert [one["outcome"] for one in listed] == ["success", "failure", "success"]
+        shown = read("show", "2")
+        assert {key: shown[key] for key in listed[1]} == listed[1]
+        assert (shown["steps"], shown["in_control"]) == (40, {"policy": 40})
+        assert {stream["stream"] for stream in shown["streams"]} >= {"joint_states"}
+        verified = read("verify")
+        assert [one["problems"] for one in verified] == [[], [], []]
+        assert read("recover") == []
+        (counted,) = read("stats")
+        assert (counted["episodes"], counted["outcomes"]) == (3, {"success": 2, "failure": 1})
+        assert read("prune") == {"is_deleted": False, "size_bytes": 0, "episodes": []}
+
+    def test_episodes_are_counted_for_a_person(self, capsys, store):
+        out = run(capsys, "episodes", "stats", "--store", store)[1]
+        head, row, *_ = out.splitlines()
+        assert head.split()[:5] == ["phase", "source", "episodes", "success", "failure"]
+        assert row.split()[:5] == ["demonstrations", "teleop", "3", "2", "1"]
+        assert out.splitlines()[-1].startswith("3 episodes, ")
+
+    def test_nothing_is_deleted_before_somebody_says_so(self, capsys, store):
+        label = ("episodes", "label", "2", "--outcome", "discarded", "--store", store)
+        assert run(capsys, *label)[0] == 0
+        call = ("episodes", "prune", "--store", store)
+        code, out, _ = run(capsys, *call)
+        assert code == 0
+        assert "demo-0001" in out and "MB would be deleted; --yes does it" in out
+        assert len(EpisodeStore(store / "episodes").episodes()) == 3
+        code, out, _ = run(capsys, *call, "--yes")
+        assert code == 0 and "MB deleted" in out
+        left = EpisodeStore(store / "episodes").episodes()
+        assert [entry.facts.id for entry in left] == ["demo-0000", "demo-0002"]
+        assert run(capsys, *call, "--yes")[:2] == (0, "nothing to prune\n")
+        code, _, err = run(capsys, *call, "--outcome", "failure", "--yes")
+        assert code == cli.USER_ERROR and "may have been learned from" in err
 
     def test_recovering_needs_the_store(self, capsys, store):
         assert run(capsys, "episodes", "recover", "--store", store)[1] == "nothing to recover\n"

@@ -1,0 +1,85 @@
+"""What several verbs share: how an action is added, and which directory and episode are meant."""
+
+import argparse
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from so101_bringup.paths import RunPaths
+
+if TYPE_CHECKING:
+    from so101.data.episode_store import EpisodeStore
+    from so101.data.store_entry import EpisodeEntry
+
+DEFAULT_STORE = "runs/rl"
+
+
+def add_action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    """Add an action to a verb; return its parser."""
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the directory of a run."""
+    parser.add_argument(
+        "--store",
+        default=DEFAULT_STORE,
+        metavar="DIR",
+        help=f"directory of the run, or of bags ({DEFAULT_STORE})",
+    )
+
+
+def episodes_path(store: str) -> Path:
+    """Return the episode store in a run's directory; any other directory is one itself.
+
+    Raises:
+        StoreError: There is no such directory.
+    """
+    from so101.errors import StoreError
+
+    root = Path(store).expanduser()
+    inside = RunPaths(root=root).episodes
+    if inside.is_dir():
+        return inside
+    if not root.exists():
+        raise StoreError(f"{root}: no such directory; --store names the directory of a run")
+    return root
+
+
+def select_one(store: "EpisodeStore", text: str) -> "EpisodeEntry":
+    """Return the episode that a number in the listing, or an id, names.
+
+    Raises:
+        ConfigError: It names none or several.
+    """
+    from so101.data.episode_table import select
+    from so101.errors import ConfigError
+
+    found = select(store.episodes(), text)
+    if len(found) != 1:
+        raise ConfigError(f"{text!r} names {len(found)} episodes; use its number in the list")
+    return found[0]
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that asks for numbers instead of a table."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def print_json(value: Any) -> None:
+    """Print a value of mappings, sequences, texts and numbers; what is not finite becomes null."""
+    print(json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
