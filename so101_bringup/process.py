@@ -65,11 +65,14 @@ class Output:
 class Process:
     """A running program in a process group of its own."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, output: Output) -> None:
-        """Take over a started process; `start` makes one."""
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, pipe: "_Pipe", output: Output
+    ) -> None:
+        """Take over a started process and the pipe it writes to; `start` makes both."""
         self.name = name
         self.group = process.pid
         self._process = process
+        self._pipe = pipe
         self._is_buried = False
         self._reader = asyncio.create_task(self._read(output))
 
@@ -82,15 +85,22 @@ class Process:
         Raises:
             OSError: The executable is missing or may not be run.
         """
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,  # Ctrl-C reaches only the supervisor, which passes it on once
-        )
-        return cls(name, process, output)
+        pipe, writing = await _Pipe.open()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=asyncio.subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,  # Ctrl-C reaches only the supervisor, which passes it on
+            )
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            os.close(writing)
+        return cls(name, process, pipe, output)
 
     @property
     def is_over(self) -> bool:
@@ -102,6 +112,7 @@ class Process:
         code = await self._process.wait()
         await asyncio.wait([self._reader], timeout=LINGER_S)
         self._reader.cancel()
+        self._pipe.close()
         return code
 
     def send(self, number: signal.Signals) -> None:
@@ -121,9 +132,8 @@ class Process:
             os.killpg(self.group, number)
 
     async def _read(self, output: Output) -> None:
-        assert self._process.stdout is not None
         rest = b""
-        while chunk := await self._process.stdout.read(CHUNK):
+        while chunk := await self._pipe.read(CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > CHUNK:
                 lines, rest = [*lines, rest], b""
@@ -131,3 +141,25 @@ class Process:
                 output.line(self.name, line.decode(errors="replace").rstrip("\r"))
         if rest:
             output.line(self.name, rest.decode(errors="replace"))
+
+
+class _Pipe:
+    """The reading end of a pipe. asyncio's own ones stay open as long as anybody writes."""
+
+    def __init__(self, stream: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
+        self.read = stream.read
+        self.close = transport.close
+
+    @classmethod
+    async def open(cls) -> "tuple[_Pipe, int]":
+        """Return it, and the descriptor of the end to write to, which the caller closes."""
+        reading, writing = os.pipe()
+        stream = asyncio.StreamReader()
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(reading, "rb", buffering=0)
+            )
+        except BaseException:
+            os.close(writing)
+            raise
+        return cls(stream, transport), writing

@@ -1,11 +1,13 @@
 """The supervisor leaves no process behind, ends in bounded time and tells why. No ROS here."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from functools import partial
 
 import pytest
@@ -191,6 +193,25 @@ def test_what_a_program_started_goes_with_it():
     supervise([program("a", code)], screen, react={"pid": lambda s: s.stop()})
     pid = int(next(line for line in screen.lines if "pid" in line).split()[-1])
     assert wait_until(lambda: is_gone(pid) or is_zombie(pid))
+
+
+def test_a_pipe_that_somebody_holds_is_closed_all_the_same():
+    """A daemon in a session of its own outlives its parent and keeps the parent's output."""
+    screen = Screen()
+    code = (
+        "import subprocess, sys\n"
+        "code = 'import time; time.sleep(60)'\n"
+        "daemon = subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\n"
+        "print('pid', daemon.pid, flush=True)"
+    )
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        ending, lasted_s = supervise([program("a", code)], screen)
+        gc.collect()
+    os.kill(int(screen.lines[0].split()[-1]), signal.SIGKILL)
+    assert ending.reason == "a ended with exit code 0"
+    assert lasted_s < 10.0
+    assert [w for w in seen if issubclass(w.category, ResourceWarning)] == []
 
 
 def is_zombie(pid):
