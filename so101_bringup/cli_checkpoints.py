@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from so101_bringup.cli_common import DEFAULT_STORE
+from so101_bringup.cli_common import DEFAULT_STORE, add_action
 from so101_bringup.paths import RunPaths
 
 
@@ -28,8 +28,7 @@ def checkpoints_path(store: str) -> Path:
 
 
 def _add(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
+    parser = add_action(actions, name, run, text)
     parser.add_argument(
         "--store", default=DEFAULT_STORE, metavar="DIR", help=f"the run ({DEFAULT_STORE})"
     )

@@ -4,7 +4,7 @@ import argparse
 import getpass
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from so101_bringup import cli_store_care
 from so101_bringup.cli_common import (
@@ -15,9 +15,6 @@ from so101_bringup.cli_common import (
     print_json,
     select_one,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_verbs(verbs: Any) -> None:

@@ -345,7 +345,7 @@ class TestTraining:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        assert time.monotonic() - began < 10.0  # 5.3 s were seen beside seven busy processes
+        assert time.monotonic() - began < 5.0
         assert (process.returncode, err) == (cli.INTERRUPTED, "")
         assert out.splitlines()[-1] == "so101: interrupted; the same command goes on where it was"
         (state,) = (store / "jobs").rglob("training_state.safetensors")
