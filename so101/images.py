@@ -9,6 +9,9 @@ from so101.arrays import ImageArray
 from so101.errors import BagError
 
 MAX_IMAGE_SIDE = 8192
+DECODE_VERSION = 1
+"""Of the rule below. Raised whenever the same image would become other pixels."""
+
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -53,20 +56,36 @@ def decode_image(data: bytes, size: tuple[int, int] = (0, 0)) -> ImageArray:
     Raises:
         BagError: It cannot be decoded.
     """
-    height, width = image_shape(data)
-    target = size if size != (0, 0) else (height, width)
+    shape = image_shape(data)
+    pixels = np.empty((*(size if size != (0, 0) else shape), 3), dtype=np.uint8)
+    decode_into(np.frombuffer(data, dtype=np.uint8), shape, pixels)
+    return pixels
+
+
+def decode_into(data: ImageArray, shape: tuple[int, int], pixels: ImageArray) -> None:
+    """Decode a JPEG or PNG into a picture that is already there; see `decode_image`.
+
+    Args:
+        data: The compressed image. Shape (bytes,).
+        shape: Its height and width, as `image_shape` found them [px].
+        pixels: Overwritten with the RGB picture; contiguous. Shape (height, width, 3).
+
+    Raises:
+        BagError: It cannot be decoded.
+    """
+    height, width = pixels.shape[:2]
     scale = max(
-        s for s in _FLAGS if s == 1 or (height // s >= target[0] and width // s >= target[1])
+        s for s in _FLAGS if s == 1 or (shape[0] // s >= height and shape[1] // s >= width)
     )
     try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _FLAGS[scale])
+        image = cv2.imdecode(data, _FLAGS[scale])
     except cv2.error as error:
         raise BagError(f"image: cannot be decoded: {error}") from error
     if image is None:
         raise BagError(f"image: {len(data)} bytes cannot be decoded")
-    if image.shape[:2] != target:
-        image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(image[:, :, ::-1])
+    if image.shape[:2] != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=pixels)
 
 
 def encode_jpeg(image: ImageArray, quality: int = 90) -> bytes:

@@ -124,10 +124,19 @@ def pose_table(messages: Sequence[bytes | memoryview]) -> PoseTable | None:
 
 def image_content(message: bytes | memoryview) -> tuple[int, bytes] | None:
     """Return stamp [ns] and compressed bytes of a CompressedImage; None when it is unusual."""
+    span = image_span(message)
+    if span is None:
+        return None
+    sec, nanosec = struct.unpack_from("<iI", message, _START)
+    return sec * NS_PER_S + nanosec, bytes(message[span])
+
+
+def image_span(message: bytes | memoryview) -> slice | None:
+    """Return where the compressed bytes of a CompressedImage lie; None when it is unusual."""
     try:
         if bytes(message[:2]) != _LITTLE_ENDIAN:
             return None
-        sec, nanosec, length = struct.unpack_from("<iII", message, _START)
+        (length,) = struct.unpack_from("<I", message, _START + 8)
         at = _START + 12 + length
         at += -(at - _START) % 4
         (length,) = struct.unpack_from("<I", message, at)
@@ -136,10 +145,10 @@ def image_content(message: bytes | memoryview) -> tuple[int, bytes] | None:
         (size,) = struct.unpack_from("<I", message, at)
     except struct.error:
         return None
-    content = bytes(message[at + 4 : at + 4 + size])
-    if len(content) != size or len(message) > at + 4 + size + 3:
+    span = slice(at + 4, at + 4 + size)
+    if span.stop > len(message) or len(message) > span.stop + 3:
         return None
-    return sec * NS_PER_S + nanosec, content
+    return span
 
 
 def _table(

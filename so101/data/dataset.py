@@ -1,49 +1,42 @@
-"""Episodes to training batches, all in memory: columns as float32, images at the policy's size.
+"""Episodes to training batches: any step of any episode, at random.
 
-Owns which steps may be used (no gaps, no idle ticks, no unfit episodes) and how they are drawn;
-`so101.data.windows` makes batches of them. Normalising is the policy's business.
+Owns which steps may be used and how they are drawn. Numbers are in memory as float32; pictures are
+held decoded, decoded whenever asked for, or mapped from a cache, as `DatasetConfig` says, and are
+the same to the bit. `so101.data.windows` makes the batches; normalising is the policy's business.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
 from so101.arrays import FloatArray, IntArray
-from so101.config import option
 from so101.data.batch import ChunkBatch, ObservationBatch, SequenceBatch, TransitionBatch
-from so101.data.columns import Columns, build_columns, observations
-from so101.data.episode_reader import read_episodes
+from so101.data.columns import Columns, columns_stats, observations
 from so101.data.episode_store import EpisodeStore
-from so101.data.fitness import SkippedEpisode, check_arrays, check_entry, check_episode
-from so101.data.norm_stats import ColumnStats, NormStats
-from so101.data.sampling import StepSampler
-from so101.data.segments import ReaderConfig
-from so101.data.trimming import TrimConfig
+from so101.data.fitness import SkippedEpisode
+from so101.data.loading import DatasetConfig as DatasetConfig
+from so101.data.loading import Loader
+from so101.data.norm_stats import NormStats
+from so101.data.returns import Returns, returns_to_go
+from so101.data.samples import Sample, samples_at
+from so101.data.selection import EpisodeSamplers, EpisodeTest, find_step, select_steps
+from so101.data.store_entry import EpisodeEntry
 from so101.data.windows import chunks_at, sequences_at, transitions_at
-from so101.episode import Episode, Outcome
-from so101.errors import BagError, ConfigError
+from so101.episode import ControlSource, Episode, Outcome
+from so101.errors import ConfigError
 from so101.spec import PolicySpec
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatasetConfig:
-    """Which episodes and steps are trained on."""
-
-    trim: TrimConfig = field(default_factory=TrimConfig)
-    reader: ReaderConfig = field(default_factory=ReaderConfig)
-    outcomes: tuple[str, ...] = option(
-        ("success", "failure", "truncated"), "outcomes of the episodes that are used"
-    )
-    is_episode_uniform: bool = option(False, "every episode counts the same, however long")
-
-
 class EpisodeDataset:
-    """Steps of fit episodes, in memory.
+    """Steps of fit episodes, numbered through.
+
+    Also a map-style data set as torch's DataLoader takes it: ``dataset[step]`` is a dict of
+    arrays, see `so101.data.samples.samples_at`. Worker processes open their files themselves.
 
     Attributes:
         spec: What the policy sees and does.
         episodes: Ids of the episodes, in the order of the weights.
+        facts: What is known about each of them.
         skipped: Episodes that were left out.
         trimmed: Episode id to the number of idle ticks removed.
     """
@@ -54,15 +47,19 @@ class EpisodeDataset:
         spec: PolicySpec,
         config: DatasetConfig,
         skipped: Sequence[SkippedEpisode] = (),
+        arrays: Sequence[str] = (),
     ) -> None:
         """Use `from_store` or `from_episodes`."""
         self.spec = spec
         self.episodes = columns.episodes
+        self.facts = columns.facts
         self.trimmed = dict(zip(columns.episodes, columns.trimmed, strict=True))
         self.skipped = tuple(skipped)
         self._columns = columns
         self._config = config
-        self._samplers: dict[object, StepSampler] = {}
+        self._arrays = tuple(arrays)
+        self._samplers = EpisodeSamplers(columns, is_episode_uniform=config.is_episode_uniform)
+        self._returns: tuple[float, Returns] | None = None
 
     @classmethod
     def from_store(
@@ -84,70 +81,123 @@ class EpisodeDataset:
             arrays: Names of arrays that every episode of a policy must hold.
 
         Raises:
-            StoreError: The store cannot be read.
+            StoreError: The store cannot be read, or the cache not be written.
             BagError: No episode is fit; the message says why.
+            ConfigError: The images need more memory than is allowed.
         """
         config = config or DatasetConfig()
         wanted = None if only is None else frozenset(only)
-        episodes: list[Episode] = []
-        skipped: list[SkippedEpisode] = []
-        for entry in store.episodes():
-            if wanted is not None and entry.facts.id not in wanted:
-                continue
-            reason = check_entry(entry, config.outcomes)
-            if not reason:
-                try:
-                    episodes += read_episodes(entry.path, config.reader)
-                except BagError as error:
-                    reason = str(error)
-            if reason:
-                skipped.append(SkippedEpisode(episode=entry.facts.id, reason=reason))
-        return cls._build(episodes, spec, config, skipped, str(store.root), arrays)
+        loader = Loader(spec, config, arrays)
+        loader.add_bags(e for e in store.episodes() if wanted is None or e.facts.id in wanted)
+        columns = loader.columns(str(store.root))
+        return cls(columns, spec, config, loader.skipped, arrays)
 
     @classmethod
     def from_episodes(
         cls,
-        episodes: Sequence[Episode],
+        episodes: Iterable[Episode],
         spec: PolicySpec,
         config: DatasetConfig | None = None,
         *,
         arrays: Sequence[str] = (),
     ) -> "EpisodeDataset":
-        """Take episodes that are already read; arguments as of `from_store`.
+        """Take episodes that are already read; arguments and errors as of `from_store`."""
+        config = config or DatasetConfig()
+        loader = Loader(spec, config, arrays)
+        loader.add_episodes(episodes)
+        return cls(loader.columns("dataset"), spec, config, loader.skipped, arrays)
+
+    def extended_with(
+        self, bags: Iterable[EpisodeEntry] = (), episodes: Iterable[Episode] = ()
+    ) -> "EpisodeDataset":
+        """Return a dataset with further episodes behind these, whose steps keep their numbers.
+
+        Pictures are shared and numbers are copied; nothing is read twice.
+
+        Args:
+            bags: Entries of a store.
+            episodes: Episodes that are already read; they come last.
 
         Raises:
-            BagError: No episode is fit; the message says why.
+            BagError: An image cannot be decoded, or a picture has another size.
+            ConfigError: An episode is in the dataset already, or the images need more memory
+                than is allowed.
+            StoreError: The cache cannot be written.
         """
-        config = config or DatasetConfig()
-        return cls._build(episodes, spec, config, [], "dataset", arrays)
-
-    @classmethod
-    def _build(
-        cls,
-        episodes: Sequence[Episode],
-        spec: PolicySpec,
-        config: DatasetConfig,
-        skipped: list[SkippedEpisode],
-        where: str,
-        arrays: Sequence[str],
-    ) -> "EpisodeDataset":
-        fit: list[Episode] = []
-        for episode in episodes:
-            reason = check_arrays(episode, arrays) or check_episode(
-                episode, spec, config.outcomes, fit[0] if fit else None
-            )
-            if reason:
-                skipped.append(SkippedEpisode(episode=episode.facts.id, reason=reason))
-            else:
-                fit.append(episode)
-        if not fit:
-            why = "; ".join(f"{one.episode}: {one.reason}" for one in skipped[:5])
-            raise BagError(f"{where}: no episode to train on: {why or 'there is none'}")
-        return cls(build_columns(fit, spec, config.trim), spec, config, skipped)
+        loader = Loader(self.spec, self._config, self._arrays, self._columns)
+        loader.add_bags(bags)
+        loader.add_episodes(episodes)
+        columns = loader.columns("dataset")
+        if len(set(columns.episodes)) != len(columns.episodes):
+            known = set(self.episodes) & set(columns.episodes[len(self.episodes) :])
+            raise ConfigError(f"dataset: holds already {', '.join(sorted(known)[:5]) or 'twice'}")
+        skipped = [*self.skipped, *loader.skipped]
+        return EpisodeDataset(columns, self.spec, self._config, skipped, self._arrays)
 
     def __len__(self) -> int:
         """Return the number of steps."""
-        return len(self._columns.positions)
+        return len(self._columns)
+
+    def __getitem__(self, index: int | IntArray) -> Sample:
+        """Return everything about a step, or about a batch of steps stacked; see `samples_at`.
+
+        Raises:
+            IndexError: There is no such step.
+            BagError: A picture's file is gone or was changed, or it cannot be decoded.
+        """
+        if isinstance(index, (int, np.integer)):
+            return self.__getitems__([int(index)])[0]
+        return self._samples(np.asarray(index, dtype=np.int64))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """Return everything about steps, as views of one batch."""
+        batch = self._samples(np.asarray(indices, dtype=np.int64))
+        return [{name: array[row] for name, array in batch.items()} for row in range(len(indices))]
+
+    def _samples(self, steps: IntArray) -> Sample:
+        if not ((steps >= 0) & (steps < len(self))).all():
+            raise IndexError(f"dataset: of {len(self)} steps, none is number {steps.tolist()}")
+        returns = self.returns(self._config.gamma)
+        return samples_at(self._columns, steps, self.spec.action_space, returns)
+
+    def step(self, episode: str | int, tick: int) -> int:
+        """Return the number of the step at a tick of an episode.
+
+        Args:
+            episode: Its id, or its place in `episodes`.
+            tick: Counted from the episode's first tick, gaps and idle ones included.
+
+        Raises:
+            ConfigError: There is no such episode, or it has no such step: a gap, or left out as
+                idle.
+        """
+        return find_step(self._columns, episode, tick)
+
+    def steps(
+        self,
+        *,
+        where: EpisodeTest | None = None,
+        sources: Collection[ControlSource] | None = None,
+        length: int = 1,
+    ) -> IntArray:
+        """Return the numbers of steps to draw from, ascending. Shape (n,).
+
+        Args:
+            where: Tells of which episodes, by facts and outcome; None for all.
+            sources: Who was in control at the step; None for whoever.
+            length: Steps that must lie ahead without a gap, the step itself included.
+        """
+        return select_steps(self._columns, where=where, sources=sources, length=length)
+
+    def returns(self, gamma: float) -> Returns:
+        """Return what was earned from every step on.
+
+        Args:
+            gamma: Discount per step.
+        """
+        if self._returns is None or self._returns[0] != gamma:
+            self._returns = (gamma, returns_to_go(self._columns, gamma))
+        return self._returns[1]
 
     @property
     def outcomes(self) -> tuple[Outcome | None, ...]:
@@ -167,16 +217,7 @@ class EpisodeDataset:
 
     def norm_stats(self) -> NormStats:
         """Return the statistics of what the policy sees and does."""
-        columns = self._columns
-        has_velocities = bool(np.isfinite(columns.velocities).all())
-        return NormStats(
-            positions=ColumnStats.of(columns.positions),
-            velocities=ColumnStats.of(columns.velocities) if has_velocities else None,
-            commands=ColumnStats.of(columns.commands),
-            actions=ColumnStats.of(columns.actions),
-            objects=None if columns.objects is None else ColumnStats.of(columns.objects),
-            steps=len(columns.positions),
-        )
+        return columns_stats(self._columns)
 
     def observations(self, steps: IntArray) -> ObservationBatch:
         """Return the observations of steps. ``steps`` may have any shape."""
@@ -208,7 +249,7 @@ class EpisodeDataset:
             count: How many.
             weights: Relative weight of a step of each episode; None for equal ones.
         """
-        return self._sampler(weights, 1).draw(rng, count)
+        return self._samplers.get(weights, 1).draw(rng, count)
 
     def episode_of(self, steps: IntArray) -> IntArray:
         """Return the number of each step's episode, its place in `episodes`."""
@@ -247,7 +288,7 @@ class EpisodeDataset:
         """
         if n < 1 or not 0.0 <= gamma <= 1.0:
             raise ConfigError(f"transitions: need n >= 1 and 0 <= gamma <= 1, got {n}, {gamma}")
-        return self.transitions_at(self._sampler(weights, 1).draw(rng, batch_size), n, gamma)
+        return self.transitions_at(self._samplers.get(weights, 1).draw(rng, batch_size), n, gamma)
 
     def transitions_at(self, steps: IntArray, n: int, gamma: float) -> TransitionBatch:
         """Return the n-step transitions that begin at steps. ``steps`` has shape (batch,)."""
@@ -274,22 +315,13 @@ class EpisodeDataset:
         """
         if length < 1:
             raise ConfigError(f"sequences: length {length} is below 1")
-        starts = self._sampler(weights, length).draw(rng, batch_size)
-        return sequences_at(self._columns, starts, length)
+        return self.sequences_at(self._samplers.get(weights, length).draw(rng, batch_size), length)
 
-    def _sampler(self, weights: Sequence[float] | None, length: int) -> StepSampler:
-        key = (None if weights is None else tuple(weights), length)
-        if key not in self._samplers:
-            if len(self._samplers) > 8:  # weights that change with every call
-                self._samplers.clear()
-            columns = self._columns
-            usable = np.arange(len(self)) + length - 1 <= columns.segment_last
-            self._samplers[key] = StepSampler(
-                [
-                    np.flatnonzero(usable & (columns.episode == i))
-                    for i in range(len(self.episodes))
-                ],
-                is_episode_uniform=self._config.is_episode_uniform,
-                weights=weights,
-            )
-        return self._samplers[key]
+    def sequences_at(self, starts: IntArray, length: int) -> SequenceBatch:
+        """Return contiguous steps.
+
+        Args:
+            starts: As `steps` gives them for this length. Shape (batch,).
+            length: Steps per row.
+        """
+        return sequences_at(self._columns, starts, length)
