@@ -51,21 +51,23 @@ class MappedFile:
         Raises:
             BagError: It is gone, or was changed since: what was found in it is no longer there.
         """
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise BagError(f"{self.path}: cannot be read: {error.strerror}") from error
+        # Looking behind the end of a file that was cut would kill the process.
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
+            raise BagError(f"{self.path}: changed since the dataset was opened")
         return _open(self)
 
 
 @lru_cache(maxsize=MAX_MAPS)
 def _open(file: MappedFile) -> ImageArray:
+    if not file.size:
+        return np.empty(0, dtype=np.uint8)
     try:
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise BagError(f"{file.path}: cannot be read: {error.strerror}") from error
-    try:
-        status = os.fstat(descriptor)
-        if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
-            raise BagError(f"{file.path}: changed since the dataset was opened")
-        if not file.size:
-            return np.empty(0, dtype=np.uint8)
-        return np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), dtype=np.uint8)
-    finally:
-        os.close(descriptor)
+        with open(file.path, "rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise BagError(f"{file.path}: cannot be read: {error}") from error
+    return np.frombuffer(mapped, dtype=np.uint8)
