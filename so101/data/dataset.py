@@ -5,7 +5,7 @@ held decoded, decoded whenever asked for, or mapped from a cache, as `DatasetCon
 the same to the bit. `so101.data.windows` makes the batches; normalising is the policy's business.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from so101.data.batch import ChunkBatch, ObservationBatch, SequenceBatch, Transi
 from so101.data.columns import Columns, columns_stats, observations
 from so101.data.episode_store import EpisodeStore
 from so101.data.fitness import SkippedEpisode
+from so101.data.frames import Frames
 from so101.data.loading import DatasetConfig as DatasetConfig
 from so101.data.loading import Loader
 from so101.data.norm_stats import NormStats
@@ -203,6 +204,11 @@ class EpisodeDataset:
     def outcomes(self) -> tuple[Outcome | None, ...]:
         """Outcome of each episode."""
         return self._columns.outcomes
+
+    @property
+    def frames(self) -> Mapping[str, Frames]:
+        """Pictures of each camera by step."""
+        return self._columns.images
 
     @property
     def durations_s(self) -> FloatArray:

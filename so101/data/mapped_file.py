@@ -71,3 +71,8 @@ def _open(file: MappedFile) -> ImageArray:
     except (OSError, ValueError) as error:
         raise BagError(f"{file.path}: cannot be read: {error}") from error
     return np.frombuffer(mapped, dtype=np.uint8)
+
+
+def close_maps() -> None:
+    """Forget every open file, so that the system may drop what it holds of them in memory."""
+    _open.cache_clear()

@@ -45,7 +45,7 @@ class PrioritisedSampler:
         """
         self._config = config or PriorityConfig()
         self._steps = _ascending(steps, -1)
-        self._priorities = np.ones(len(self._steps))
+        self._priorities: FloatArray = np.ones(len(self._steps))
         self._largest = 1.0
         self._grow()
 

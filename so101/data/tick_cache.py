@@ -48,8 +48,6 @@ class TickCache:
         self._cache, self._cameras = cache, tuple(cameras)
         reading = {"config": to_mapping(config), "cameras": self._cameras}
         self._reading = json.dumps(reading, sort_keys=True)
-        short = hashlib.sha256(self._reading.encode()).hexdigest()[:16]
-        self._name = f"ticks-{short}.table"
 
     def read(self, entry: EpisodeEntry) -> list[TickTable] | None:
         """Return a bag's tables; None when they are not there as the bag is now.
@@ -59,7 +57,7 @@ class TickCache:
         """
         bag = bag_key(entry)
         try:
-            found = open_cache_file(self._cache.path(bag, self._name))
+            found = open_cache_file(self._path(entry, bag))
             if found is None or found.facts.get("made_from") != self._made_from(entry):
                 return None
             payload = found.payload()
@@ -113,10 +111,15 @@ class TickCache:
             "bytes": len(content),
         }
         self._cache.make_directory(bag)
-        path = self._cache.path(bag, self._name)
+        path = self._path(entry, bag)
         with waiting_lock(path.with_name(".lock")):
             write_cache_file(path, facts, [content])
         return kept
+
+    def _path(self, entry: EpisodeEntry, bag: str) -> Path:
+        """Return where a bag's tables are: copies of a bag have each their own."""
+        name = hashlib.sha256(f"{entry.path}\n{self._reading}".encode()).hexdigest()[:16]
+        return self._cache.path(bag, f"ticks-{name}.table")
 
     def _place(
         self, entry: EpisodeEntry, bag: str, tables: Sequence[TickTable]

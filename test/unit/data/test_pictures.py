@@ -65,7 +65,7 @@ def opened(store, images, cache_dir="", **options) -> EpisodeDataset:
 
 
 def sources(data: EpisodeDataset) -> list:
-    return [source for frames in data._columns.images.values() for source in frames.sources]
+    return [source for frames in data.frames.values() for source in frames.sources]
 
 
 def assert_same(one, two) -> None:
