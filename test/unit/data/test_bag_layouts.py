@@ -222,22 +222,22 @@ def cut(path: Path, part: float) -> None:
 
 @pytest.mark.parametrize("has_metadata", [True, False])
 @pytest.mark.parametrize(
-    ("storage", "compression"),
+    ("storage", "compression", "part"),
     [
-        (StoragePlugin.MCAP, CompressionMode.NONE),
-        (StoragePlugin.MCAP, CompressionMode.MESSAGE),
-        (StoragePlugin.SQLITE3, CompressionMode.NONE),
+        (StoragePlugin.MCAP, CompressionMode.NONE, 0.55),
+        (StoragePlugin.MCAP, CompressionMode.MESSAGE, 0.4),
+        (StoragePlugin.SQLITE3, CompressionMode.NONE, 0.7),
     ],
     ids=layout_name,
 )
 def test_a_file_that_lost_its_end_gives_its_beginning_marked_incomplete(
-    expected, tmp_path, storage, compression, has_metadata
+    expected, tmp_path, storage, compression, part, has_metadata
 ):
     bag = write_theirs(tmp_path / "bag", ONE, storage, compression)
     if not has_metadata:
         (bag / "metadata.yaml").unlink()
     (file,) = (file for file in bag.iterdir() if file.name != "metadata.yaml")
-    cut(file, 0.7 if storage is StoragePlugin.SQLITE3 else 0.4)
+    cut(file, part)
     reader = EpisodeReader(bag)
     assert reader.damage
     episode = reader.read(0)
