@@ -136,7 +136,11 @@ class StreamReport:
         rate_hz: Messages per second over the episode.
         mean_age_s: Mean age of the samples used [s].
         max_age_s: Largest age of the samples used [s].
-        missing: Ticks without a sample within the age limit.
+        missing: Ticks without a sample within the age limit; of a trajectory, those rejected.
+        dropped: Messages that were sent and not recorded where the bag says how many were sent;
+            else those that the stream's own period leaves room for.
+        gaps: Silences of more than one and a half of its periods, between its messages.
+        longest_gap_s: The longest of them [s]; 0 without one.
     """
 
     stream: str
@@ -145,6 +149,9 @@ class StreamReport:
     mean_age_s: float
     max_age_s: float
     missing: int
+    dropped: int = 0
+    gaps: int = 0
+    longest_gap_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,18 @@ def encode_jpeg(image: ImageArray, quality: int = 90) -> bytes:
     return bytes(data)
 
 
+def encode_png(image: ImageArray) -> bytes:
+    """Compress an RGB image without loss, the inverse of `decode_image`.
+
+    Args:
+        image: uint8 of shape (height, width, 3).
+    """
+    done, data = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise BagError(f"image of shape {image.shape} cannot be compressed")
+    return bytes(data)
+
+
 def _jpeg_shape(data: bytes) -> tuple[int, int]:
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:

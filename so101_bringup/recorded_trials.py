@@ -6,9 +6,10 @@ import numpy as np
 
 from so101.data.bag import open_bag
 from so101.data.episode_store import EpisodeStore
+from so101.data.robot_topics import find_namespace
 from so101.data.segments import find_segments
 from so101.data.store_entry import EpisodeEntry
-from so101.data.timeline import Timeline, find_namespace, read_timeline
+from so101.data.timeline import Timeline, read_timeline
 from so101.episode import Outcome
 from so101.errors import BagError
 from so101.evaluation import PHASE, Evaluation, EvaluationConfig, Trial, in_seed_order, trial_facts

@@ -3,15 +3,14 @@
 Uses the very builder that joins live, fed in the order in which the messages arrived.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from so101.arrays import BoolArray, FloatArray, IntArray
 from so101.clock import CONTROL_GRID, POLICY_GRID, nanoseconds
-from so101.config import option
 from so101.data.episode_columns import (
     executed_actions,
     planned_chunks,
@@ -20,7 +19,7 @@ from so101.data.episode_columns import (
     wishes,
     within,
 )
-from so101.data.stream_reports import check_quality, stream_reports
+from so101.data.stream_reports import QualityConfig, check_quality, stream_reports
 from so101.data.timeline import Timeline
 from so101.episode import ControlSource, Episode, EpisodeFacts, Outcome, StreamReport
 from so101.errors import BagError
@@ -39,23 +38,14 @@ class Recorded:
         start_ns: Stamp from which it ran [ns].
         end_ns: Stamp at which it ended [ns].
         outcome: How it ended; None when the recording does not say.
+        lost: Messages that are known to have been sent and not recorded, by relative topic name.
     """
 
     facts: EpisodeFacts
     start_ns: int
     end_ns: int
     outcome: Outcome | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class QualityConfig:
-    """When an episode is refused."""
-
-    max_command_age_s: float = option(0.1, "longest silence of the arm loop [s]", range=(0, 10))
-    max_missing: float = option(
-        0.05, "refuse when a stream misses a larger part of the ticks", range=(0.0, 1.0)
-    )
-    min_steps: int = option(2, "refuse shorter episodes [ticks]", range=(1, 1e6))
+    lost: Mapping[str, int] = field(default_factory=dict)
 
 
 def assemble_episode(
@@ -124,14 +114,14 @@ def _join(
     stamps, commands = timeline.commands(len(joining.joints))
     actions = executed_actions(ticks, stamps, commands, nanoseconds(quality.max_command_age_s))
     span_ns = (recorded.start_ns, recorded.end_ns)
-    reports = stream_reports(timeline, span_ns, rows, actions, joining)
+    reports = stream_reports(timeline, span_ns, rows, actions, joining, recorded.lost)
     where = f"episode {recorded.facts.id}"
-    check_quality(reports, len(ticks), quality.max_missing, where)
+    check_quality(reports, len(ticks), quality, where)
     absent = np.array([isinstance(row, Waiting) or bool(row.missing) for row in rows])
     is_gap = absent | np.isnan(actions).any(axis=1)
     whole = np.flatnonzero(~is_gap)
     if len(whole) < quality.min_steps:
-        raise BagError(f"{where}: {len(whole)} whole ticks, need {quality.min_steps}")
+        raise BagError(f"{where}: min_steps: {len(whole)} whole ticks, need {quality.min_steps}")
     kept = slice(int(whole[0]), int(whole[-1]) + 1)  # at its ends a stream may not be there yet
     return _Joined(
         ticks=ticks[kept],

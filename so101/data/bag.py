@@ -6,24 +6,25 @@ decode messages and knows no topic names.
 
 import mmap
 import re
-import sqlite3
 from collections import Counter
-from collections.abc import Collection, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import zstandard
-
 from so101.data.bag_metadata import FILE_NAME, BagMetadata, parse_metadata, read_metadata
 from so101.data.bag_writer import FACTS_RECORD
-from so101.data.mcap_file import McapContent, read_mcap
+from so101.data.mcap_file import MAGIC, McapContent, read_mcap
+from so101.data.sqlite_file import read_database
+from so101.data.unpacking import Allowance, unpack_frame, unpack_stream
 from so101.errors import BagError
 
 _MAX_FILES = 100_000
-_MAX_UNPACKED = 1 << 34
 _MAPPED_ABOVE = 1 << 26
+_UNCOUNTED = -1
+_LATEST_NS = 2**63 - 1
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins so
+_ENDINGS = {"mcap": (".mcap", ".mcap.zstd"), "sqlite3": (".db3", ".db3.zstd")}
 
 
 class BagMessage(NamedTuple):
@@ -49,12 +50,20 @@ class Bag:
         types: Topic name to ROS type name.
         custom_data: Text by key, from metadata.yaml or the file itself.
         damage: Why the bag is not whole; empty when it is.
+        is_cut: Only the end of its last file is missing; what precedes it is whole.
+        metadata: What metadata.yaml says, or what was found in its place.
+        repeated: The metadata that the MCAP file repeats; None when it does not.
+        is_ours: Made by this project's recorder.
     """
 
     path: Path
     types: Mapping[str, str]
     custom_data: Mapping[str, str]
     damage: str = ""
+    is_cut: bool = False
+    metadata: BagMetadata
+    repeated: BagMetadata | None = None
+    is_ours: bool = False
     _messages: tuple[BagMessage, ...] = field(default=(), repr=False)
 
     @property
@@ -77,6 +86,27 @@ class Bag:
             return list(self._messages)
         return [message for message in self._messages if message.topic in topics]
 
+    def renamed(self, renames: Mapping[str, str]) -> "Bag":
+        """Return the bag with other topic names.
+
+        Args:
+            renames: New absolute name by the name in the bag.
+
+        Raises:
+            BagError: A topic is not in the bag, or its new name is taken.
+        """
+        absent = [topic for topic in renames if topic not in self.types]
+        if absent:
+            held = ", ".join(self.types) or "none"
+            raise BagError(f"{self.path}: no topic {', '.join(absent)} to rename; it holds {held}")
+        types: dict[str, str] = {}
+        for topic, kind in self.types.items():
+            name = renames.get(topic, topic)
+            if types.setdefault(name, kind) != kind or (topic in renames and name in self.types):
+                raise BagError(f"{self.path}: {topic} cannot become {name}, which is taken")
+        messages = [m._replace(topic=renames.get(m.topic, m.topic)) for m in self._messages]
+        return replace(self, types=types, _messages=tuple(messages))
+
 
 def open_bag(path: Path, *, check_all: bool = False) -> Bag:
     """Open a bag directory, or a single .mcap or .db3 file.
@@ -88,10 +118,10 @@ def open_bag(path: Path, *, check_all: bool = False) -> Bag:
     Raises:
         BagError: It is missing, corrupt or not a bag.
     """
-    if not path.exists():
-        raise BagError(f"{path}: does not exist")
-    metadata = _find_metadata(path)
     try:
+        if not path.exists():
+            raise BagError(f"{path}: does not exist")
+        metadata = _find_metadata(path)
         if metadata.storage == "sqlite3":
             return _open_sqlite(path, metadata)
         if metadata.storage != "mcap":
@@ -99,42 +129,44 @@ def open_bag(path: Path, *, check_all: bool = False) -> Bag:
         return _open_mcap(path, metadata, check_all)
     except OSError as error:
         raise BagError(f"{path}: cannot be read: {error}") from error
+    except MemoryError as error:
+        raise BagError(f"{path}: needs more memory than there is") from error
 
 
 def _find_metadata(path: Path) -> BagMetadata:
     if path.is_file():
-        storage = {".mcap": "mcap", ".db3": "sqlite3"}.get(path.suffix)
+        storage = next((s for s, ends in _ENDINGS.items() if path.name.endswith(ends)), None)
         if storage is None:
             raise BagError(f"{path}: neither a bag directory nor .mcap nor .db3")
         return BagMetadata(files=(path.name,), storage=storage)
     if (path / FILE_NAME).exists():
         metadata = read_metadata(path)
-        absent = [name for name in metadata.files if not (path / name).is_file()]
-        if absent or not metadata.files:
-            raise BagError(f"{path}: missing files: {', '.join(absent) or 'none is named'}")
-        if len(metadata.files) > _MAX_FILES:
-            raise BagError(f"{path}: {len(metadata.files)} files")
+        _check_files(path, metadata.files)
         return metadata
-    for pattern, storage in (("*.mcap*", "mcap"), ("*.db3*", "sqlite3")):
-        found = sorted((file.name for file in path.glob(pattern)), key=_part_number)
+    for storage, endings in _ENDINGS.items():
+        names = [file.name for file in path.iterdir() if file.is_file()]
+        found = sorted((name for name in names if name.endswith(endings)), key=_part_number)
         if found:
-            is_packed = found[0].endswith(".zstd")
-            mode = "file" if is_packed else ""
-            return BagMetadata(files=tuple(found), storage=storage, compression_mode=mode)
+            return BagMetadata(files=tuple(found), storage=storage)
     raise BagError(f"{path}: holds neither metadata.yaml nor .mcap nor .db3 files")
 
 
+def _check_files(path: Path, files: tuple[str, ...]) -> None:
+    if len(files) > _MAX_FILES or len(set(files)) < len(files):
+        raise BagError(f"{path}: {FILE_NAME} names {len(files)} files, some of them twice")
+    absent = [name for name in files if not (path / name).is_file()]
+    if absent or not files:
+        raise BagError(f"{path}: missing files: {', '.join(absent[:9]) or 'none is named'}")
+
+
 def _part_number(name: str) -> tuple[int, str]:
-    number = re.search(r"_(\d+)\.", name)
+    number = re.search(r"_(\d{1,9})\.", name)
     return (int(number.group(1)) if number else 0, name)
 
 
 def _open_mcap(path: Path, metadata: BagMetadata, check_all: bool) -> Bag:
     folder = path if path.is_dir() else path.parent
-    contents = [
-        read_mcap(load_file(folder / name), str(folder / name), check_all=check_all)
-        for name in metadata.files
-    ]
+    contents = [_read_file(folder / name, metadata, check_all) for name in metadata.files]
     types: dict[str, str] = {}
     messages: list[BagMessage] = []
     for name, content in zip(metadata.files, contents, strict=True):
@@ -145,107 +177,103 @@ def _open_mcap(path: Path, metadata: BagMetadata, check_all: bool) -> Bag:
                 raise BagError(f"{folder / name}: {channel.topic} has two types")
         names = {number: channel.topic for number, channel in content.channels.items()}
         messages += [BagMessage(m[0], names[m[2]], m[3]) for m in content.messages]
-    if metadata.compression_mode == "message":
-        messages = [m._replace(data=_unzstd(m.data, path)) for m in messages]
-    damage = "; ".join(
-        f"{name}: {content.damage}"
-        for name, content in zip(metadata.files, contents, strict=True)
-        if content.damage
-    )
-    messages.sort(key=lambda message: message.log_time_ns)  # stable: file order breaks ties
+    damages = {n: c.damage for n, c in zip(metadata.files, contents, strict=True) if c.damage}
+    told = (c.metadata.get("rosbag2", {}).get("serialized_metadata", "") for c in contents)
+    repeated = _repeated_metadata(told, str(path))
+    facts = next((c.metadata[FACTS_RECORD] for c in contents if FACTS_RECORD in c.metadata), None)
+    inner = repeated.custom_data if repeated is not None else facts
     return Bag(
         path=path,
         types=types,
-        custom_data=metadata.custom_data or _inner_custom_data(contents, str(path)),
-        damage=damage or _lost(messages, metadata),
-        _messages=tuple(messages),
+        custom_data=metadata.custom_data or inner or {},
+        damage=_said(damages) or _lost(messages, metadata),
+        is_cut=[*damages] == [metadata.files[-1]],
+        metadata=metadata,
+        repeated=repeated,
+        is_ours=facts is not None,
+        _messages=_arranged(messages, metadata, path),
     )
 
 
-def _inner_custom_data(contents: list[McapContent], where: str) -> Mapping[str, str]:
-    for content in contents:
-        text = content.metadata.get("rosbag2", {}).get("serialized_metadata")
-        if text is not None:
-            return parse_metadata(text, where).custom_data
-    return next((c.metadata[FACTS_RECORD] for c in contents if FACTS_RECORD in c.metadata), {})
+def _read_file(path: Path, metadata: BagMetadata, check_all: bool) -> McapContent:
+    if len(metadata.files) > 1 and path.stat().st_size < len(MAGIC):
+        return McapContent(damage="ends before it begins")  # the others may be whole
+    allowance = Allowance(path.stat().st_size)
+    data = load_file(path, allowance)
+    return read_mcap(data, str(path), check_all=check_all, allowance=allowance)
 
 
-def load_file(path: Path) -> memoryview:
+def _repeated_metadata(texts: Iterable[str], where: str) -> BagMetadata | None:
+    """Read the metadata that the files of a bag repeat: the last one knows all of it."""
+    told = [text for text in texts if text]
+    return parse_metadata(told[-1], where) if told else None
+
+
+def load_file(path: Path, allowance: Allowance | None = None) -> memoryview:
     """Return a file's bytes, unpacked, without copying large ones."""
     if path.suffix == ".zstd":
-        return memoryview(_unzstd(path.read_bytes(), path))
+        packed = path.read_bytes()
+        try:
+            return unpack_stream(packed, allowance or Allowance(len(packed)))
+        except BagError as error:
+            raise BagError(f"{path}: {error}") from error
     if path.stat().st_size <= _MAPPED_ABOVE:
         return memoryview(path.read_bytes())
     with path.open("rb") as stream:
         return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _unzstd(data: bytes | memoryview, path: Path) -> bytes:
-    try:
-        if zstandard.frame_content_size(data) > _MAX_UNPACKED:
-            raise BagError(f"{path}: unpacks to more than {_MAX_UNPACKED} bytes")
-        with zstandard.ZstdDecompressor().stream_reader(data) as stream:
-            plain = stream.read(_MAX_UNPACKED + 1)
-    except (zstandard.ZstdError, MemoryError) as error:
-        raise BagError(f"{path}: cannot be unpacked: {error}") from error
-    if len(plain) > _MAX_UNPACKED:
-        raise BagError(f"{path}: unpacks to more than {_MAX_UNPACKED} bytes")
-    return plain
-
-
 def _open_sqlite(path: Path, metadata: BagMetadata) -> Bag:
     folder = path if path.is_dir() else path.parent
     types: dict[str, str] = {}
     messages: list[BagMessage] = []
-    for name in metadata.files:
-        try:
-            found_types, found = _read_database(folder / name)
-        except (sqlite3.Error, OverflowError) as error:
-            raise BagError(f"{folder / name}: cannot be read: {error}") from error
-        types |= found_types
-        messages += found
-    if metadata.compression_mode == "message":
-        messages = [m._replace(data=_unzstd(m.data, path)) for m in messages]
-    messages.sort(key=lambda message: message.log_time_ns)
+    damages: dict[str, str] = {}
+    contents = [read_database(folder / name) for name in metadata.files]
+    for name, content in zip(metadata.files, contents, strict=True):
+        for topic, kind in content.types.items():
+            if types.setdefault(topic, kind) != kind:
+                raise BagError(f"{folder / name}: {topic} has two types")
+        messages += [BagMessage(*message) for message in content.messages]
+        if content.damage:
+            damages[name] = content.damage
+    repeated = _repeated_metadata((content.metadata for content in contents), str(path))
+    inner = {} if repeated is None else repeated.custom_data
     return Bag(
         path=path,
         types=types,
-        custom_data=metadata.custom_data,
-        damage=_lost(messages, metadata),
-        _messages=tuple(messages),
+        custom_data=metadata.custom_data or inner,
+        damage=_said(damages) or _lost(messages, metadata),
+        is_cut=[*damages] == [metadata.files[-1]],
+        metadata=metadata,
+        repeated=repeated,
+        _messages=_arranged(messages, metadata, path),
     )
 
 
-def _read_database(path: Path) -> tuple[dict[str, str], list[BagMessage]]:
-    with closing(_connect(path)) as database:
-        topics = {
-            number: (str(name), str(kind), encoding)
-            for number, name, kind, encoding in database.execute(
-                "SELECT id, name, type, serialization_format FROM topics"
-            )
-        }
-        messages = []
-        for number, stamp, data in database.execute(
-            "SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp, id"
-        ):
-            if number not in topics or type(stamp) is not int or type(data) is not bytes:
-                raise BagError(f"{path}: a message of unknown topic {number!r} or broken content")
-            messages.append(BagMessage(stamp, topics[number][0], data))
-    foreign = [name for name, _, encoding in topics.values() if encoding != "cdr"]
-    if foreign:
-        raise BagError(f"{path}: not CDR: {', '.join(foreign)}")
-    return {name: kind for name, kind, _ in topics.values()}, messages
+def _arranged(
+    messages: list[BagMessage], metadata: BagMetadata, path: Path
+) -> tuple[BagMessage, ...]:
+    """Return messages in order of arrival, unpacked if each was packed for itself."""
+    is_packed = metadata.compression_mode == "message"
+    if metadata.messages == _UNCOUNTED and messages:  # no metadata.yaml says how they are packed
+        is_packed = all(bytes(message.data[:4]) == _ZSTD_MAGIC for message in messages)
+    if is_packed:
+        allowance = Allowance(sum(len(message.data) for message in messages))
+        try:
+            messages = [m._replace(data=unpack_frame(m.data, allowance)) for m in messages]
+        except BagError as error:
+            raise BagError(f"{path}: a message {error}") from error
+    messages.sort(key=lambda message: message.log_time_ns)  # stable: file order breaks ties
+    if messages and messages[-1].log_time_ns > _LATEST_NS:
+        raise BagError(f"{path}: a message arrived at {messages[-1].log_time_ns}, after all time")
+    return tuple(messages)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    if path.suffix == ".zstd":
-        database = sqlite3.connect(":memory:")
-        database.deserialize(_unzstd(path.read_bytes(), path))
-        return database
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+def _said(damages: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {damage}" for name, damage in damages.items())
 
 
 def _lost(messages: list[BagMessage], metadata: BagMetadata) -> str:
-    if metadata.messages in (-1, len(messages)):
+    if metadata.messages in (_UNCOUNTED, len(messages)):
         return ""
     return f"holds {len(messages)} messages, {FILE_NAME} says {metadata.messages}"

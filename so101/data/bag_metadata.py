@@ -12,7 +12,13 @@ from so101.errors import BagError
 
 FILE_NAME = "metadata.yaml"
 VERSION = 9
+"""The newest version of rosbag2's metadata that is known; every one from 1 on is read."""
+
 _MAX_BYTES = 1 << 24
+_MAX_EVENTS = 1 << 20
+_MAX_DEPTH = 64
+_PLAIN_BYTES, _PLAIN_LINE, _PLAIN_BRACKETS = 1 << 18, 1 << 11, 1 << 10
+_MAX_NUMBER = 20  # digits: more do not fit rosbag2's integers
 _FOREVER = {"sec": 9223372036, "nsec": 854775807}
 _LATCHED = {
     "history": "keep_last",
@@ -25,8 +31,9 @@ _LATCHED = {
     "liveliness_lease_duration": _FOREVER,
     "avoid_ros_namespace_conventions": False,
 }
-# libyaml where it is there: the pure Python loader is 20 times slower
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# libyaml where it is there: the pure Python loader is 20 times slower. The base loader makes text
+# of everything: no merge keys and no numbers in base 60, which can take for ever.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _BASE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -132,10 +139,12 @@ def read_metadata(directory: Path) -> BagMetadata:
     """Read the metadata.yaml of a bag.
 
     Raises:
-        BagError: It is missing, unreadable or lacks what a reader needs.
+        BagError: It is missing, unreadable, of a later version or lacks what a reader needs.
     """
     path = directory / FILE_NAME
     try:
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise BagError(f"{path}: is no file")
         if path.stat().st_size > _MAX_BYTES:
             raise BagError(f"{path}: larger than {_MAX_BYTES} bytes")
         return parse_metadata(path.read_text(encoding="utf-8"), str(path))
@@ -147,21 +156,60 @@ def parse_metadata(text: str, where: str) -> BagMetadata:
     """Parse the text of metadata.yaml, with or without its outer key.
 
     Raises:
-        BagError: It is not valid YAML or lacks what a reader needs.
+        BagError: It is not valid YAML, of a later version or lacks what a reader needs.
     """
     try:
-        values = yaml.load(text, Loader=_LOADER)  # a safe loader
+        _check_nesting(text)
+        values = yaml.load(text, Loader=_LOADER)  # makes nothing but text, lists and mappings
         values = values.get("rosbag2_bagfile_information", values)
-        custom = values.get("custom_data") or {}
+        version = _number(values["version"])
+        if not 1 <= version <= VERSION:
+            raise BagError(
+                f"{where}: rosbag2 metadata version {version}, known are 1 to {VERSION}"
+            )
         return BagMetadata(
-            files=tuple(Path(str(name)).name for name in values["relative_file_paths"]),
-            storage=str(values["storage_identifier"]),
-            compression_mode=str(values.get("compression_mode") or "").lower(),
-            messages=int(values["message_count"]),
-            duration_ns=int(values["duration"]["nanoseconds"]),
-            custom_data={str(key): str(value) for key, value in custom.items()},
+            files=tuple(Path(_word(name)).name for name in values["relative_file_paths"]),
+            storage=_word(values["storage_identifier"]),
+            compression_mode=_word(values.get("compression_mode", "")).lower(),
+            messages=_number(values["message_count"]),
+            duration_ns=_number(values["duration"]["nanoseconds"]),
+            custom_data=_words(values.get("custom_data", "")),
         )
     except (yaml.YAMLError, RecursionError) as error:
         raise BagError(f"{where}: not valid YAML: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BagError(f"{where}: not rosbag2 metadata: {error!r}") from error
+
+
+def _check_nesting(text: str) -> None:
+    """Refuse what is nested deeper than any metadata: libyaml's composer overflows the stack."""
+    brackets = text.count("[") + text.count("{")
+    longest = max(map(len, text.splitlines()), default=0)
+    # A block nests one level per column at most, so short lines bound the depth.
+    if len(text) <= _PLAIN_BYTES and brackets <= _PLAIN_BRACKETS and longest <= _PLAIN_LINE:
+        return
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH or count > _MAX_EVENTS:
+            raise yaml.YAMLError("nested too deeply" if depth > _MAX_DEPTH else "too many values")
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a word, got a {type(value).__name__}")
+    return value
+
+
+def _number(value: Any) -> int:
+    if len(_word(value)) > _MAX_NUMBER:
+        raise ValueError(f"a number of {len(value)} digits")
+    return int(value)
+
+
+def _words(values: Any) -> dict[str, str]:
+    """Return a mapping of words; no value, as version 5 and older have it, is an empty one."""
+    if values in ("", "~", "null"):
+        return {}
+    return {_word(key): _word(value) for key, value in values.items()}

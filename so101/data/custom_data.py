@@ -11,13 +11,17 @@ OUTCOME = "outcome"
 IS_LOCK_STEP = "is_lock_step"
 CALIBRATION = "calibration_sha256"
 SOFTWARE = "software_version"
+SCHEMA_VERSION_KEY = "schema_version"
+SCHEMA_VERSION = 1
+"""Of what a bag of this project says about itself. Bags that name no version are of the first."""
 PUBLISHED = "published/"
 """Prefix of the number of messages that each topic's publishers sent during the episode."""
 
 
 def facts_to_text(facts: EpisodeFacts) -> dict[str, str]:
-    """Return the facts as text by key."""
-    return {f.name: encode(getattr(facts, f.name)) for f in fields(EpisodeFacts)}
+    """Return the facts as text by key, and the version of what the keys mean."""
+    text = {f.name: encode(getattr(facts, f.name)) for f in fields(EpisodeFacts)}
+    return {**text, SCHEMA_VERSION_KEY: str(SCHEMA_VERSION)}
 
 
 def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
@@ -28,12 +32,29 @@ def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
         default_id: Episode id when the text, of a foreign bag, names none.
 
     Raises:
-        BagError: A value is not of its kind.
+        BagError: A value is not of its kind, or the text is of a later schema version.
     """
+    check_schema_version(values, default_id)
     event = Event(stamp_ns=0, name=default_id, values=values)
     kinds = {f.name: f.type for f in fields(EpisodeFacts) if f.name in values}
     found = {name: decode(event, name, kind) for name, kind in kinds.items()}  # type: ignore[arg-type]
     return EpisodeFacts(**{"id": default_id, **found})
+
+
+def check_schema_version(values: Mapping[str, str], where: str) -> None:
+    """Refuse text that a later version of this project wrote.
+
+    Raises:
+        BagError: Its schema version is not known.
+    """
+    said = values.get(SCHEMA_VERSION_KEY, "1")
+    if not (said.isascii() and said.isdecimal() and 1 <= len(said) <= 9 and int(said) >= 1):
+        raise BagError(f"{where}: {SCHEMA_VERSION_KEY} {said[:60]!r} is no version")
+    if int(said) > SCHEMA_VERSION:
+        raise BagError(
+            f"{where}: {SCHEMA_VERSION_KEY} {said} is later than {SCHEMA_VERSION}, the "
+            "newest that is known: update this software to read it"
+        )
 
 
 def outcome_from_text(values: Mapping[str, str], where: str) -> Outcome | None:

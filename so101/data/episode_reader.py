@@ -4,72 +4,157 @@ Nothing is filled in: a tick without a sample is a gap that says so, and an epis
 is refused by name. Images stay compressed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from so101.arrays import IntArray
+from so101.clock import nanoseconds
 from so101.data.assembly import Recorded, assemble_episode
-from so101.data.bag import Bag, open_bag
-from so101.data.custom_data import outcome_from_text
+from so101.data.bag import open_bag
+from so101.data.custom_data import check_schema_version, outcome_from_text
 from so101.data.labels import read_labels, resolve_advantage, resolve_outcome
+from so101.data.robot_topics import find_namespace
 from so101.data.segments import ReaderConfig, find_segments, observation_config
-from so101.data.timeline import Timeline, find_namespace, read_timeline
+from so101.data.timeline import Timeline, read_timeline
 from so101.episode import Episode, Outcome
 from so101.errors import BagError
 from so101.events import LabelEvent
 from so101.topics import LABEL
 
+_AFTER_S = 1.0  # samples that arrive after the end and belong to it
+
 
 def read_episode(path: Path, config: ReaderConfig | None = None) -> Episode:
-    """Read a bag that holds one episode.
+    """Read a bag that holds one episode; see `EpisodeReader`.
 
     Raises:
         BagError: The bag is corrupt or foreign, holds another number of episodes, or misses too
             much.
     """
-    episodes = read_episodes(path, config)
-    if len(episodes) != 1:
-        raise BagError(f"{path}: holds {len(episodes)} episodes, expected one")
-    return episodes[0]
+    reader = EpisodeReader(path, config)
+    if len(reader) != 1:
+        raise BagError(f"{path}: holds {len(reader)} episodes, expected one")
+    return reader.read(0)
 
 
 def read_episodes(path: Path, config: ReaderConfig | None = None) -> list[Episode]:
-    """Read every episode of a bag: one per run of the episode topic, else the whole bag.
+    """Read every episode of a bag; see `EpisodeReader`.
 
     Raises:
         BagError: The bag is corrupt or foreign, or an episode misses too much.
     """
-    config = config or ReaderConfig()
-    bag = open_bag(path)
-    timeline = read_timeline(bag, config.joints, find_namespace(bag, config.namespace))
-    segments = find_segments(bag, timeline)
-    labels = (*timeline.events[LABEL.name], *read_labels(path))
-    return [_read_segment(bag, timeline, segment, labels, config) for segment in segments]
+    return list(EpisodeReader(path, config))
 
 
-def _read_segment(
-    bag: Bag,
-    timeline: Timeline,
-    recorded: Recorded,
-    labels: Sequence[LabelEvent],
-    config: ReaderConfig,
-) -> Episode:
-    joining = observation_config(bag, timeline, recorded, config)
-    try:
-        episode = assemble_episode(timeline, recorded, joining, config.quality)
-    except BagError as error:
-        raise BagError(f"{bag.path}: {error}") from error
-    said = [label for label in labels if label.episode == recorded.facts.id]
-    advantage = resolve_advantage(said)
-    return replace(
-        episode,
-        outcome=_find_outcome(bag, recorded, said),
-        labels={} if advantage is None else {"advantage": advantage},
-    )
+class EpisodeReader:
+    """Opens a bag once, says what is in it, and reads any of its episodes.
 
+    An episode lasts from where the episode topic says that it runs to where it says that it is
+    over; a bag without that topic is one episode. Messages are decoded when the first episode is
+    asked for, so that every bag can be looked at, also one of another robot.
 
-def _find_outcome(bag: Bag, recorded: Recorded, said: Sequence[LabelEvent]) -> Outcome | None:
-    told = outcome_from_text(bag.custom_data, str(bag.path))
-    if bag.is_recovered or told is Outcome.INCOMPLETE:
-        return Outcome.INCOMPLETE
-    return resolve_outcome(recorded.outcome or told, said)
+    Attributes:
+        path: The bag.
+        config: How it is read.
+        bag: Its messages, with the contract's topic names.
+    """
+
+    def __init__(self, path: Path, config: ReaderConfig | None = None) -> None:
+        """Open a bag directory, or a single .mcap or .db3 file.
+
+        Raises:
+            BagError: It is missing, corrupt, not a bag or of a later version.
+        """
+        self.path = path
+        self.config = config or ReaderConfig()
+        bag = open_bag(path)
+        check_schema_version(bag.custom_data, str(path))
+        front = f"/{(self.config.namespace or '').strip('/')}/".replace("//", "/")
+        names = {theirs: front + ours for theirs, ours in self.config.renames.items()}
+        self.bag = bag.renamed(names) if names else bag
+
+    @property
+    def damage(self) -> str:
+        """Why the bag is not whole; empty when it is."""
+        return self.bag.damage
+
+    @property
+    def streams(self) -> Mapping[str, tuple[str, int]]:
+        """ROS type and number of messages of every topic."""
+        counts = self.bag.counts()
+        return {topic: (kind, counts[topic]) for topic, kind in self.bag.types.items()}
+
+    @cached_property
+    def segments(self) -> tuple[Recorded, ...]:
+        """Where its episodes lie, and what is known about each.
+
+        Raises:
+            BagError: It holds no robot, or its messages contradict themselves.
+        """
+        return tuple(find_segments(self.bag, self._timeline))
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return len(self.segments)
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Read one episode after the other."""
+        return (self.read(number) for number in range(len(self)))
+
+    def read(self, number: int) -> Episode:
+        """Read one episode.
+
+        Args:
+            number: Its place in ``segments``.
+
+        Raises:
+            BagError: It misses too much; the message names episode, topic, reason and limit.
+        """
+        recorded = self.segments[number]
+        timeline = self._cut(recorded)
+        joining = observation_config(self.bag, timeline, recorded, self.config)
+        try:
+            episode = assemble_episode(timeline, recorded, joining, self.config.quality)
+        except BagError as error:
+            raise BagError(f"{self.path}: {error}") from error
+        said = [label for label in self._labels if label.episode == recorded.facts.id]
+        advantage = resolve_advantage(said)
+        return replace(
+            episode,
+            outcome=self._find_outcome(number, said),
+            labels={} if advantage is None else {"advantage": advantage},
+        )
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        prefix = find_namespace(self.bag, self.config.namespace)
+        is_by_arrival = self.config.stamps == "arrival"
+        return read_timeline(self.bag, self.config.joints, prefix, by_arrival=is_by_arrival)
+
+    @cached_property
+    def _labels(self) -> tuple[LabelEvent, ...]:
+        return (*self._timeline.events[LABEL.name], *read_labels(self.path))
+
+    @cached_property
+    def _stamps(self) -> IntArray:
+        return np.array([sample.stamp_ns for sample in self._timeline.samples], dtype=np.int64)
+
+    def _cut(self, recorded: Recorded) -> Timeline:
+        """Return the timeline with the samples of one episode only."""
+        before_ns = nanoseconds(self.config.quality.max_command_age_s)
+        begin_ns, end_ns = recorded.start_ns - before_ns, recorded.end_ns + nanoseconds(_AFTER_S)
+        places = np.flatnonzero((self._stamps >= begin_ns) & (self._stamps <= end_ns))
+        samples = self._timeline.samples
+        return replace(self._timeline, samples=[samples[place] for place in places.tolist()])
+
+    def _find_outcome(self, number: int, said: list[LabelEvent]) -> Outcome | None:
+        recorded = self.segments[number].outcome
+        told = outcome_from_text(self.bag.custom_data, str(self.path))
+        is_before_cut = self.bag.is_cut and recorded is not None and number < len(self) - 1
+        if told is Outcome.INCOMPLETE or (self.damage and not is_before_cut):
+            return Outcome.INCOMPLETE
+        return resolve_outcome(recorded or told, said)

@@ -14,6 +14,10 @@ from so101.data.verification import VerifiedEpisode
 from so101.episode import SOURCE_CODES, Episode
 from so101.errors import ConfigError
 
+_STREAM_HEADER = (
+    *("stream", "messages", "Hz", "mean age ms", "max age ms"),
+    *("missing", "dropped", "gaps", "longest ms"),
+)
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
@@ -88,7 +92,7 @@ def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
         ("gaps", str(0 if episode.is_gap is None else int(episode.is_gap.sum()))),
         *((f"label {name}", f"{value:g}") for name, value in episode.labels.items()),
     ]
-    streams = [("stream", "messages", "Hz", "mean age ms", "max age ms", "missing")]
+    streams = [_STREAM_HEADER]
     streams += [
         (
             report.stream,
@@ -97,6 +101,9 @@ def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
             f"{report.mean_age_s * 1e3:.1f}",
             f"{report.max_age_s * 1e3:.1f}",
             str(report.missing),
+            str(report.dropped),
+            str(report.gaps),
+            f"{report.longest_gap_s * 1e3:.0f}",
         )
         for report in episode.reports
     ]

@@ -8,19 +8,18 @@ against the file's own statistics. Messages stay views of the file: nothing is c
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import lz4.frame  # type: ignore[import-untyped]
-import zstandard
-
+from so101.data.unpacking import Allowance, unpack_beginning, unpack_chunk
 from so101.errors import BagError
 
 MAGIC = b"\x89MCAP0\r\n"
-MAX_CHUNK_BYTES = 1 << 30
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
 _STATISTICS, _METADATA, _DATA_END = 0x0B, 0x0C, 0x0F
 _KNOWN = frozenset(range(1, 0x10))
+_RECORDS_AT_ONCE = 1 << 12
 _RECORD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
 _CHUNK_HEAD = struct.Struct("<QQQI")
@@ -74,7 +73,12 @@ class _CutError(Exception):
 
 
 def read_mcap(
-    data: memoryview, where: str, *, check_all: bool = False, is_salvage: bool = False
+    data: memoryview,
+    where: str,
+    *,
+    check_all: bool = False,
+    is_salvage: bool = False,
+    allowance: Allowance | None = None,
 ) -> McapContent:
     """Read every message of a file.
 
@@ -83,6 +87,7 @@ def read_mcap(
         where: Its path, for error messages.
         check_all: Also check the checksums of the data and summary sections.
         is_salvage: Take what comes before the first broken record, whatever broke it.
+        allowance: What may still be unpacked; by default what suits the file's size.
 
     Returns:
         The content; ``damage`` says whether the file was cut short.
@@ -92,7 +97,7 @@ def read_mcap(
     """
     if bytes(data[: len(MAGIC)]) != MAGIC:
         raise BagError(f"{where}: not an MCAP file ({len(data)} bytes)")
-    reading = _Reading(data, where)
+    reading = _Reading(data, where, allowance or Allowance(len(data)))
     try:
         reading.run()
     except _CutError as cut:
@@ -109,8 +114,9 @@ def read_mcap(
 class _Reading:
     """One pass over a file."""
 
-    def __init__(self, data: memoryview, where: str) -> None:
+    def __init__(self, data: memoryview, where: str, allowance: Allowance) -> None:
         self.content = McapContent()
+        self._allowance = allowance
         self._data = data
         self._where = where
         self._schemas: dict[int, str] = {}
@@ -132,7 +138,7 @@ class _Reading:
         Raises:
             _CutError: The file ends before it.
         """
-        for at, opcode, body in _records(self._data, len(MAGIC)):
+        for at, opcode, body in self._walk():
             if opcode == 0:  # a power loss leaves zeros where data was not yet on the disk
                 raise _CutError(f"zeros from byte {at} on")
             if opcode not in _KNOWN and opcode < 0x80:
@@ -150,6 +156,19 @@ class _Reading:
         found = len(self.content.messages)
         if self._counted is not None and self._counted != found:
             raise BagError(f"{self._where}: holds {found} messages, its index {self._counted}")
+
+    def _walk(self) -> Iterator[tuple[int, int, memoryview]]:
+        """Yield the file's records; of a chunk that was cut, read what is there."""
+        at = len(MAGIC)
+        try:
+            for start, opcode, body in _records(self._data, at):
+                yield start, opcode, body
+                at = start + _RECORD.size + len(body)
+        except _CutError:
+            if self._data[at : at + 1] == bytes([_CHUNK]):
+                with suppress(BagError, struct.error, UnicodeDecodeError):
+                    self._read_cut_chunk(self._data[at + _RECORD.size :])
+            raise
 
     def _take(self, opcode: int, body: memoryview) -> None:
         step = self._steps.get(opcode)
@@ -211,41 +230,31 @@ class _Reading:
         packed = body[at + 8 :]
         if len(packed) != stored:
             raise BagError(f"{self._where}: a chunk holds {len(packed)} bytes, claims {stored}")
-        records = self._unpack(packed, compression, size)
+        records = unpack_chunk(packed, compression, size, self._allowance)
         if checksum and zlib.crc32(records) != checksum:
             raise BagError(f"{self._where}: wrong checksum of a chunk")
         try:
-            for _, opcode, inner in _records(records, 0):
-                if opcode == _MESSAGE:
-                    self._read_message(inner)
-                elif opcode in (_SCHEMA, _CHANNEL):
-                    self._steps[opcode](inner)
+            self._read_records(records)
         except _CutError:
             raise BagError(f"{self._where}: a chunk ends inside a record") from None
 
-    def _unpack(self, packed: memoryview, compression: str, size: int) -> memoryview:
-        if size > MAX_CHUNK_BYTES:
-            raise BagError(f"{self._where}: a chunk of {size} bytes")
-        try:
-            if compression == "zstd":
-                plain = self._unpack_zstd(packed, size)
-            elif compression == "lz4":
-                plain = lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=size)
-            elif compression == "":
-                return packed
-            else:
-                raise BagError(f"{self._where}: unknown compression {compression!r}")
-        except (zstandard.ZstdError, RuntimeError, MemoryError) as error:
-            raise BagError(f"{self._where}: a chunk cannot be unpacked: {error}") from error
-        if len(plain) != size:
-            raise BagError(f"{self._where}: a chunk unpacks to {len(plain)} bytes, not {size}")
-        return memoryview(plain)
+    def _read_cut_chunk(self, body: memoryview) -> None:
+        """Read a chunk without its end, and so without the checksum's protection."""
+        compression, at = _text(body, _CHUNK_HEAD.size)
+        records = unpack_beginning(body[at + 8 :], compression, self._allowance)
+        with suppress(_CutError):
+            self._read_records(records)
 
-    def _unpack_zstd(self, packed: memoryview, size: int) -> bytes:
-        claimed = zstandard.frame_content_size(packed)  # would overrule the output limit
-        if claimed > size:
-            raise BagError(f"{self._where}: a chunk unpacks to {claimed} bytes, not {size}")
-        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(size, 1))
+    def _read_records(self, records: memoryview) -> None:
+        count = 0
+        for count, (_, opcode, inner) in enumerate(_records(records, 0), 1):
+            if opcode == _MESSAGE:
+                self._read_message(inner)
+            elif opcode in (_SCHEMA, _CHANNEL):
+                self._steps[opcode](inner)
+            if not count % _RECORDS_AT_ONCE:
+                self._allowance.take(0, _RECORDS_AT_ONCE)
+        self._allowance.take(0, count % _RECORDS_AT_ONCE)
 
     def _read_statistics(self, body: memoryview) -> None:
         (self._counted,) = struct.unpack_from("<Q", body)

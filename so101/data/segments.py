@@ -1,16 +1,19 @@
 """Where the episodes of a bag lie, and how its streams were waited for when it was recorded."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from so101.clock import CONTROL_GRID
 from so101.config import option
-from so101.data.assembly import QualityConfig, Recorded
+from so101.data.assembly import Recorded
 from so101.data.bag import Bag
-from so101.data.custom_data import IS_LOCK_STEP, facts_from_text
+from so101.data.custom_data import IS_LOCK_STEP, facts_from_text, published_from_text
+from so101.data.stream_reports import QualityConfig
 from so101.data.timeline import Timeline
 from so101.episode import EpisodeState, Outcome
 from so101.errors import BagError
+from so101.events import EpisodeEvent
 from so101.robot import JOINTS
 from so101.streams import ObservationConfig
 from so101.topics import EPISODE, JOINT_STATES
@@ -29,6 +32,13 @@ class ReaderConfig:
 
     joints: tuple[str, ...] = option(JOINTS, "joint names in the order of every joint array")
     namespace: str | None = option(None, "robot namespace; found when one robot is in the bag")
+    renames: dict[str, str] = field(
+        default_factory=dict,
+        metadata={"doc": "relative name by the name of a topic in the bag, where they differ"},
+    )
+    stamps: Literal["header", "arrival"] = option(
+        "header", "what dates a sample; arrival: for recorders that leave header stamps empty"
+    )
     timing: Literal["recorded", "lock_step", "free"] = option(
         "recorded", "how streams were waited for; recorded: as the bag says, or as its stamps show"
     )
@@ -51,28 +61,45 @@ def find_segments(bag: Bag, timeline: Timeline) -> list[Recorded]:
     segments: list[Recorded] = []
     for event in timeline.events[EPISODE.name]:
         if event.state is EpisodeState.RUNNING:
-            if segments and segments[-1].start_ns == event.stamp_ns:
-                continue  # a latched message said again
-            segments.append(
-                Recorded(facts=event.facts, start_ns=event.stamp_ns, end_ns=last_ns, outcome=None)
-            )
+            _begin(segments, event, last_ns)
         elif event.state.is_end and segments and segments[-1].outcome is None:
-            started = segments[-1]
-            if event.facts.id != started.facts.id or event.stamp_ns < started.start_ns:
-                raise BagError(
-                    f"{bag.path}: {EPISODE.name}: {event.facts.id} {event.state.value} at "
-                    f"{event.stamp_ns} while {started.facts.id} ran from {started.start_ns}"
-                )
-            segments[-1] = Recorded(
-                facts=event.facts,
-                start_ns=started.start_ns,
-                end_ns=event.stamp_ns,
-                outcome=_OUTCOMES[event.state],
-            )
-    if segments:
-        return segments
-    facts = facts_from_text(bag.custom_data, bag.path.stem)
-    return [Recorded(facts=facts, start_ns=int(stamps[0]), end_ns=last_ns, outcome=None)]
+            _end(segments, event, bag.path)
+    if not segments:
+        facts = facts_from_text(bag.custom_data, bag.path.stem)
+        whole = Recorded(facts=facts, start_ns=int(stamps[0]), end_ns=last_ns, outcome=None)
+        segments = [whole]
+    if len(segments) == 1:  # what was sent is counted per bag
+        segments = [replace(segments[0], lost=_find_lost(bag, timeline.prefix))]
+    return segments
+
+
+def _begin(segments: list[Recorded], event: EpisodeEvent, last_ns: int) -> None:
+    if segments and segments[-1].start_ns == event.stamp_ns:
+        return  # a latched message said again
+    if segments and segments[-1].outcome is None:  # nobody said how it ended
+        started = segments[-1]
+        segments[-1] = replace(started, end_ns=min(started.end_ns, event.stamp_ns))
+    segments.append(
+        Recorded(facts=event.facts, start_ns=event.stamp_ns, end_ns=last_ns, outcome=None)
+    )
+
+
+def _end(segments: list[Recorded], event: EpisodeEvent, path: Path) -> None:
+    started = segments[-1]
+    if event.facts.id != started.facts.id or event.stamp_ns < started.start_ns:
+        raise BagError(
+            f"{path}: {EPISODE.name}: {event.facts.id} {event.state.value} at "
+            f"{event.stamp_ns} while {started.facts.id} ran from {started.start_ns}"
+        )
+    outcome = _OUTCOMES[event.state]
+    segments[-1] = replace(started, facts=event.facts, end_ns=event.stamp_ns, outcome=outcome)
+
+
+def _find_lost(bag: Bag, prefix: str) -> dict[str, int]:
+    """Return how many messages of each topic were sent and are not in the bag, where it says."""
+    counts = bag.counts()
+    published = published_from_text(bag.custom_data, str(bag.path))
+    return {n: max(0, sent - counts.get(prefix + n, 0)) for n, sent in published.items()}
 
 
 def observation_config(

@@ -1,9 +1,11 @@
 """A bag's messages as typed, stamped values of the contract's topics.
 
-Owns which topics a reader needs, their types and their namespace. Decodes nothing else.
+Decodes what episodes are made of, and nothing else.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,8 @@ from so101.data.messages import (
     stamp_ns,
     trajectory,
 )
+from so101.data.raw_images import compressed
+from so101.data.robot_topics import AUX, find_images, find_wanted, joined_name
 from so101.errors import BagError
 from so101.streams import JointSample
 from so101.topics import (
@@ -36,29 +40,15 @@ from so101.topics import (
     POLICY_TRAJECTORY,
     REWARD,
     TELEOP_TRAJECTORY,
-    aux_topic,
-    image_topic,
+    Topic,
 )
 
-_IMAGE_ENDING = "_camera/image_raw/compressed"
-_TOPICS = (
-    JOINT_STATES,
-    JOINT_COMMANDS,
-    OBJECTS,
-    EPISODE,
-    CONTROL_SOURCE,
-    REWARD,
-    LABEL,
-    POLICY_TRAJECTORY,
-    TELEOP_TRAJECTORY,
-)
 _EVENTS: dict[str, Any] = {
     EPISODE.name: events.EpisodeEvent,
     CONTROL_SOURCE.name: events.ControlEvent,
     REWARD.name: events.RewardEvent,
     LABEL.name: events.LabelEvent,
 }
-_AUX = aux_topic("").name
 _TRAJECTORIES = (POLICY_TRAJECTORY.name, TELEOP_TRAJECTORY.name)
 
 
@@ -79,9 +69,11 @@ class Timeline:
         samples: What observations are joined from.
         events: Typed events by topic.
         trajectories: Valid trajectories by topic; a stamp of 0 is replaced by its meaning, now.
+        arrivals: When those trajectories that came from a bag arrived [ns], by topic.
         aux: Auxiliary arrays of the policy by name, and by observation stamp [ns].
         rejected: Trajectories by topic that break the topic's rules, as the arbiter rejects them.
         cameras: Ids of the cameras in the bag.
+        prefix: What stands in front of the relative names in the bag.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -89,9 +81,13 @@ class Timeline:
     trajectories: dict[str, list[JointTrajectory]] = field(
         default_factory=lambda: {name: [] for name in _TRAJECTORIES}
     )
+    arrivals: dict[str, list[int]] = field(
+        default_factory=lambda: {name: [] for name in _TRAJECTORIES}
+    )
     aux: dict[str, dict[int, Float32Array]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_TRAJECTORIES, 0))
     cameras: tuple[str, ...] = ()
+    prefix: str = "/"
 
     @property
     def has_objects(self) -> bool:
@@ -112,149 +108,110 @@ class Timeline:
         return stamps, values.reshape(len(stamps), joints)
 
 
-def find_namespace(bag: Bag, namespace: str | None) -> str:
-    """Return what stands in front of the relative names in a bag, such as ``/`` or ``/left/``.
-
-    Args:
-        bag: The bag.
-        namespace: The robot's namespace when it is known.
-
-    Raises:
-        BagError: No robot is in the bag, or several and none was named.
-    """
-    if namespace is not None:
-        return f"/{namespace.strip('/')}/".replace("//", "/")
-    ending = JOINT_STATES.name
-    found = [
-        topic.removesuffix(ending)
-        for topic in bag.types
-        if topic == ending or topic.endswith(f"/{ending}")
-    ]
-    if not found:
-        raise BagError(f"{bag.path}: no topic {ending}; it holds {', '.join(bag.types) or 'none'}")
-    if len(found) > 1:
-        raise BagError(f"{bag.path}: several robots, name one: {', '.join(found)}")
-    return found[0]
-
-
-def read_timeline(bag: Bag, joints: tuple[str, ...], prefix: str) -> Timeline:
+def read_timeline(
+    bag: Bag, joints: tuple[str, ...], prefix: str, *, by_arrival: bool = False
+) -> Timeline:
     """Decode the messages that episodes are made of.
 
     Args:
         bag: The bag.
         joints: Joint names in the order of every joint array.
-        prefix: See `find_namespace`.
+        prefix: See `so101.data.robot_topics.find_namespace`.
+        by_arrival: Give samples the time of their arrival as their stamp.
 
     Raises:
         BagError: A needed topic is missing or has the wrong type, or a message is broken.
     """
-    cameras = _find_named(bag, prefix, _IMAGE_ENDING, COMPRESSED_IMAGE)
-    arrays = _find_named(bag, prefix + _AUX, "", IMAGE)
-    known = (*_TOPICS, *(image_topic(c) for c in cameras), *(aux_topic(name) for name in arrays))
-    wanted = {prefix + topic.name: topic for topic in known}
-    for topic, expected in wanted.items():
-        found = bag.types.get(topic)
-        if found is None and expected in (JOINT_STATES, JOINT_COMMANDS):
-            raise BagError(f"{bag.path}: no topic {topic}")
-        if found is not None and found != expected.type:
-            raise BagError(f"{bag.path}: {topic}: type {found}, expected {expected.type}")
-    timeline = Timeline(cameras=cameras)
-    by_topic: dict[str, list[BagMessage]] = {topic: [] for topic in wanted}
+    images = find_images(bag, prefix)
+    wanted = find_wanted(bag, prefix, images)
+    timeline = Timeline(cameras=tuple(sorted(images)), prefix=prefix)
     ordered = bag.messages(wanted)
-    for message in ordered:
-        by_topic[message.topic].append(message)
-    for topic, messages in by_topic.items():
+    places: dict[str, list[int]] = {topic: [] for topic in wanted}
+    for place, message in enumerate(ordered):
+        places[message.topic].append(place)
+    samples: dict[int, Sample] = {}
+    for topic, known in wanted.items():
+        messages = [ordered[place] for place in places[topic]]
         try:
-            _take(timeline, topic.removeprefix(prefix), bag.types.get(topic, ""), messages, joints)
+            if known.name in _EVENTS or known.name in _TRAJECTORIES or known.name.startswith(AUX):
+                _take(timeline, known, messages, joints)
+                continue
+            pairs = _stamped_values(known, messages, joints)
+            if by_arrival:
+                pairs = [(m.log_time_ns, p[1]) for p, m in zip(pairs, messages, strict=True)]
+            _check_stamps([stamp for stamp, _ in pairs])
         except BagError as error:
             raise BagError(f"{bag.path}: {topic}: {error}") from error
-    timeline.samples[:] = _in_order(timeline.samples, ordered, prefix)
+        name = joined_name(known)
+        for place, pair, message in zip(places[topic], pairs, messages, strict=True):
+            samples[place] = Sample(name, pair[1], pair[0], message.log_time_ns)
+    timeline.samples.extend(samples[place] for place in sorted(samples))
+    _stamp_trajectories(timeline)
     return timeline
 
 
-def _find_named(bag: Bag, beginning: str, ending: str, wanted: str) -> tuple[str, ...]:
-    """Return the names between beginning and ending of the topics of a type, sorted."""
-    names = [
-        topic.removeprefix(beginning).removesuffix(ending)
-        for topic, kind in bag.types.items()
-        if topic.startswith(beginning) and topic.endswith(ending) and kind == wanted
-    ]
-    return tuple(sorted(name for name in names if name and "/" not in name))
+def _check_stamps(stamps: list[int]) -> None:
+    if len(stamps) > 1 and not any(stamps):
+        raise BagError("every header stamp is 0; with stamps: arrival it is read by arrival")
 
 
 def _take(
-    timeline: Timeline,
-    topic: str,
-    type_name: str,
-    messages: list[BagMessage],
-    joints: tuple[str, ...],
+    timeline: Timeline, topic: Topic, messages: list[BagMessage], joints: tuple[str, ...]
 ) -> None:
-    """Decode all messages of one topic."""
-    if topic in _EVENTS:
-        for message in messages:
-            content = events.from_message(decode(message.data, type_name, "message"))
-            timeline.events[topic].append(_EVENTS[topic].from_event(content))
-    elif topic in _TRAJECTORIES:
-        for message in messages:
-            content = decode(message.data, type_name, "message")
+    """Decode all messages of a topic that observations are not joined from."""
+    contents = [(decode(m.data, topic.type, "message"), m.log_time_ns) for m in messages]
+    if topic.name in _EVENTS:
+        kind = _EVENTS[topic.name]
+        found = [kind.from_event(events.from_message(content)) for content, _ in contents]
+        timeline.events[topic.name].extend(found)
+    elif topic.name.startswith(AUX):
+        tables = {stamp_ns(content): aux_table(content) for content, _ in contents}
+        timeline.aux[topic.name.removeprefix(AUX)] = tables
+    else:
+        for content, arrival_ns in contents:
             try:
                 asked = trajectory(content, joints)
             except BagError:
-                timeline.rejected[topic] += 1
+                timeline.rejected[topic.name] += 1
             else:
-                timeline.trajectories[topic].append(_stamped(timeline, asked, message))
-    elif topic.startswith(_AUX):
-        contents = [decode(message.data, type_name, "message") for message in messages]
-        timeline.aux[topic.removeprefix(_AUX)] = {stamp_ns(c): aux_table(c) for c in contents}
-    else:
-        pairs = _stamped_values(topic, type_name, messages, joints)
-        timeline.samples.extend(
-            Sample(topic, value, stamp, message.log_time_ns)
-            for (stamp, value), message in zip(pairs, messages, strict=True)
-        )
+                timeline.trajectories[topic.name].append(asked)
+                timeline.arrivals[topic.name].append(arrival_ns)
 
 
-def _stamped(timeline: Timeline, asked: JointTrajectory, message: BagMessage) -> JointTrajectory:
-    """Give a trajectory that means "now" the newest joint state's stamp at its arrival."""
-    if asked.stamp_ns:
-        return asked
-    stamps = [
-        sample.stamp_ns
-        for sample in timeline.samples
-        if sample.topic == JOINT_STATES.name and sample.arrival_ns <= message.log_time_ns
-    ]
-    return replace(asked, stamp_ns=max(stamps, default=0))
-
-
-def _in_order(samples: list[Sample], ordered: list[BagMessage], prefix: str) -> list[Sample]:
-    """Bring samples, in order within each topic, into the order of the bag's messages."""
-    by_topic: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_topic.setdefault(prefix + sample.topic, []).append(sample)
-    following = {topic: iter(rows) for topic, rows in by_topic.items()}
-    return [next(following[m.topic]) for m in ordered if m.topic in following]
+def _stamp_trajectories(timeline: Timeline) -> None:
+    """Give trajectories that mean "now" the newest joint state's stamp at their arrival."""
+    states = [sample for sample in timeline.samples if sample.topic == JOINT_STATES.name]
+    arrivals = [sample.arrival_ns for sample in states]
+    newest = [0, *accumulate((sample.stamp_ns for sample in states), max)]
+    for topic, asked in timeline.trajectories.items():
+        for place, (one, arrival_ns) in enumerate(
+            zip(asked, timeline.arrivals[topic], strict=True)
+        ):
+            if not one.stamp_ns:
+                now_ns = newest[bisect_right(arrivals, arrival_ns)]
+                asked[place] = replace(one, stamp_ns=now_ns)
 
 
 def _stamped_values(
-    topic: str, type_name: str, messages: list[BagMessage], joints: tuple[str, ...]
+    topic: Topic, messages: list[BagMessage], joints: tuple[str, ...]
 ) -> list[tuple[int, Any]]:
     """Return header stamp [ns] and value of every message of a sampled stream."""
-    if topic in (JOINT_STATES.name, JOINT_COMMANDS.name):
+    if topic in (JOINT_STATES, JOINT_COMMANDS):
         joint_rows = joint_table([message.data for message in messages])
         if joint_rows is not None:
-            return _joint_values(topic, joint_rows, joints)
-    elif topic == OBJECTS.name:
+            return _joint_values(topic.name, joint_rows, joints)
+    elif topic == OBJECTS:
         pose_stack = pose_table([message.data for message in messages])
         if pose_stack is not None and np.isfinite(pose_stack.poses).all():
             return list(zip(pose_stack.stamps_ns.tolist(), pose_stack.poses, strict=True))
     pairs: list[tuple[int, Any]] = []
     for message in messages:
-        if topic.endswith(_IMAGE_ENDING):
+        if topic.type == COMPRESSED_IMAGE:
             image = image_content(message.data)
             if image is not None:
                 pairs.append(image)
                 continue
-        content = decode(message.data, type_name, "message")
+        content = decode(message.data, topic.type, "message")
         pairs.append((stamp_ns(content), _value(topic, content, joints)))
     return pairs
 
@@ -269,11 +226,11 @@ def _joint_values(topic: str, table: JointTable, joints: tuple[str, ...]) -> lis
     return list(zip(stamps, samples, strict=True))
 
 
-def _value(topic: str, content: Any, joints: tuple[str, ...]) -> Any:
-    if topic == JOINT_STATES.name:
+def _value(topic: Topic, content: Any, joints: tuple[str, ...]) -> Any:
+    if topic == JOINT_STATES:
         return joint_sample(content, joints)
-    if topic == JOINT_COMMANDS.name:
+    if topic == JOINT_COMMANDS:
         return joint_sample(content, joints).positions
-    if topic == OBJECTS.name:
+    if topic == OBJECTS:
         return pose_rows(content)
-    return content.data.tobytes()
+    return compressed(content) if topic.type == IMAGE else content.data.tobytes()

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from so101.data.bag import Bag, open_bag
+from so101.data.bag_metadata import FILE_NAME, BagMetadata
 from so101.data.bag_writer import SHA256_KEY
 from so101.data.custom_data import published_from_text
+from so101.data.recovery import RECOVERED
 from so101.data.store_entry import EpisodeEntry
 from so101.errors import BagError
 from so101.topics import EPISODE, JOINT_COMMANDS, JOINT_STATES
@@ -44,6 +46,7 @@ def verify_bag(entry: EpisodeEntry) -> VerifiedEpisode:
     if bag.damage:
         problems.append(f"{entry.path}: {bag.damage}")
     try:
+        problems += _check_metadata(entry, bag)
         problems += _check_digest(entry, bag)
         problems += _check_counts(entry, bag)
     except BagError as error:
@@ -61,12 +64,43 @@ def is_named(topic: str, name: str) -> bool:
     return topic == name or topic.endswith(f"/{name}")
 
 
-def _check_digest(entry: EpisodeEntry, bag: Bag) -> list[str]:
-    expected = bag.custom_data.get(SHA256_KEY)
-    files = [entry.path] if entry.path.is_file() else sorted(entry.path.glob("*.mcap"))
-    if expected is None or not files:
+def _check_metadata(entry: EpisodeEntry, bag: Bag) -> list[str]:
+    """Compare metadata.yaml with what the last file, which has checksums, repeats of it."""
+    told, repeated = bag.metadata, bag.repeated
+    if not bag.is_ours or repeated is None or told.messages < 0:
         return []
-    return [] if _digest(files[0]) == expected else [f"{files[0]}: its sha256 has changed"]
+    pairs = {}
+    if RECOVERED not in told.custom_data:  # whoever recovers a bag says so behind its back
+        pairs["custom_data"] = (_without_digests(told), _without_digests(repeated))
+    if len(told.files) == 1:  # a file knows only of itself
+        names = ("files", "storage", "compression_mode", "messages", "duration_ns")
+        pairs |= {name: (vars(told)[name], vars(repeated)[name]) for name in names}
+    return [
+        f"{entry.path}: {FILE_NAME}: {name} has changed"
+        for name, (now, before) in pairs.items()
+        if now != before
+    ]
+
+
+def _without_digests(metadata: BagMetadata) -> dict[str, str]:
+    custom = metadata.custom_data.items()
+    return {key: text for key, text in custom if not key.startswith(SHA256_KEY)}
+
+
+def _check_digest(entry: EpisodeEntry, bag: Bag) -> list[str]:
+    if bag.metadata.messages < 0:
+        return []  # without metadata.yaml nobody says what the sums should be
+    custom, names = bag.metadata.custom_data, bag.metadata.files
+    told = {name: custom.get(f"{SHA256_KEY}/{name}") for name in names}
+    if len(names) == 1:
+        told[names[0]] = told[names[0]] or custom.get(SHA256_KEY)
+    problems = []
+    for name, expected in told.items():
+        if expected is not None and _digest(entry.path / name) != expected:
+            problems.append(f"{entry.path / name}: its sha256 has changed")
+        elif expected is None and bag.is_ours and bag.repeated is not None:
+            problems.append(f"{entry.path}: {FILE_NAME}: no sha256 of {name}")
+    return problems
 
 
 def _check_counts(entry: EpisodeEntry, bag: Bag) -> list[str]:
