@@ -171,6 +171,7 @@ class Episode:
             one has shape (rows, columns).
         wishes: What the human asked for [rad], NaN where nothing. Shape (steps, joints).
         labels: Sidecar values that came late, such as an advantage.
+        values: Numbers per tick that came late, by name; NaN where there is none. Shape (steps,).
         reports: One per stream.
         is_gap: Ticks at which a stream was missing; sequences never cross them. Shape (steps,).
     """
@@ -193,6 +194,7 @@ class Episode:
     aux: Mapping[str, Mapping[int, Float32Array]] = field(default_factory=dict)
     wishes: FloatArray | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, FloatArray] = field(default_factory=dict)
     reports: tuple[StreamReport, ...] = ()
     is_gap: BoolArray | None = None
 

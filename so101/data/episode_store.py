@@ -13,10 +13,12 @@ from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
 from so101.data.bag_writer import PART, BagWriter
 from so101.data.custom_data import OUTCOME, facts_to_text
 from so101.data.durable import free_bytes, store_error, write_text
+from so101.data.episode_reader import check_series
 from so101.data.labels import append_label, last_words, read_labels
 from so101.data.recovery import RecoveredEpisode, recover_part, remove_leftovers
 from so101.data.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
 from so101.data.store_lock import StoreLock, waiting_lock
+from so101.data.value_series import ValueSeries, put_series, read_series
 from so101.data.verification import VerifiedEpisode, verify_bag
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, StoreError
@@ -180,7 +182,7 @@ class EpisodeStore:
         return found[0]
 
     def add_label(self, label: LabelEvent) -> None:
-        """Add somebody's word on an episode to its history.
+        """Add somebody's word on an episode, or that one is taken back, to its history.
 
         Raises:
             StoreError: There is no such episode, or the label cannot be written.
@@ -191,7 +193,27 @@ class EpisodeStore:
 
     def labels(self, episode: str) -> tuple[LabelEvent, ...]:
         """Return the last label of each rater of an episode, oldest first."""
-        return last_words(read_labels(self.find(episode).path))
+        return last_words(self.label_history(episode))
+
+    def label_history(self, episode: str) -> tuple[LabelEvent, ...]:
+        """Return everything that was ever said of an episode, oldest first."""
+        return read_labels(self.find(episode).path)
+
+    def add_values(self, series: ValueSeries) -> None:
+        """Give ticks of an episode numbers, in place of those the rater gave under that name.
+
+        Raises:
+            StoreError: There is no such episode, or the numbers cannot be written.
+            BagError: A tick is none of the episode's, or its bag cannot be read.
+        """
+        path = self.find(series.episode).path
+        check_series(path, series)
+        with waiting_lock(self.root / _LABEL_LOCK_NAME):
+            put_series(path, series)
+
+    def values(self, episode: str) -> tuple[ValueSeries, ...]:
+        """Return the numbers that ticks of an episode were given, the newest series last."""
+        return read_series(self.find(episode).path)
 
     def verify(self, episodes: Sequence[EpisodeEntry] | None = None) -> list[VerifiedEpisode]:
         """Check episodes, or all, down to the last byte."""
