@@ -175,7 +175,9 @@ class EpisodeStore:
         Raises:
             StoreError: There is none, or more than one.
         """
-        entries = self.episodes()
+        return self._named(self.episodes(), episode)
+
+    def _named(self, entries: Sequence[EpisodeEntry], episode: str) -> EpisodeEntry:
         found = [entry for entry in entries if episode in (entry.facts.id, entry.path.name)]
         if len(found) != 1:
             raise StoreError(f"{self.root}: {len(found)} episodes are called {episode!r}")
@@ -187,9 +189,19 @@ class EpisodeStore:
         Raises:
             StoreError: There is no such episode, or the label cannot be written.
         """
-        path = self.find(label.episode).path
+        self.add_labels([label])
+
+    def add_labels(self, labels: Sequence[LabelEvent]) -> None:
+        """Add words on several episodes; none is written while an episode cannot be found.
+
+        Raises:
+            StoreError: There is no such episode, or a label cannot be written.
+        """
+        entries = self.episodes()
+        paths = [self._named(entries, label.episode).path for label in labels]
         with waiting_lock(self.root / _LABEL_LOCK_NAME):
-            append_label(path, label)
+            for path, label in zip(paths, labels, strict=True):
+                append_label(path, label)
 
     def labels(self, episode: str) -> tuple[LabelEvent, ...]:
         """Return the last label of each rater of an episode, oldest first."""
