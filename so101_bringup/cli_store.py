@@ -62,9 +62,9 @@ def _show(arguments: argparse.Namespace) -> int:
     target = _picture_path(arguments.png, entry.path) if arguments.png else None
     episode, history = read_episode(entry.path), read_labels(entry.path)
     if target is not None:
-        from so101_bringup.episode_sheet import write_sheet
+        from so101_bringup.sheet.sheet import write_sheet
 
-        write_sheet(target, episode, entry)
+        write_sheet(target, episode, entry, last_words(history))
     if arguments.json:
         drawn = {} if target is None else {"png": target}
         print_json({**episode_mapping(entry, episode, history), **drawn})
