@@ -83,8 +83,9 @@ def _picture_path(text: str, bag: Path) -> Path:
     """Return the file to draw to; a directory gets one that is called like the bag.
 
     Raises:
-        ConfigError: It is neither a directory nor a .png file, or lies in the bag.
+        ConfigError: It is neither a directory nor a .png file, or lies in a bag.
     """
+    from so101.data.bag_metadata import FILE_NAME as METADATA
     from so101.errors import ConfigError
 
     path = Path(text).expanduser()
@@ -92,6 +93,6 @@ def _picture_path(text: str, bag: Path) -> Path:
         path = path / f"{bag.stem if bag.is_file() else bag.name}.png"
     if path.suffix.lower() != ".png":
         raise ConfigError(f"--png {text}: neither a directory that exists nor a .png file")
-    if bag.resolve() in path.resolve().parents:
-        raise ConfigError(f"--png {text}: lies in the bag, and nothing is written into bags")
+    if (path.resolve().parent / METADATA).exists():
+        raise ConfigError(f"--png {text}: lies in a bag, and nothing is written into bags")
     return path

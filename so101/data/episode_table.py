@@ -4,6 +4,7 @@ Pure text: prints nothing and changes nothing.
 """
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from so101.episode import SOURCE_CODES, Episode
 from so101.errors import ConfigError
 from so101.events import LabelEvent
 
+_WIDTH = 96
 _WALL_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-.")
 _NUMBERS = frozenset(
     {"#", "seconds", "MB", "messages", "Hz", "mean age ms", "max age ms", "missing", "episodes"}
@@ -191,16 +193,28 @@ def format_verified(results: Sequence[VerifiedEpisode]) -> str:
     rows = [("#", "episode", "messages", "verdict")]
     found = []
     for number, result in enumerate(results, 1):
-        problems = [printable(problem) for problem in result.problems]
+        problems = result.problems
         verdict = f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "ok"
         rows.append((str(number), result.entry.path.name, str(result.messages), verdict))
-        found += [f"{number}  {problem}" for problem in problems]
+        found += [f"{number}  {printable(problem)}" for problem in problems]
         if problems and result.types:
-            types = ", ".join(f"{topic} ({kind})" for topic, kind in result.types.items())
-            found.append(printable(f"{number}  holds {types}"))
+            types = [f"{topic} ({kind})" for topic, kind in result.types.items()]
+            found += _wrap(f"{number}  ", "holds ", types)
     bad = sum(bool(result.problems) for result in results)
     totals = f"{len(results)} episodes checked, {bad} with problems"
     return "\n".join([align(rows, _NUMBERS), "", *found, *([""] if found else []), totals])
+
+
+def _wrap(head: str, verb: str, items: Sequence[str]) -> list[str]:
+    """Return items in lines that fit a terminal, none of them torn apart, behind a head."""
+    whole = [printable(item).replace(" ", "\xa0") for item in items]
+    lines = textwrap.wrap(
+        verb + ", ".join(whole), _WIDTH, break_long_words=False, break_on_hyphens=False
+    )
+    room = " " * len(head)
+    return [
+        f"{room if place else head}{line}".replace("\xa0", " ") for place, line in enumerate(lines)
+    ]
 
 
 def format_stats(stats: Sequence[PhaseStats]) -> str:

@@ -99,7 +99,9 @@ def _draw_heading(page: Page, episode: Episode, lines: Sequence[str]) -> None:
     outcome = episode.outcome
     word = outcome.value if outcome else "unlabelled"
     colour = OUTCOMES.get(outcome, OUTCOMES[None])
-    page.text(_EDGE_IN, clip(printable(episode.facts.id), 38), fontsize=17, weight="bold")
+    title = clip(printable(episode.facts.id), 40)
+    size = 17 if len(title) <= 26 else 12.5  # beside it stands the outcome
+    page.text(_EDGE_IN, title, fontsize=size, weight="bold")
     page.figure.text(
         1.0 - (_EDGE_IN + 0.08) / WIDTH_IN,
         1.0 - (page.at_in + 0.04) / page.height_in,
