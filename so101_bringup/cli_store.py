@@ -37,15 +37,19 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from so101.data.bag_writer import PART
     from so101.data.episode_mapping import entry_mapping
     from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_list
 
-    entries = EpisodeStore(episodes_path(arguments.store)).episodes()
+    root = episodes_path(arguments.store)
+    entries = EpisodeStore(root).episodes()
     if arguments.json:
         print_json([entry_mapping(entry) for entry in entries])
-    else:
-        print(format_list(entries))
+        return 0
+    print(format_list(entries))
+    if parts := len([*root.glob(f"[!.]*{PART}")]):
+        print(f"{parts} unfinished: being recorded now, or 'so101 episodes recover' saves it")
     return 0
 
 

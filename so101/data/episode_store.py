@@ -6,7 +6,7 @@ is read from the bags.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
@@ -164,10 +164,14 @@ class EpisodeStore:
 
     def episodes(self) -> list[EpisodeEntry]:
         """List every episode, oldest first. What cannot be used says why in ``problem``."""
-        if (self.root / METADATA_NAME).exists() or self.root.is_file():
+        if self._is_bag:
             return [self._entry(self.root, None)]
         lines = self._read_index()
         return [self._entry(path, lines.get(path.name)) for path in self._bags()]
+
+    @property
+    def _is_bag(self) -> bool:
+        return (self.root / METADATA_NAME).exists() or self.root.is_file()
 
     def find(self, episode: str) -> EpisodeEntry:
         """Return an episode by id or directory name.
@@ -199,7 +203,7 @@ class EpisodeStore:
         """
         entries = self.episodes()
         paths = [self._named(entries, label.episode).path for label in labels]
-        with waiting_lock(self.root / _LABEL_LOCK_NAME):
+        with self._label_lock():
             for path, label in zip(paths, labels, strict=True):
                 append_label(path, label)
 
@@ -220,8 +224,12 @@ class EpisodeStore:
         """
         path = self.find(series.episode).path
         check_series(path, series)
-        with waiting_lock(self.root / _LABEL_LOCK_NAME):
+        with self._label_lock():
             put_series(path, series)
+
+    def _label_lock(self) -> AbstractContextManager[None]:
+        """Lock the store's sidecars; who names a single bag waits for who names its store."""
+        return waiting_lock((self.root.parent if self._is_bag else self.root) / _LABEL_LOCK_NAME)
 
     def values(self, episode: str) -> tuple[ValueSeries, ...]:
         """Return the numbers that ticks of an episode were given, the newest series last."""

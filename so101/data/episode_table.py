@@ -46,7 +46,10 @@ def parse_selection(text: str, count: int) -> tuple[int, ...]:
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
-            raise ConfigError(f"selection {text!r}: {part!r} is neither a number nor a range")
+            raise ConfigError(
+                f"selection {text!r}: {part.strip()!r} is neither a number nor a range such as "
+                "5-7, nor is an episode called so"
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= count:
             raise ConfigError(f"selection {text!r}: {part.strip()} is outside 1..{count}")
@@ -126,7 +129,10 @@ def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
     """Return everything about one episode: facts, who acted, streams, labels."""
     names = {code: source.value for source, code in SOURCE_CODES.items()}
     acted = Counter(names[code] for code in episode.sources.tolist())
-    facts = [(name, str(value)) for name, value in vars(episode.facts).items()]
+    facts = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in vars(episode.facts).items()
+    ]
     outcome = episode.outcome.value if episode.outcome else ABSENT
     facts += [
         ("recorded", recorded_at(entry)),
@@ -242,5 +248,6 @@ def format_recovered(results: Sequence[RecoveredEpisode]) -> str:
     rows = [("recording", "became", "messages", "what was wrong")]
     for result in results:
         where = "quarantine" if result.path is None else result.path.name
-        rows.append((result.directory, where, str(result.messages), result.reason))
+        reason = result.reason.rpartition(f"{result.directory}: ")[2]
+        rows.append((result.directory, where, str(result.messages), reason))
     return align(rows, _NUMBERS)

@@ -68,8 +68,10 @@ def write_sidecar(sidecar: Sidecar) -> None:
     """Replace the file, one line per entry; a reader sees the old or the new one.
 
     Raises:
-        StoreError: It would become too large, or cannot be written.
+        StoreError: The bag is a single file, it would become too large, or cannot be written.
     """
+    if not sidecar.path.parent.is_dir():
+        raise StoreError(f"{sidecar.path.parent}: a single file; {FILE_NAME} needs a directory")
     rest = "".join(f" {_text(key)}: {_text(value)},\n" for key, value in sidecar.rest.items())
     text = (
         f'{{\n "{_VERSION}": {_SCHEMA_VERSION},\n{rest}'

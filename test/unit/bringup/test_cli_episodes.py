@@ -114,6 +114,18 @@ class TestTables:
             assert "?[2Jred #" in out or action[0] in ("verify", "stats")
             assert all(c.isprintable() or c == "\n" for c in out)
 
+    def test_what_was_never_finished_is_not_forgotten(self, capsys, store):
+        part = store / "20260102-030500-demo-0009.part"
+        part.mkdir()
+        out = call(capsys, store, "list")[1]
+        assert out.splitlines()[-1].startswith("1 unfinished: being recorded now, or 'so101 episo")
+        out = call(capsys, store, "recover")[1]
+        assert [line.split() for line in out.splitlines()] == [
+            ["recording", "became", "messages", "what", "was", "wrong"],
+            [part.name, "quarantine", "0", "holds", "no", ".mcap", "file"],
+        ]
+        assert "unfinished" not in call(capsys, store, "list")[1]
+
     def test_the_check_is_a_table_with_the_problems_below(self, capsys, store):
         file = next(store.rglob("demo-0001_0.mcap"))
         file.write_bytes(file.read_bytes()[:-300])

@@ -258,7 +258,8 @@ import sys
 from pathlib import Path
 from so101.data.episode_store import EpisodeStore
 from so101.events import LabelEvent
-store, rater = EpisodeStore(Path(sys.argv[1])), sys.argv[2]
+root, rater = Path(sys.argv[1]), sys.argv[2]
+store = EpisodeStore(root / "20260102-030405-e" if rater == "bob" else root)
 for stamp in range(15):
     store.add_label(LabelEvent(stamp_ns=stamp, episode="e", rater=rater, outcome="success"))
     if stamp % 5 == 4:
@@ -267,6 +268,7 @@ for stamp in range(15):
 
 
 def test_two_processes_that_speak_at_once_lose_nothing(tmp_path):
+    """One of them names the store, the other the bag."""
     make_bag(directory=tmp_path / "20260102-030405-e", cameras=(), steps=4, episode="e")
     speakers = [
         subprocess.Popen([sys.executable, "-c", SPEAKER, str(tmp_path), rater], cwd=ROOT)
@@ -279,6 +281,14 @@ def test_two_processes_that_speak_at_once_lose_nothing(tmp_path):
         assert [label.stamp_ns for label in mine if not label.undoes] == [*range(15)]
         assert sum(bool(label.undoes) for label in mine) == 3
     assert len(live_labels(history)) == 24
+
+
+def test_a_bag_that_is_a_single_file_has_no_place_for_labels(tmp_path):
+    bag = make_bag(directory=tmp_path / "bag", cameras=(), steps=4, episode="e")
+    (file,) = bag.glob("*.mcap")
+    (entry,) = EpisodeStore(file).episodes()
+    with pytest.raises(StoreError, match=r"e_0\.mcap: a single file; labels\.json needs a direc"):
+        EpisodeStore(file).add_label(replace(said("ada", "success"), episode=entry.facts.id))
 
 
 def test_a_label_taken_back_no_longer_counts_for_list_or_reader(tmp_path):
