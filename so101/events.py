@@ -223,8 +223,13 @@ class LabelEvent:
         episode: Episode id.
         rater: Who said it.
         outcome: An `Outcome` value, or empty.
-        advantage: A number, or None; the key may be absent from a label given by hand.
+        advantage: A number, or None.
         reasons: Reason codes or words.
+        note: Free text for people.
+        undoes: The rater whose last word this takes back; empty when it is a word of its own. What
+            takes a word back says nothing else, except why in its note.
+
+    The keys advantage, note and undoes may be absent from a label given by hand.
     """
 
     stamp_ns: int
@@ -233,6 +238,8 @@ class LabelEvent:
     outcome: str = ""
     advantage: float | None = None
     reasons: tuple[str, ...] = ()
+    note: str = ""
+    undoes: str = ""
 
     def to_event(self) -> Event:
         """Return the event, named by the episode id."""
@@ -241,6 +248,8 @@ class LabelEvent:
             "outcome": self.outcome,
             "advantage": encode(self.advantage),
             "reasons": encode(list(self.reasons)),
+            "note": self.note,
+            "undoes": self.undoes,
         }
         return Event(stamp_ns=self.stamp_ns, name=self.episode, message="label", values=values)
 
@@ -258,6 +267,8 @@ class LabelEvent:
             outcome=outcome,
             advantage=None if advantage == "null" else decode(event, "advantage", float),
             reasons=decode_tuple(event, "reasons", str),
+            note=event.values.get("note", ""),
+            undoes=event.values.get("undoes", ""),
         )
 
 

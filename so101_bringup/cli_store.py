@@ -1,12 +1,10 @@
 """Episodes that a run left behind: list them, look at one, say how they went. Needs no ROS."""
 
 import argparse
-import getpass
-import math
-import time
+from pathlib import Path
 from typing import Any
 
-from so101_bringup import cli_store_care
+from so101_bringup import cli_label, cli_store_care
 from so101_bringup.cli_common import (
     add_action,
     add_json,
@@ -26,28 +24,32 @@ def add_verbs(verbs: Any) -> None:
     add_json(listing)
     show = add_action(actions, "show", _show, "everything that is known about one episode")
     show.add_argument("episode", metavar="EPISODE", help="number in the list, or id")
+    show.add_argument(
+        "--png", default="", metavar="PATH", help="draw it too: a .png file, or a directory"
+    )
+    show.add_argument(
+        "--history", action="store_true", help="everything that was ever said, and what counts"
+    )
     add_store(show)
     add_json(show)
-    label = add_action(actions, "label", _label, "say how episodes went; bags are never changed")
-    label.add_argument("selection", metavar="SELECTION", help="such as 1,4,5-7, all, or an id")
-    label.add_argument("--outcome", default="", help="success, failure, truncated or discarded")
-    label.add_argument("--advantage", type=float, default=None, help="a number, for learners")
-    label.add_argument("--reason", action="append", default=[], help="why; may be repeated")
-    label.add_argument("--rater", default="", metavar="NAME", help="who says so (your user name)")
-    add_store(label)
+    cli_label.add_action_label(actions)
     cli_store_care.add_actions(actions)
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from so101.data.bag_writer import PART
     from so101.data.episode_mapping import entry_mapping
     from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_list
 
-    entries = EpisodeStore(episodes_path(arguments.store)).episodes()
+    root = episodes_path(arguments.store)
+    entries = EpisodeStore(root).episodes()
     if arguments.json:
         print_json([entry_mapping(entry) for entry in entries])
-    else:
-        print(format_list(entries))
+        return 0
+    print(format_list(entries))
+    if parts := len([*root.glob(f"[!.]*{PART}")]):
+        print(f"{parts} unfinished: being recorded now, or 'so101 episodes recover' saves it")
     return 0
 
 
@@ -56,43 +58,45 @@ def _show(arguments: argparse.Namespace) -> int:
     from so101.data.episode_reader import read_episode
     from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_episode
+    from so101.data.label_table import format_history, format_labels
+    from so101.data.labels import last_words, read_labels
 
     store = EpisodeStore(episodes_path(arguments.store))
     entry = select_one(store, arguments.episode)
-    episode, labels = read_episode(entry.path), store.labels(entry.path.name)
+    target = _picture_path(arguments.png, entry.path) if arguments.png else None
+    episode, history = read_episode(entry.path), read_labels(entry.path)
+    if target is not None:
+        from so101_bringup.sheet.sheet import write_sheet
+
+        write_sheet(target, episode, entry, last_words(history))
     if arguments.json:
-        print_json(episode_mapping(entry, episode, labels))
+        drawn = {} if target is None else {"png": target}
+        print_json({**episode_mapping(entry, episode, history), **drawn})
         return 0
     print(format_episode(entry, episode))
-    for label in labels:
-        said = [label.outcome] if label.outcome else []
-        said += [] if label.advantage is None else [f"advantage {label.advantage:g}"]
-        print(f"{label.rater} says: {', '.join([*said, *label.reasons])}")
+    if arguments.history:
+        print(f"\n{format_history(history)}")
+    elif labels := last_words(history):
+        print(f"\n{format_labels(labels)}")
+    if target is not None:
+        print(f"\nwritten to {target}")
     return 0
 
 
-def _label(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.episode_table import select
+def _picture_path(text: str, bag: Path) -> Path:
+    """Return the file to draw to; a directory gets one that is called like the bag.
+
+    Raises:
+        ConfigError: It is neither a directory nor a .png file, or lies in a bag.
+    """
+    from so101.data.bag_metadata import FILE_NAME as METADATA
     from so101.errors import ConfigError
-    from so101.events import LabelEvent
 
-    if not arguments.outcome and arguments.advantage is None and not arguments.reason:
-        raise ConfigError("label: say something: --outcome, --advantage or --reason")
-    if arguments.advantage is not None and not math.isfinite(arguments.advantage):
-        raise ConfigError(f"label: --advantage {arguments.advantage} is not finite")
-    store = EpisodeStore(episodes_path(arguments.store))
-    chosen = select(store.episodes(), arguments.selection)
-    for entry in chosen:
-        store.add_label(
-            LabelEvent(
-                stamp_ns=time.time_ns(),
-                episode=entry.facts.id,
-                rater=arguments.rater or getpass.getuser(),
-                outcome=arguments.outcome,
-                advantage=arguments.advantage,
-                reasons=tuple(arguments.reason),
-            )
-        )
-        print(f"{entry.facts.id}: labelled")
-    return 0
+    path = Path(text).expanduser()
+    if path.is_dir():
+        path = path / f"{bag.stem if bag.is_file() else bag.name}.png"
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--png {text}: neither a directory that exists nor a .png file")
+    if (path.resolve().parent / METADATA).exists():
+        raise ConfigError(f"--png {text}: lies in a bag, and nothing is written into bags")
+    return path

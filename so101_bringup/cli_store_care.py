@@ -78,8 +78,11 @@ def _prune(arguments: argparse.Namespace) -> int:
     from so101.data.store_stats import room_of
 
     store = EpisodeStore(episodes_path(arguments.store))
-    chosen = choose(store.episodes(), arguments.outcome or ["discarded"])
+    entries = store.episodes()
+    chosen = choose(entries, arguments.outcome or ["discarded"])
+    numbers = [number for number, entry in enumerate(entries, 1) if entry in chosen]
     room = sum(room_of(entry.path) for entry in chosen)
+    table = "" if arguments.json or not chosen else format_list(chosen, numbers)
     if arguments.yes:
         prune(store, chosen)
     if arguments.json:
@@ -90,5 +93,5 @@ def _prune(arguments: argparse.Namespace) -> int:
         print("nothing to prune")
         return 0
     what = "deleted" if arguments.yes else "would be deleted; --yes does it"
-    print(f"{format_list(chosen)}\n{room / 1e6:.1f} MB {what}")
+    print(f"{table}\n{room / 1e6:.1f} MB {what}")
     return 0

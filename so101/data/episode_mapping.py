@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from so101.data.label_table import history_mapping, label_mapping
+from so101.data.labels import last_words
 from so101.data.recovery import RecoveredEpisode
 from so101.data.store_entry import EpisodeEntry
 from so101.data.store_stats import outcome_of
@@ -18,6 +20,7 @@ def entry_mapping(entry: EpisodeEntry) -> dict[str, Any]:
     return {
         **asdict(entry.facts),
         "outcome": outcome_of(entry),
+        "rater": entry.rater,
         "duration_s": entry.duration_s,
         "messages": entry.messages,
         "path": str(entry.path),
@@ -26,9 +29,9 @@ def entry_mapping(entry: EpisodeEntry) -> dict[str, Any]:
 
 
 def episode_mapping(
-    entry: EpisodeEntry, episode: Episode, labels: Sequence[LabelEvent]
+    entry: EpisodeEntry, episode: Episode, history: Sequence[LabelEvent]
 ) -> dict[str, Any]:
-    """Return everything about one episode but its columns."""
+    """Return everything about one episode but its recorded columns."""
     names = {code: source.value for source, code in SOURCE_CODES.items()}
     acted = Counter(names[code] for code in episode.sources.tolist())
     return {
@@ -39,15 +42,9 @@ def episode_mapping(
         "interventions": [list(span) for span in episode.interventions()],
         "chunks": len(episode.planned),
         "gaps": 0 if episode.is_gap is None else int(episode.is_gap.sum()),
-        "labels": [
-            {
-                "rater": label.rater,
-                "outcome": label.outcome,
-                "advantage": label.advantage,
-                "reasons": list(label.reasons),
-            }
-            for label in labels
-        ],
+        "values": {name: column.tolist() for name, column in episode.values.items()},
+        "labels": [label_mapping(label) for label in last_words(history)],
+        "history": history_mapping(history),
         "streams": [asdict(report) for report in episode.reports],
     }
 

@@ -16,10 +16,11 @@ from so101.clock import nanoseconds
 from so101.data.assembly import Recorded, assemble_episode
 from so101.data.bag import open_bag
 from so101.data.custom_data import check_schema_version, outcome_from_text
-from so101.data.labels import read_labels, resolve_advantage, resolve_outcome
+from so101.data.labels import merge_labels, read_labels, resolve_advantage, resolve_outcome
 from so101.data.robot_topics import find_namespace
 from so101.data.segments import ReaderConfig, find_segments, observation_config
 from so101.data.timeline import Timeline, read_timeline
+from so101.data.value_series import ValueSeries, align_series, check_ticks, read_series
 from so101.episode import Episode, Outcome
 from so101.errors import BagError
 from so101.events import LabelEvent
@@ -48,6 +49,18 @@ def read_episodes(path: Path, config: ReaderConfig | None = None) -> list[Episod
         BagError: The bag is corrupt or foreign, or an episode misses too much.
     """
     return list(EpisodeReader(path, config))
+
+
+def check_series(path: Path, series: ValueSeries) -> None:
+    """Refuse numbers whose ticks are not those of their episode.
+
+    Raises:
+        BagError: The bag cannot be read, does not hold the episode, or a tick is none of it.
+    """
+    found = [one for one in EpisodeReader(path).segments if one.facts.id == series.episode]
+    if not found:
+        raise BagError(f"{path}: no episode {series.episode!r}")
+    check_ticks(series, (found[0].start_ns, found[0].end_ns))
 
 
 class EpisodeReader:
@@ -119,6 +132,9 @@ class EpisodeReader:
         joining = observation_config(self.bag, timeline, recorded, self.config)
         try:
             episode = assemble_episode(timeline, recorded, joining, self.config.quality)
+            series = [one for one in self._series if one.episode == recorded.facts.id]
+            span_ns = (recorded.start_ns, recorded.end_ns)
+            values = align_series(series, episode.stamps_ns, span_ns)
         except BagError as error:
             raise BagError(f"{self.path}: {error}") from error
         said = [label for label in self._labels if label.episode == recorded.facts.id]
@@ -127,6 +143,7 @@ class EpisodeReader:
             episode,
             outcome=self._find_outcome(number, said),
             labels={} if advantage is None else {"advantage": advantage},
+            values=values,
         )
 
     @cached_property
@@ -137,7 +154,11 @@ class EpisodeReader:
 
     @cached_property
     def _labels(self) -> tuple[LabelEvent, ...]:
-        return (*self._timeline.events[LABEL.name], *read_labels(self.path))
+        return merge_labels(self._timeline.events[LABEL.name], read_labels(self.path))
+
+    @cached_property
+    def _series(self) -> tuple[ValueSeries, ...]:
+        return read_series(self.path)
 
     @cached_property
     def _stamps(self) -> IntArray:

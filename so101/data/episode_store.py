@@ -6,17 +6,19 @@ is read from the bags.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
 from so101.data.bag_writer import PART, BagWriter
 from so101.data.custom_data import OUTCOME, facts_to_text
 from so101.data.durable import free_bytes, store_error, write_text
+from so101.data.episode_reader import check_series
 from so101.data.labels import append_label, last_words, read_labels
 from so101.data.recovery import RecoveredEpisode, recover_part, remove_leftovers
 from so101.data.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
 from so101.data.store_lock import StoreLock, waiting_lock
+from so101.data.value_series import ValueSeries, put_series, read_series
 from so101.data.verification import VerifiedEpisode, verify_bag
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, StoreError
@@ -162,10 +164,14 @@ class EpisodeStore:
 
     def episodes(self) -> list[EpisodeEntry]:
         """List every episode, oldest first. What cannot be used says why in ``problem``."""
-        if (self.root / METADATA_NAME).exists() or self.root.is_file():
+        if self._is_bag:
             return [self._entry(self.root, None)]
         lines = self._read_index()
         return [self._entry(path, lines.get(path.name)) for path in self._bags()]
+
+    @property
+    def _is_bag(self) -> bool:
+        return (self.root / METADATA_NAME).exists() or self.root.is_file()
 
     def find(self, episode: str) -> EpisodeEntry:
         """Return an episode by id or directory name.
@@ -173,25 +179,61 @@ class EpisodeStore:
         Raises:
             StoreError: There is none, or more than one.
         """
-        entries = self.episodes()
+        return self._named(self.episodes(), episode)
+
+    def _named(self, entries: Sequence[EpisodeEntry], episode: str) -> EpisodeEntry:
         found = [entry for entry in entries if episode in (entry.facts.id, entry.path.name)]
         if len(found) != 1:
             raise StoreError(f"{self.root}: {len(found)} episodes are called {episode!r}")
         return found[0]
 
     def add_label(self, label: LabelEvent) -> None:
-        """Add somebody's word on an episode to its history.
+        """Add somebody's word on an episode, or that one is taken back, to its history.
 
         Raises:
             StoreError: There is no such episode, or the label cannot be written.
         """
-        path = self.find(label.episode).path
-        with waiting_lock(self.root / _LABEL_LOCK_NAME):
-            append_label(path, label)
+        self.add_labels([label])
+
+    def add_labels(self, labels: Sequence[LabelEvent]) -> None:
+        """Add words on several episodes; none is written while an episode cannot be found.
+
+        Raises:
+            StoreError: There is no such episode, or a label cannot be written.
+        """
+        entries = self.episodes()
+        paths = [self._named(entries, label.episode).path for label in labels]
+        with self._label_lock():
+            for path, label in zip(paths, labels, strict=True):
+                append_label(path, label)
 
     def labels(self, episode: str) -> tuple[LabelEvent, ...]:
         """Return the last label of each rater of an episode, oldest first."""
-        return last_words(read_labels(self.find(episode).path))
+        return last_words(self.label_history(episode))
+
+    def label_history(self, episode: str) -> tuple[LabelEvent, ...]:
+        """Return everything that was ever said of an episode, oldest first."""
+        return read_labels(self.find(episode).path)
+
+    def add_values(self, series: ValueSeries) -> None:
+        """Give ticks of an episode numbers, in place of those the rater gave under that name.
+
+        Raises:
+            StoreError: There is no such episode, or the numbers cannot be written.
+            BagError: A tick is none of the episode's, or its bag cannot be read.
+        """
+        path = self.find(series.episode).path
+        check_series(path, series)
+        with self._label_lock():
+            put_series(path, series)
+
+    def _label_lock(self) -> AbstractContextManager[None]:
+        """Lock the store's sidecars; who names a single bag waits for who names its store."""
+        return waiting_lock((self.root.parent if self._is_bag else self.root) / _LABEL_LOCK_NAME)
+
+    def values(self, episode: str) -> tuple[ValueSeries, ...]:
+        """Return the numbers that ticks of an episode were given, the newest series last."""
+        return read_series(self.find(episode).path)
 
     def verify(self, episodes: Sequence[EpisodeEntry] | None = None) -> list[VerifiedEpisode]:
         """Check episodes, or all, down to the last byte."""

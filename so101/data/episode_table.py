@@ -4,19 +4,33 @@ Pure text: prints nothing and changes nothing.
 """
 
 import re
+import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
+import numpy as np
+
+from so101.arrays import FloatArray
+from so101.data.label_table import said
 from so101.data.recovery import RecoveredEpisode
 from so101.data.store_entry import EpisodeEntry
-from so101.data.store_stats import OUTCOMES, PhaseStats, outcome_of
+from so101.data.store_stats import OUTCOMES, PhaseStats, outcome_of, room_of
+from so101.data.text_table import ABSENT, align, clip, printable
 from so101.data.verification import VerifiedEpisode
 from so101.episode import SOURCE_CODES, Episode
 from so101.errors import ConfigError
+from so101.events import LabelEvent
 
 _STREAM_HEADER = (
     *("stream", "messages", "Hz", "mean age ms", "max age ms"),
     *("missing", "dropped", "gaps", "longest ms"),
+)
+_WIDTH = 96
+_WALL_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-.")
+_NUMBERS = frozenset(
+    {"#", "seconds", "MB", "messages", "Hz", "mean age ms", "max age ms", "missing", "dropped"}
+    | {"gaps", "longest ms", "episodes", "minutes", "median success s", *OUTCOMES}
 )
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
@@ -36,7 +50,10 @@ def parse_selection(text: str, count: int) -> tuple[int, ...]:
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
-            raise ConfigError(f"selection {text!r}: {part!r} is neither a number nor a range")
+            raise ConfigError(
+                f"selection {text!r}: {part.strip()!r} is neither a number nor a range such as "
+                "5-7, nor is an episode called so"
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= count:
             raise ConfigError(f"selection {text!r}: {part.strip()} is outside 1..{count}")
@@ -56,34 +73,74 @@ def select(entries: Sequence[EpisodeEntry], text: str) -> list[EpisodeEntry]:
     return [entries[place] for place in parse_selection(text, len(entries))]
 
 
-def format_list(entries: Sequence[EpisodeEntry]) -> str:
-    """Return a numbered table of episodes, its totals below."""
+def format_list(
+    entries: Sequence[EpisodeEntry],
+    numbers: Sequence[int] = (),
+    room: Callable[[Path], int] = room_of,
+) -> str:
+    """Return a numbered table of episodes, its totals and what is wrong below.
+
+    Args:
+        entries: The episodes.
+        numbers: Of each of them, where they are a part of a store; else they count from 1.
+        room: Tells how much room a bag takes [bytes].
+    """
     if not entries:
         return "no episodes"
-    header = ("#", "episode", "phase", "source", "outcome", "seconds", "task")
-    rows = [header]
-    for number, entry in enumerate(entries, 1):
+    rows = [("#", "episode", "time", "phase", "outcome", "said by", "seconds", "MB")]
+    rooms = [room(entry.path) for entry in entries]
+    numbers = numbers or range(1, len(entries) + 1)
+    for number, entry, size in zip(numbers, entries, rooms, strict=True):
         facts = entry.facts
-        outcome = outcome_of(entry)
-        seconds = f"{entry.duration_s:.1f}"
-        row = (str(number), facts.id, facts.phase, facts.source, outcome, seconds, facts.task)
-        rows.append(row)
-    counts = Counter(row[4] for row in rows[1:])
+        row = (
+            clip(facts.id, 24),
+            recorded_at(entry)[5:16],
+            clip(facts.phase, 14),
+            outcome_of(entry),
+            clip(said_by(entry), 10),
+            f"{entry.duration_s:.1f}",
+            f"{size / 1e6:.1f}",
+        )
+        rows.append((str(number), *row))
     total_s = sum(entry.duration_s for entry in entries)
-    said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    lines = [_align(rows), "", f"{len(entries)} episodes, {total_s:.1f} s: {said}"]
-    lines += [f"{entry.facts.id}: {entry.problem}" for entry in entries if entry.problem]
+    outcomes = _counted(outcome_of(entry) for entry in entries)
+    totals = f"{len(entries)} episodes, {total_s:.1f} s, {sum(rooms) / 1e6:.1f} MB: {outcomes}"
+    tasks = _counted(repr(printable(entry.facts.task)) for entry in entries if entry.facts.task)
+    lines = [align(rows, _NUMBERS), "", totals, *([f"task: {tasks}"] if tasks else [])]
+    lines += [printable(f"{e.facts.id}: {e.problem}") for e in entries if e.problem]
     return "\n".join(lines)
+
+
+def recorded_at(entry: EpisodeEntry) -> str:
+    """Return when an episode was recorded, ``YYYY-MM-DD HH:MM:SS``, as its directory says."""
+    match = _WALL_TIME.match(entry.path.name)
+    return "{}-{}-{} {}:{}:{}".format(*match.groups()) if match else ABSENT
+
+
+def said_by(entry: EpisodeEntry) -> str:
+    """Return whose word an episode's outcome is."""
+    if entry.problem or entry.outcome is None:
+        return ABSENT
+    return entry.rater or "recorder"
+
+
+def _counted(words: Iterable[str]) -> str:
+    """Return each word and how often it occurs, the most frequent first."""
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
 
 
 def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
     """Return everything about one episode: facts, who acted, streams, labels."""
     names = {code: source.value for source, code in SOURCE_CODES.items()}
     acted = Counter(names[code] for code in episode.sources.tolist())
-    facts = [(name, str(value)) for name, value in vars(episode.facts).items()]
-    outcome = episode.outcome.value if episode.outcome else "-"
+    facts = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in vars(episode.facts).items()
+    ]
+    outcome = episode.outcome.value if episode.outcome else ABSENT
     facts += [
-        ("outcome", outcome),
+        ("recorded", recorded_at(entry)),
+        ("outcome", f"{outcome}, said by {said_by(entry)}" if episode.outcome else outcome),
         ("path", str(entry.path)),
         ("steps", f"{len(episode)} ({episode.duration_s:.2f} s)"),
         ("reward", f"{episode.rewards.sum():.3f}"),
@@ -91,6 +148,7 @@ def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
         ("chunks", str(len(episode.planned))),
         ("gaps", str(0 if episode.is_gap is None else int(episode.is_gap.sum()))),
         *((f"label {name}", f"{value:g}") for name, value in episode.labels.items()),
+        *((f"values {name}", _spread(column)) for name, column in episode.values.items()),
     ]
     streams = [_STREAM_HEADER]
     streams += [
@@ -107,20 +165,69 @@ def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
         )
         for report in episode.reports
     ]
-    return f"{_align(facts)}\n\n{_align(streams)}"
+    return f"{align(facts)}\n\n{align(streams, _NUMBERS)}"
+
+
+def _spread(column: FloatArray) -> str:
+    """Return how many ticks have a number, and which ones."""
+    known = column[np.isfinite(column)]
+    if not len(known):
+        return f"at 0 of {len(column)} ticks"
+    return (
+        f"at {len(known)} of {len(column)} ticks, {known.min():g} to {known.max():g}, "
+        f"mean {known.mean():.3g}"
+    )
+
+
+def format_labelled(
+    before: Sequence[EpisodeEntry], after: Sequence[EpisodeEntry], labels: Sequence[LabelEvent]
+) -> str:
+    """Return a table of what was just said, and how the episodes' outcomes changed by it.
+
+    Args:
+        before: The episodes as they were.
+        after: The same as they are now.
+        labels: What was said of them, in their order.
+    """
+    rows = [("episode", "who", "said", "outcome")]
+    places = {entry.facts.id: place for place, entry in enumerate(before)}
+    for label in labels:
+        was, now = (entries[places[label.episode]] for entries in (before, after))
+        outcome = outcome_of(now)
+        change = "" if outcome_of(was) == outcome else f", was {outcome_of(was)}"
+        rows.append((label.episode, label.rater, said(label), f"{outcome}{change}"))
+    return align(rows)
 
 
 def format_verified(results: Sequence[VerifiedEpisode]) -> str:
-    """Return one line per checked episode, and one per problem."""
-    lines = []
-    for result in results:
-        verdict = f"{len(result.problems)} problems" if result.problems else "ok"
-        lines.append(f"{result.entry.path.name}: {result.messages} messages, {verdict}")
-        lines += [f"  {problem}" for problem in result.problems]
-        if result.problems and result.types:
-            lines.append(f"  holds {', '.join(f'{t} ({k})' for t, k in result.types.items())}")
+    """Return a table of the checked episodes; below it every problem and what such a bag holds."""
+    if not results:
+        return "no episodes"
+    rows = [("#", "episode", "messages", "verdict")]
+    found = []
+    for number, result in enumerate(results, 1):
+        problems = result.problems
+        verdict = f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "ok"
+        rows.append((str(number), result.entry.path.name, str(result.messages), verdict))
+        found += [f"{number}  {printable(problem)}" for problem in problems]
+        if problems and result.types:
+            types = [f"{topic} ({kind})" for topic, kind in result.types.items()]
+            found += _wrap(f"{number}  ", "holds ", types)
     bad = sum(bool(result.problems) for result in results)
-    return "\n".join([*lines, f"{len(results)} episodes checked, {bad} with problems"])
+    totals = f"{len(results)} episodes checked, {bad} with problems"
+    return "\n".join([align(rows, _NUMBERS), "", *found, *([""] if found else []), totals])
+
+
+def _wrap(head: str, verb: str, items: Sequence[str]) -> list[str]:
+    """Return items in lines that fit a terminal, none of them torn apart, behind a head."""
+    whole = [printable(item).replace(" ", "\xa0") for item in items]
+    lines = textwrap.wrap(
+        verb + ", ".join(whole), _WIDTH, break_long_words=False, break_on_hyphens=False
+    )
+    room = " " * len(head)
+    return [
+        f"{room if place else head}{line}".replace("\xa0", " ") for place, line in enumerate(lines)
+    ]
 
 
 def format_stats(stats: Sequence[PhaseStats]) -> str:
@@ -138,21 +245,16 @@ def format_stats(stats: Sequence[PhaseStats]) -> str:
     episodes = sum(one.episodes for one in stats)
     minutes = f"{sum(one.duration_s for one in stats) / 60:.1f}"
     room = f"{sum(one.size_bytes for one in stats) / 1e6:.1f}"
-    return f"{_align(rows)}\n\n{episodes} episodes, {minutes} minutes, {room} MB"
+    return f"{align(rows, _NUMBERS)}\n\n{episodes} episodes, {minutes} minutes, {room} MB"
 
 
 def format_recovered(results: Sequence[RecoveredEpisode]) -> str:
-    """Return one line per unfinished recording that was found."""
+    """Return a table of the unfinished recordings that were found."""
     if not results:
         return "nothing to recover"
-    lines = []
+    rows = [("recording", "became", "messages", "what was wrong")]
     for result in results:
         where = "quarantine" if result.path is None else result.path.name
-        lines.append(f"{result.directory} -> {where}: {result.messages} messages, {result.reason}")
-    return "\n".join(lines)
-
-
-def _align(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows)
-    return "\n".join(line.rstrip() for line in lines)
+        reason = result.reason.rpartition(f"{result.directory}: ")[2]
+        rows.append((result.directory, where, str(result.messages), reason))
+    return align(rows, _NUMBERS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from so101.data.bag_metadata import read_metadata
 from so101.data.custom_data import facts_from_text, outcome_from_text
-from so101.data.labels import read_labels, resolve_outcome
+from so101.data.labels import read_labels, resolve_outcome, who_said
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError
 
@@ -20,6 +20,7 @@ class EpisodeEntry:
         path: Its bag.
         facts: What is known about it.
         outcome: What counts now: the newest label, else what was recorded; None when unlabelled.
+        rater: Whose word that outcome is; empty when it was recorded.
         duration_s: From the first to the last message [s].
         messages: Messages in the bag; -1 when nobody counted.
         custom_data: Text by key.
@@ -29,6 +30,7 @@ class EpisodeEntry:
     path: Path
     facts: EpisodeFacts
     outcome: Outcome | None = None
+    rater: str = ""
     duration_s: float = 0.0
     messages: int = -1
     custom_data: Mapping[str, str] = field(default_factory=dict)
@@ -115,10 +117,12 @@ def to_entry(path: Path, line: IndexLine) -> EpisodeEntry:
     name = path.stem if path.is_file() else path.name
     try:
         recorded = outcome_from_text(line.custom_data, str(path))
+        history = read_labels(path)
         return EpisodeEntry(
             path=path,
             facts=facts_from_text(line.custom_data, name),
-            outcome=resolve_outcome(recorded, read_labels(path)),
+            outcome=resolve_outcome(recorded, history),
+            rater=who_said(recorded, history),
             duration_s=line.duration_ns * 1e-9,
             messages=line.messages,
             custom_data=line.custom_data,

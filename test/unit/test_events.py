@@ -74,6 +74,8 @@ EVENTS = {
         outcome=outcomes,
         advantage=st.none() | numbers,
         reasons=st.lists(texts, max_size=3).map(tuple),
+        note=texts,
+        undoes=texts,
     ),
 }
 kinds = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
@@ -165,7 +167,7 @@ def test_an_unknown_outcome_of_a_label_is_refused_with_the_known_ones():
         LabelEvent.from_event(damaged)
 
 
-def test_a_label_given_by_hand_may_leave_the_advantage_out():
+def test_a_label_given_by_hand_may_leave_out_what_it_does_not_say():
     values = {"rater": "me", "outcome": "success", "reasons": "[]"}
     label = LabelEvent.from_event(Event(stamp_ns=1, name="e", values=values))
     assert label == LabelEvent(stamp_ns=1, episode="e", rater="me", outcome="success")
