@@ -24,7 +24,7 @@ from so101.data.timeline import Timeline
 from so101.episode import ControlSource, Episode, EpisodeFacts, Outcome, StreamReport
 from so101.errors import BagError
 from so101.streams import JoinedTick, ObservationBuilder, ObservationConfig, Waiting
-from so101.topics import CONTROL_SOURCE, POLICY_TRAJECTORY, REWARD, TELEOP_TRAJECTORY
+from so101.topics import CONTROL_SOURCE, JOINT_STATES, POLICY_TRAJECTORY, REWARD, TELEOP_TRAJECTORY
 
 _MAX_STEPS = 1_000_000
 
@@ -110,6 +110,7 @@ class _Joined:
 def _join(
     timeline: Timeline, recorded: Recorded, joining: ObservationConfig, quality: QualityConfig
 ) -> _Joined:
+    _check_length(timeline, recorded, joining, quality)
     ticks, rows = join_ticks(timeline, recorded, joining)
     stamps, commands = timeline.commands(len(joining.joints))
     actions = executed_actions(ticks, stamps, commands, nanoseconds(quality.max_command_age_s))
@@ -130,6 +131,21 @@ def _join(
         is_gap=is_gap[kept],
         reports=reports,
     )
+
+
+def _check_length(
+    timeline: Timeline, recorded: Recorded, joining: ObservationConfig, quality: QualityConfig
+) -> None:
+    """Refuse, before every tick is looked at, what is far too long for its few messages."""
+    ticks = POLICY_GRID.ceil(recorded.end_ns) - POLICY_GRID.ceil(recorded.start_ns)
+    stamps = timeline.stamps(JOINT_STATES.name)
+    inside = int(((recorded.start_ns <= stamps) & (stamps <= recorded.end_ns)).sum())
+    per_message = 2 + POLICY_GRID.ceil(nanoseconds(joining.max_joint_age_s))
+    if ticks - inside * per_message > quality.max_missing * ticks:
+        raise BagError(
+            f"episode {recorded.facts.id}: {JOINT_STATES.name}: {inside} messages for {ticks} "
+            f"ticks, max_missing is {quality.max_missing:g}"
+        )
 
 
 def join_ticks(

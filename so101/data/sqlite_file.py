@@ -13,6 +13,7 @@ from so101.errors import BagError
 _TOPICS = "SELECT id, name, type, serialization_format FROM topics"
 _ORDERED = "SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp, id"
 _AS_STORED = "SELECT topic_id, timestamp, data FROM messages"  # needs no index
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter for an error's own message
 _ROW_BYTES = 8  # a row takes at least this much of its file
 
 
@@ -42,11 +43,11 @@ def read_database(path: Path) -> DatabaseContent:
     try:
         try:
             return _read(path, is_salvage=False)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             content = _read(path, is_salvage=True)
             content.damage = f"cut or overwritten: {error}"
             return content
-    except (sqlite3.Error, OverflowError, MemoryError) as error:
+    except (*_DAMAGED, sqlite3.Error, OverflowError, MemoryError) as error:
         raise BagError(f"{path}: cannot be read: {error}") from error
 
 
@@ -61,7 +62,7 @@ def _read(path: Path, *, is_salvage: bool) -> DatabaseContent:
         if not is_salvage:
             content.messages = list(_rows(database, _ORDERED, topics, path, limit))
             return content
-        with suppress(sqlite3.DatabaseError, BagError):  # up to the first broken page
+        with suppress(*_DAMAGED, BagError):  # up to the first broken page
             content.messages.extend(_rows(database, _AS_STORED, topics, path, limit))
     content.messages.sort(key=lambda message: message[0])
     return content
@@ -108,7 +109,7 @@ def _is_plain_table(database: sqlite3.Connection, name: str) -> bool:
 def _read_metadata(database: sqlite3.Connection) -> str:
     if not _is_plain_table(database, "metadata"):
         return ""
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*_DAMAGED):
         for (text,) in database.execute("SELECT metadata FROM metadata ORDER BY id DESC LIMIT 1"):
             return text if isinstance(text, str) else ""
     return ""

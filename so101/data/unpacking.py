@@ -10,8 +10,8 @@ import zstandard
 from so101.errors import BagError
 
 _MAX_RATIO = 200
-_LEAST_BYTES = 1 << 28
-_LEAST_RECORDS = 1 << 20
+_LEAST_BYTES = 1 << 26
+_LEAST_RECORDS = 1 << 18
 _PIECE = 1 << 22
 
 

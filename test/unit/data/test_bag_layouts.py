@@ -9,23 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 import zstandard
+from bag_layouts import assert_same, write_theirs
 from factories import Rollout, make_bag, make_rollout
 from mcap.writer import CompressionType, IndexType
 from mcap.writer import Writer as McapWriter
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from so101.clock import POLICY_GRID
 from so101.data.bag import open_bag
 from so101.data.bag_metadata import BagMetadata
-from so101.data.custom_data import IS_LOCK_STEP, facts_to_text
+from so101.data.custom_data import IS_LOCK_STEP
 from so101.data.episode_reader import EpisodeReader, read_episode, read_episodes
 from so101.data.messages import definition, encode
 from so101.episode import Episode, Outcome
 from so101.errors import BagError
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CAMERAS = ("front", "wrist")
 ONE, MANY = "one", "many"
 
@@ -54,67 +53,6 @@ def expected(tmp_path_factory) -> dict[str, list[Episode]]:
     return {name: read_episodes(path) for name, path in paths.items()}
 
 
-def assert_same(found: list[Episode], expected: list[Episode]) -> None:
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        for name, value in vars(other).items():
-            actual = getattr(one, name)
-            if isinstance(value, np.ndarray):
-                np.testing.assert_array_equal(actual, value, err_msg=name)
-            elif name == "planned":
-                assert list(actual) == list(value)
-                np.testing.assert_array_equal([*actual.values()], [*value.values()])
-            else:
-                assert actual == value, name
-
-
-def write_theirs(directory: Path, name: str, storage, compression, **options) -> Path:
-    """Write a rollout with the independent writer; several parts make a split bag of it."""
-    parts = options.get("parts", 1)
-    messages = ROLLOUTS[name].messages
-    cuts = np.linspace(0, len(messages), parts + 1).astype(int).tolist()
-    written = []
-    for number, (begin, end) in enumerate(itertools.pairwise(cuts)):
-        path = directory if parts == 1 else directory.with_name(f"{directory.name}_{number}")
-        writer = Writer(path, version=options.get("version", 9), storage_plugin=storage)
-        writer.set_compression(compression, CompressionFormat.ZSTD)
-        facts = facts_to_text(ROLLOUTS[name].facts)
-        with writer:
-            for key, value in facts.items():
-                writer.set_custom_data(key, value)
-            prefix = options.get("prefix", "/")
-            topics = {
-                topic: writer.add_connection(
-                    prefix + topic,
-                    kind,
-                    msgdef=definition(kind).text,
-                    rihs01=definition(kind).hash,
-                )
-                for topic, kind in TYPES.items()
-            }
-            for message in messages[begin:end]:
-                data = encode(message.message)
-                writer.write(topics[message.topic.name], message.log_time_ns, data)
-        written.append(path)
-    return directory if parts == 1 else join_parts(directory, written)
-
-
-def join_parts(directory: Path, parts: list[Path]) -> Path:
-    """Make one split bag of several, as rosbag2 leaves it: one metadata.yaml for all files."""
-    directory.mkdir()
-    told = [yaml.load((part / "metadata.yaml").read_text(), LOADER) for part in parts]
-    whole, *rest = (one["rosbag2_bagfile_information"] for one in told)
-    names = []
-    for number, part in enumerate(parts):
-        (file,) = (file for file in part.iterdir() if file.name != "metadata.yaml")
-        names.append(f"{directory.name}_{number}.{file.name.split('.', 1)[1]}")
-        file.rename(directory / names[-1])
-    whole["message_count"] += sum(one["message_count"] for one in rest)
-    whole["relative_file_paths"] = names
-    (directory / "metadata.yaml").write_text(yaml.safe_dump(told[0]))
-    return directory
-
-
 LAYOUTS = [
     (storage, compression, version, parts, name)
     for storage, compression, version, parts, name in itertools.product(
@@ -136,7 +74,9 @@ def layout_name(value) -> str:
 def test_every_layout_reads_to_the_same_episodes(
     expected, tmp_path, storage, compression, version, parts, name
 ):
-    bag = write_theirs(tmp_path / "bag", name, storage, compression, version=version, parts=parts)
+    bag = write_theirs(
+        tmp_path / "bag", ROLLOUTS[name], storage, compression, version=version, parts=parts
+    )
     for _ in range(2):
         reader = EpisodeReader(bag)
         assert reader.damage == ""
@@ -147,7 +87,9 @@ def test_every_layout_reads_to_the_same_episodes(
 @pytest.mark.parametrize("storage", StoragePlugin)
 @pytest.mark.parametrize("prefix", ["/left/", "/cell/left/"])
 def test_a_robot_in_a_namespace_reads_the_same(expected, tmp_path, storage, prefix):
-    bag = write_theirs(tmp_path / "bag", ONE, storage, CompressionMode.NONE, prefix=prefix)
+    bag = write_theirs(
+        tmp_path / "bag", ROLLOUTS[ONE], storage, CompressionMode.NONE, prefix=prefix
+    )
     assert_same(read_episodes(bag), expected[ONE])
 
 
@@ -155,7 +97,7 @@ def test_a_robot_in_a_namespace_reads_the_same(expected, tmp_path, storage, pref
 def test_a_lone_file_reads_the_same(expected, tmp_path, ending):
     storage = StoragePlugin.MCAP if "mcap" in ending else StoragePlugin.SQLITE3
     mode = CompressionMode.FILE if ending.endswith("zstd") else CompressionMode.NONE
-    bag = write_theirs(tmp_path / "bag", ONE, storage, mode)
+    bag = write_theirs(tmp_path / "bag", ROLLOUTS[ONE], storage, mode)
     (file,) = (file for file in bag.iterdir() if file.name.endswith(ending))
     assert_same(read_episodes(file), expected[ONE])
 
@@ -233,7 +175,7 @@ def cut(path: Path, part: float) -> None:
 def test_a_file_that_lost_its_end_gives_its_beginning_marked_incomplete(
     expected, tmp_path, storage, compression, part, has_metadata
 ):
-    bag = write_theirs(tmp_path / "bag", ONE, storage, compression)
+    bag = write_theirs(tmp_path / "bag", ROLLOUTS[ONE], storage, compression)
     if not has_metadata:
         (bag / "metadata.yaml").unlink()
     (file,) = (file for file in bag.iterdir() if file.name != "metadata.yaml")
@@ -260,7 +202,9 @@ def test_a_packed_file_that_lost_its_end_gives_its_beginning(tmp_path):
 
 
 def test_the_episodes_before_the_cut_stay_what_they_are(expected, tmp_path):
-    bag = write_theirs(tmp_path / "bag", MANY, StoragePlugin.MCAP, CompressionMode.NONE, parts=3)
+    bag = write_theirs(
+        tmp_path / "bag", ROLLOUTS[MANY], StoragePlugin.MCAP, CompressionMode.NONE, parts=3
+    )
     cut(bag / "bag_2.mcap", 0.6)
     first, second = read_episodes(bag)
     assert_same([first], expected[MANY][:1])
@@ -270,7 +214,9 @@ def test_the_episodes_before_the_cut_stay_what_they_are(expected, tmp_path):
 
 
 def test_a_last_file_that_was_only_begun_costs_nothing_but_itself(expected, tmp_path):
-    bag = write_theirs(tmp_path / "bag", MANY, StoragePlugin.MCAP, CompressionMode.NONE, parts=3)
+    bag = write_theirs(
+        tmp_path / "bag", ROLLOUTS[MANY], StoragePlugin.MCAP, CompressionMode.NONE, parts=3
+    )
     (bag / "metadata.yaml").unlink()
     (bag / "bag_3.mcap").touch()
     assert open_bag(bag).damage == "bag_3.mcap: ends before it begins"
