@@ -189,13 +189,13 @@ def format_labelled(
         after: The same as they are now.
         labels: What was said of them, in their order.
     """
-    rows = [("episode", "who", "said", "outcome")]
+    rows = [("episode", "who", "outcome", "said")]
     places = {entry.facts.id: place for place, entry in enumerate(before)}
     for label in labels:
         was, now = (entries[places[label.episode]] for entries in (before, after))
         outcome = outcome_of(now)
         change = "" if outcome_of(was) == outcome else f", was {outcome_of(was)}"
-        rows.append((label.episode, label.rater, said(label), f"{outcome}{change}"))
+        rows.append((label.episode, label.rater, f"{outcome}{change}", said(label)))
     return align(rows)
 
 
@@ -209,8 +209,10 @@ def format_verified(results: Sequence[VerifiedEpisode]) -> str:
         problems = result.problems
         verdict = f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "ok"
         rows.append((str(number), result.entry.path.name, str(result.messages), verdict))
-        found += [f"{number}  {printable(problem)}" for problem in problems]
-        if problems and result.types:
+        at = str(result.entry.path)
+        shorter = (problem.removeprefix(f"{at}: ").removeprefix(f"{at}/") for problem in problems)
+        found += [f"{number}  {printable(problem)}" for problem in shorter]
+        if problems and result.types and result.entry.is_foreign:
             types = [f"{topic} ({kind})" for topic, kind in result.types.items()]
             found += _wrap(f"{number}  ", "holds ", types)
     bad = sum(bool(result.problems) for result in results)

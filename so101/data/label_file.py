@@ -38,8 +38,12 @@ class Sidecar:
     rest: dict[str, Any] = field(default_factory=dict)
 
 
-def read_sidecar(directory: Path) -> Sidecar:
+def read_sidecar(directory: Path, *, has_values: bool = True) -> Sidecar:
     """Read the file of an episode; without one nothing was said.
+
+    Args:
+        directory: Its bag.
+        has_values: Off, the values may be left out: a listing of many episodes needs only labels.
 
     Raises:
         BagError: It is too large, corrupt or of a later version.
@@ -48,7 +52,8 @@ def read_sidecar(directory: Path) -> Sidecar:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BagError(f"{path}: larger than {MAX_BYTES} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = (None if has_values else _head(text)) or json.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return Sidecar(path=path)
     except (OSError, ValueError, RecursionError) as error:
@@ -90,6 +95,19 @@ def check_rater(rater: str) -> None:
     """
     if not rater.strip() or len(rater) > MAX_NAME:
         raise StoreError(f"rater {rater[:60]!r}: a name has 1 to {MAX_NAME} characters")
+
+
+def _head(text: str) -> dict[str, Any] | None:
+    """Return what stands before the values in a file as `write_sidecar` writes it, else None.
+
+    A line cannot break within a JSON text, so the line that is looked for begins a key.
+    """
+    head, values, _ = text.partition(f'\n "{_VALUES}": [')
+    try:
+        content = json.loads(head.rstrip().removesuffix(",") + "}") if values else None
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and _LABELS in content else None
 
 
 def _list(value: Any, key: str, path: Path) -> list[Any]:

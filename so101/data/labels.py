@@ -39,7 +39,7 @@ def read_labels(directory: Path) -> tuple[LabelEvent, ...]:
     Raises:
         BagError: The file is corrupt or of a later version.
     """
-    sidecar = read_sidecar(directory)
+    sidecar = read_sidecar(directory, has_values=False)
     return tuple(_from_json(label, sidecar.path) for label in sidecar.labels)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from so101.episode import ControlSource, Outcome
 
@@ -18,6 +20,7 @@ WIDTH_IN = 7.2
 DPI = 150
 LEFT_IN, RIGHT_IN = 0.74, 0.16
 
+FONT = "DejaVu Sans"
 PAGE, INK, FAINT, GRID = "#ffffff", "#1f2328", "#6e7781", "#d8dee4"
 MEASURED, COMMANDED, WISH, REWARD = "#1f2328", "#d58fb8", "#009e73", "#d55e00"
 VALUE = "#0072b2"
@@ -42,7 +45,7 @@ OUTCOMES: Mapping[Outcome | None, str] = {
 """Background of an outcome's word; those that are not listed have that of none."""
 
 STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 12.5,
     "text.color": INK,
     "text.parse_math": False,
@@ -66,6 +69,35 @@ STYLE: Any = {
     "hatch.linewidth": 0.9,
     "legend.frameon": False,
 }
+
+
+def wrap(text: str, width_in: float, size: float) -> list[str]:
+    """Return a text in lines of at most a width in the page's font; long words are cut.
+
+    Args:
+        text: One line.
+        width_in: Room for it [in].
+        size: Of the font [pt].
+    """
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if _width_in(joined, size) <= width_in:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if _width_in(lines[-1] + character, size) > width_in:
+                lines.append("")
+            lines[-1] += character
+    return lines
+
+
+def _width_in(text: str, size: float) -> float:
+    font = FontProperties(family=FONT, size=size)
+    width_pt, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width_pt) / 72
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """An episode on one page: what it is, what the cameras saw, what the joints did."""
 
 import io
-import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +17,12 @@ from so101.data.text_table import ABSENT, clip, printable
 from so101.episode import Episode
 from so101.events import LabelEvent
 from so101_bringup.sheet.frames import camera_height_in, draw_camera, frame_ticks
-from so101_bringup.sheet.look import DPI, FAINT, OUTCOMES, PAGE, STYLE, WIDTH_IN, Page
+from so101_bringup.sheet.look import DPI, FAINT, OUTCOMES, PAGE, STYLE, WIDTH_IN, Page, wrap
 from so101_bringup.sheet.panels import draw_panels, panels_height_in
 
 _EDGE_IN, _TITLE_IN, _LINE_IN, _BELOW_IN = 0.16, 0.38, 0.225, 0.14
-_CHARACTERS = 84
-"""So many of them fit on a line of the heading."""
-_MAX_LINES = 6
+_NAME_IN = 4.9  # bold letters are wider than the measured ones, and the outcome stands beside them
+_TEXT_PT, _MAX_LINES = 12, 6
 
 
 def write_sheet(
@@ -91,16 +89,25 @@ def _heading(episode: Episode, entry: EpisodeEntry, labels: Sequence[LabelEvent]
     first = [length, *told, "" if when == ABSENT else when, by]
     texts = [", ".join(printable(word) for word in first if word)]
     texts += [f"{printable(label.rater)} says: {said(label)}" for label in labels]
-    lines = [line for text in texts for line in textwrap.wrap(text, _CHARACTERS)]
+    width_in = WIDTH_IN - 2 * _EDGE_IN
+    lines = [line for text in texts for line in wrap(clip(text, 700), width_in, _TEXT_PT)]
     return lines if len(lines) <= _MAX_LINES else [*lines[: _MAX_LINES - 1], ".."]
+
+
+def _title(name: str) -> tuple[str, float]:
+    """Return a name and the font size [pt] at which it fits beside the outcome, else a part."""
+    for size in (17.0, 13.0, 10.0):
+        lines = wrap(name, _NAME_IN, size)
+        if len(lines) == 1:
+            break
+    return lines[0] + ".." * (len(lines) > 1), size
 
 
 def _draw_heading(page: Page, episode: Episode, lines: Sequence[str]) -> None:
     outcome = episode.outcome
     word = outcome.value if outcome else "unlabelled"
     colour = OUTCOMES.get(outcome, OUTCOMES[None])
-    title = clip(printable(episode.facts.id), 40)
-    size = 17 if len(title) <= 26 else 12.5  # beside it stands the outcome
+    title, size = _title(printable(episode.facts.id))
     page.text(_EDGE_IN, title, fontsize=size, weight="bold")
     page.figure.text(
         1.0 - (_EDGE_IN + 0.08) / WIDTH_IN,
@@ -115,6 +122,6 @@ def _draw_heading(page: Page, episode: Episode, lines: Sequence[str]) -> None:
     )
     page.skip(_TITLE_IN)
     for line in lines:
-        page.text(_EDGE_IN, line, fontsize=12, color=FAINT)
+        page.text(_EDGE_IN, line, fontsize=_TEXT_PT, color=FAINT)
         page.skip(_LINE_IN)
     page.skip(_BELOW_IN)

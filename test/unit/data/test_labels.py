@@ -1,9 +1,11 @@
 """What was said of an episode: the history only grows, what is taken back no longer counts."""
 
+import errno
 import json
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from so101.data.labels import (
     resolve_outcome,
     who_said,
 )
+from so101.data.value_series import read_series
 from so101.episode import Outcome
 from so101.errors import BagError, StoreError
 from so101.events import LabelEvent
@@ -47,6 +50,19 @@ words = st.builds(
 )
 undos = st.builds(
     LabelEvent, stamp_ns=st.just(1), episode=st.just("e"), rater=raters, undoes=raters
+)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "ada", "\ud800"])
+)
+KEYS = ["stamp_ns", "episode", "rater", "outcome", "advantage", "reasons", "note", "undoes"]
+KEYS += ["name", "ticks_ns", "values", "replaced_ns"]
+entries = st.lists(st.fixed_dictionaries({key: leaves | st.lists(leaves) for key in KEYS}))
+JSON = st.fixed_dictionaries(
+    {"schema_version": st.sampled_from([1, 2, 2, 2, 3]), "labels": entries, "values": entries}
 )
 histories = st.lists(words | undos, max_size=12).map(tuple)
 
@@ -237,6 +253,28 @@ class TestFile:
         (tmp_path / FILE_NAME).write_text(json.dumps(content))
         with pytest.raises(BagError, match="broken label"):
             read_labels(tmp_path)
+
+    @settings(max_examples=150)
+    @given(content=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+    def test_any_content_is_read_or_named(self, content):
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / FILE_NAME).write_bytes(content)
+            for read in (read_labels, read_series):
+                with suppress(BagError):
+                    assert isinstance(read(Path(name)), tuple)
+
+    @pytest.mark.parametrize("call", ["fsync", "replace"])
+    def test_a_full_disk_leaves_what_was_there(self, tmp_path, monkeypatch, call):
+        append_label(tmp_path, said("ada", "success"))
+
+        def refuse(*arguments):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(f"so101.data.durable.os.{call}", refuse)
+        with pytest.raises(StoreError, match=r"labels\.json: no space left"):
+            append_label(tmp_path, said("ada", "failure"))
+        assert read_labels(tmp_path) == (said("ada", "success"),)
+        assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
     def test_it_stays_small_enough_to_be_read(self, tmp_path):
         append_label(tmp_path, said("ada", "success"))

@@ -88,6 +88,24 @@ def test_labels_and_numbers_do_not_touch_each_other(tmp_path):
     assert same(read_series(tmp_path)[0], series())
 
 
+@pytest.mark.parametrize("indent", [None, 0, 1, 2])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_labels_are_found_however_somebody_lays_the_file_out(tmp_path, indent, is_first):
+    label = LabelEvent(
+        stamp_ns=1, episode="e", rater="ada", outcome="success", note='\n "values": ['
+    )
+    append_label(tmp_path, label)
+    put_series(tmp_path, series())
+    assert read_labels(tmp_path) == (label,)
+    content = json.loads((tmp_path / FILE_NAME).read_text())
+    extra = {"songs": {"values": [1], "labels": []}}
+    keys = ("values", "labels") if is_first else ("labels", "values")
+    told = {"schema_version": 2, **extra, **{key: content[key] for key in keys}}
+    (tmp_path / FILE_NAME).write_text(json.dumps(told, indent=indent))
+    assert read_labels(tmp_path) == (label,)
+    assert same(read_series(tmp_path)[0], series())
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

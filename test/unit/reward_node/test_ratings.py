@@ -47,3 +47,14 @@ def test_what_cannot_be_written_is_named_and_forgotten(tmp_path):
     nowhere.take(label("e", advantage=1.0))
     (problem,) = nowhere.write(unsaved="")
     assert "no store" in problem
+
+
+def test_a_rating_taken_back_on_the_topic_is_awaited_again(tmp_path):
+    make_bag(directory=tmp_path / "20260101-120000-e", episode="e", outcome=Outcome.SUCCESS)
+    ratings = Ratings(tmp_path)
+    ratings.take(label("e", advantage=0.5))
+    ratings.take(label("e", undoes="me"))
+    ratings.take(label("e", undoes="me"))
+    (problem,) = ratings.write(unsaved="")
+    assert "me has no label that can be taken back" in problem
+    assert [one.advantage for one in ratings.read()] == [None]

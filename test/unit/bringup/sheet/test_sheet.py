@@ -169,8 +169,9 @@ class TestFrames:
 
 
 class TestPicture:
-    @pytest.mark.parametrize("cameras", [(), ("front",), ("front", "wrist", "side")])
-    @pytest.mark.parametrize("steps", [2, 40])
+    @pytest.mark.parametrize(
+        ("cameras", "steps"), [((), 2), (("front",), 2), (("front", "wrist", "side"), 40)]
+    )
     def test_every_episode_makes_a_page_of_the_same_width(self, entry, cameras, steps):
         data = sheet_png(make_episode(steps=steps, cameras=cameras), entry)
         pixels = matplotlib.image.imread(io.BytesIO(data))
@@ -180,6 +181,13 @@ class TestPicture:
         assert (pixels[:, :, :3] < 0.9).any(axis=2).mean() > 0.01
         assert (pixels[[0, -1]] == 1.0).all(), "drawn over the edge of the page"
         assert (pixels[:, [0, -1]] == 1.0).all(), "drawn over the edge of the page"
+
+    @pytest.mark.parametrize("note", ["Wm " * 100, "iW$" * 100])
+    def test_whatever_people_write_stays_on_the_page(self, entry, note):
+        label = LabelEvent(stamp_ns=1, episode="e", rater="Wanda", note=note)
+        episode = make_episode(steps=4, episode="W" * 128)
+        pixels = matplotlib.image.imread(io.BytesIO(sheet_png(episode, entry, [label])))
+        assert (pixels[:, [0, 8, -8, -1]] == 1.0).all()
 
     def test_minutes_are_drawn_too(self, entry):
         episode = make_episode(steps=9000, outcome=Outcome.TRUNCATED)
