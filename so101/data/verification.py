@@ -1,12 +1,12 @@
 """Checks an episode down to the last byte and says everything that is wrong with it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from so101.data.bag import Bag, open_bag
 from so101.data.bag_writer import SHA256_KEY
 from so101.data.custom_data import published_from_text
+from so101.data.durable import file_sha256
 from so101.data.store_entry import EpisodeEntry
 from so101.errors import BagError
 from so101.topics import EPISODE, JOINT_COMMANDS, JOINT_STATES
@@ -62,11 +62,15 @@ def is_named(topic: str, name: str) -> bool:
 
 
 def _check_digest(entry: EpisodeEntry, bag: Bag) -> list[str]:
-    expected = bag.custom_data.get(SHA256_KEY)
     files = [entry.path] if entry.path.is_file() else sorted(entry.path.glob("*.mcap"))
-    if expected is None or not files:
-        return []
-    return [] if _digest(files[0]) == expected else [f"{files[0]}: its sha256 has changed"]
+    told = {file: bag.custom_data.get(f"{SHA256_KEY}/{file.name}") for file in files}
+    if len(files) == 1:
+        told = {files[0]: told[files[0]] or bag.custom_data.get(SHA256_KEY)}
+    return [
+        f"{file}: its sha256 has changed"
+        for file, expected in told.items()
+        if expected is not None and _digest(file) != expected
+    ]
 
 
 def _check_counts(entry: EpisodeEntry, bag: Bag) -> list[str]:
@@ -81,7 +85,6 @@ def _check_counts(entry: EpisodeEntry, bag: Bag) -> list[str]:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise BagError(f"{path}: cannot be read: {error}") from error
