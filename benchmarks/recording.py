@@ -11,7 +11,6 @@ memory over time.
     python benchmarks/recording.py [--seconds 600] [--rounds 9] [--small] [--out FILE]
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -63,7 +62,10 @@ def jpegs() -> list[bytes]:
     rows, columns = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
     found = []
     for number in range(DISTINCT):
-        waves = [np.sin((rows * a + columns * b + 40 * number) / 30) for a, b in rng.normal(0, 1, (3, 2))]
+        waves = [
+            np.sin((rows * a + columns * b + 40 * number) / 30)
+            for a, b in rng.normal(0, 1, (3, 2))
+        ]
         picture = 128 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 6, (*SIZE, 3))
         found.append(encode_jpeg(picture.clip(0, 255).astype(np.uint8), 90))
     return found
@@ -141,6 +143,9 @@ def compare_writers(seconds: float, rounds: int, root: Path) -> dict[str, Any]:
         "cpu_ratio": round(cpu, 3),
         "rows": rows,
     }
-if __name__=="__main__":
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv)>1 else None) as d:
-        r=compare_writers(20,5,Path(d)); print(json.dumps(r,indent=1))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as d:
+        r = compare_writers(20, 5, Path(d))
+        print(json.dumps(r, indent=1))

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import zstandard
 
-from so101.data.bag_metadata import FILE_NAME, BagMetadata, parse_metadata, read_metadata
 from so101.data.bag_file import FACTS_RECORD
+from so101.data.bag_metadata import FILE_NAME, BagMetadata, parse_metadata, read_metadata
 from so101.data.mcap_file import McapContent, read_mcap
 from so101.errors import BagError
 

@@ -1,15 +1,15 @@
-"""One MCAP file of a bag while it is written: whole records on the disk, or an error that says why.
+"""One MCAP file of a bag while it is written: whole records, or an error that says why.
 
 After a refused write the file is cut back to its last whole record and takes no more.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from so101.data.bag_metadata import FileSpan, qos_profiles, to_yaml
+from so101.data.digest import Digest
 from so101.data.durable import UnbufferedFile, store_error
 from so101.data.mcap_writer import CHUNK_BYTES, McapWriter
 from so101.data.messages import definition
@@ -63,8 +63,7 @@ class BagFile:
         self.path = path
         self.failure: StoreError | None = None
         definitions = {topic.type: definition(topic.type) for topic in topics}
-        self._file = UnbufferedFile(path)
-        self._digest = hashlib.sha256()
+        self._sink = _Sink(path)
         self._whole_bytes = 0
         self._guard(lambda: self._start(facts, chunk_bytes))
         schemas = {
@@ -100,12 +99,8 @@ class BagFile:
         return {topic: found[channel] for topic, channel in self._channels.items()}
 
     def _start(self, facts: Mapping[str, str], chunk_bytes: int) -> None:
-        self._writer = McapWriter(self._take, chunk_bytes)
+        self._writer = McapWriter(self._sink, chunk_bytes)
         self._writer.add_metadata(FACTS_RECORD, facts)
-
-    def _take(self, data: bytes) -> None:
-        self._file.write(data)
-        self._digest.update(data)
 
     def write(
         self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int
@@ -142,18 +137,19 @@ class BagFile:
             StoreError: The disk refuses, or has refused before.
         """
         self._guard(lambda: self._finish(told))
-        return FinishedFile(span=self.span, sha256=self._digest.hexdigest())
+        return FinishedFile(span=self.span, sha256=self._sha256)
 
     def _finish(self, told: Mapping[str, Mapping[str, str]]) -> None:
         for name, values in told.items():
             self._writer.add_metadata(name, values)
         self._writer.finish()
-        self._file.close()
+        self._sha256 = self._sink.digest.sha256()
+        self._sink.close()
 
     def close(self) -> None:
         """Let go of the file as it is."""
         with suppress(OSError):  # recovery reads whatever reached the disk
-            self._file.close()
+            self._sink.close()
 
     def _guard(self, write: Callable[[], None]) -> None:
         if self.failure is not None:
@@ -168,8 +164,28 @@ class BagFile:
         """Leave whole records behind and remember why no more is taken."""
         self.failure = store_error(self.path, error)
         with suppress(OSError):
-            self._file.truncate(self._whole_bytes)
+            self._sink.file.truncate(self._whole_bytes)
         return self.failure
+
+
+class _Sink:
+    """The file on the disk and the checksums of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = UnbufferedFile(path)
+        self.digest = Digest()
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
+        self.digest.update(data)
+
+    def crc(self) -> int:
+        return self.digest.crc()
+
+    def close(self) -> None:
+        """Bring the file to the disk."""
+        self.digest.close()
+        self.file.close()
 
 
 def _details(topic: Topic) -> dict[str, str]:

@@ -44,7 +44,10 @@ def read_episodes(path: Path, config: ReaderConfig | None = None) -> list[Episod
     timeline = read_timeline(bag, config.joints, find_namespace(bag, config.namespace))
     segments = find_segments(bag, timeline)
     labels = (*timeline.events[LABEL.name], *read_labels(path))
-    return [_read_segment(bag, timeline, segment, labels, config) for segment in segments]
+    return [
+        _read_segment(bag, timeline, segment, labels, config, is_last=segment is segments[-1])
+        for segment in segments
+    ]
 
 
 def _read_segment(
@@ -53,6 +56,8 @@ def _read_segment(
     recorded: Recorded,
     labels: Sequence[LabelEvent],
     config: ReaderConfig,
+    *,
+    is_last: bool,
 ) -> Episode:
     joining = observation_config(bag, timeline, recorded, config)
     try:
@@ -63,13 +68,18 @@ def _read_segment(
     advantage = resolve_advantage(said)
     return replace(
         episode,
-        outcome=_find_outcome(bag, recorded, said),
+        outcome=_find_outcome(bag, recorded, said, is_last=is_last),
         labels={} if advantage is None else {"advantage": advantage},
     )
 
 
-def _find_outcome(bag: Bag, recorded: Recorded, said: Sequence[LabelEvent]) -> Outcome | None:
+def _find_outcome(
+    bag: Bag, recorded: Recorded, said: Sequence[LabelEvent], *, is_last: bool
+) -> Outcome | None:
     told = outcome_from_text(bag.custom_data, str(bag.path))
+    if told is Outcome.INCOMPLETE:
+        # Its recorder died at the end of the bag: what ended before the last episode is whole.
+        told = Outcome.INCOMPLETE if is_last else None
     if bag.is_recovered or told is Outcome.INCOMPLETE:
         return Outcome.INCOMPLETE
     return resolve_outcome(recorded.outcome or told, said)

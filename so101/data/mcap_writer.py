@@ -1,14 +1,15 @@
 """The MCAP format as the recorder writes it: whole chunks, an index, checksums of everything.
 
-Knows records and their order, not files: every finished piece goes to one ``write``, so that what
+Knows records and their order, not files: every finished piece goes to one write, so that what
 is on the disk always ends with a whole record. `McapIndex` also makes the end of a file whose
 writer died. Chunks are not compressed: JPEG does not shrink, and readers map the file.
 """
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from so101.data.mcap_file import MAGIC
 
@@ -155,6 +156,18 @@ class McapIndex:
         return record(_STATISTICS, body)
 
 
+class Sink(Protocol):
+    """Where a file's bytes go."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes, all of them, or raise."""
+        ...
+
+    def crc(self) -> int:
+        """Return the CRC-32 of everything taken."""
+        ...
+
+
 class McapWriter:
     """Writes one file from its first byte to its last.
 
@@ -163,18 +176,17 @@ class McapWriter:
         size: Bytes written so far.
     """
 
-    def __init__(self, write: Callable[[bytes], object], chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(self, sink: Sink, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Write the file's head.
 
         Args:
-            write: Takes all bytes in order; raises when it cannot take all of a piece.
+            sink: Takes whole records.
             chunk_bytes: A chunk is written once it holds as much.
         """
         self.index = McapIndex()
         self.size = 0
-        self._write_out = write
+        self._sink = sink
         self._chunk_bytes = chunk_bytes
-        self._crc = 0
         self._schemas = 0
         self._channels = 0
         self._clear()
@@ -254,7 +266,8 @@ class McapWriter:
         size = len(records)
         span = (self._start_ns, self._end_ns)
         head = _CHUNK_HEAD.pack(_CHUNK, 40 + size, *span, size, zlib.crc32(records), 0, size)
-        pieces, places, counts = [head, records], {}, {}
+        pieces: list[bytes | bytearray] = [head, records]
+        places, counts = {}, {}
         indexes_at = end = self.size + len(head) + size
         for channel, entries in self._entries.items():
             places[channel], counts[channel] = end, len(entries) // _ENTRY.size
@@ -279,9 +292,8 @@ class McapWriter:
     def finish(self) -> None:
         """Write what waits and the end of the file."""
         self.flush()
-        self._write(self.index.ending(self.size, self._crc))
+        self._write(self.index.ending(self.size, self._sink.crc()))
 
     def _write(self, data: bytes) -> None:
-        self._write_out(data)
-        self._crc = zlib.crc32(data, self._crc)
+        self._sink.write(data)
         self.size += len(data)

@@ -22,7 +22,7 @@ from so101.errors import BagError, StoreError
 RECOVERED = "recovered"
 _WORK = ".recovering-"
 _ROOM = (0, 1 << 16, 1 << 20, 1 << 24)
-"""How much of the last messages is given up, at worst, so that the bag's end finds room [bytes]."""
+"""What is given up of the last messages, if need be, so that a bag's end finds room [bytes]."""
 
 
 @dataclass(frozen=True, kw_only=True)
