@@ -167,6 +167,11 @@ class ContinuousRecorder:
         event, losses = end.event, self._losses
         late = end.late(self._intake.newest)
         problem = f"no last message of {', '.join(late)}" if late else ""
+        try:
+            if self._recording is not None:
+                self._recording.sync()  # what is announced as saved survives whatever comes
+        except StoreError as error:
+            self._refuse(error)
         if self._recording is None or losses.refused:
             return lost(event, f"{self._problem}; the bag ends before the episode does")
         return RecorderStatus(

@@ -127,6 +127,15 @@ class BagFile:
         """
         self._guard(self._writer.flush)
 
+    def sync(self) -> None:
+        """Bring everything to the disk.
+
+        Raises:
+            StoreError: The disk refuses, or has refused before.
+        """
+        self.flush()
+        self._guard(self._sink.file.sync)
+
     def finish(self, told: Mapping[str, Mapping[str, str]]) -> FinishedFile:
         """Bring the file to the disk with its index.
 

@@ -106,6 +106,7 @@ class BagWriter:
         self._latched: dict[str, tuple[bytes, int]] = {}
         self._finished: list[FinishedFile] = []
         self._first_ns: int | None = None
+        self._flushed_log_ns = 0
         self._make_directory()
         self._file = self._next_file()
 
@@ -135,19 +136,21 @@ class BagWriter:
         Raises:
             StoreError: The topic is not one of this bag, or the disk refuses.
         """
-        count = self.counts.get(topic)
-        if count is None:
+        if topic not in self.counts:
             raise StoreError(f"{self.part}: topic {topic!r} is not part of this bag")
         kept = data if type(data) is bytes else bytes(data)  # it waits for its chunk
         if self._split is not None:
             self._turn_over(self._split, log_time_ns)
             if self._topics[topic].is_latched:
                 self._latched[topic] = (kept, publish_time_ns)
-        self._file.write(topic, kept, log_time_ns, publish_time_ns, count & 0xFFFFFFFF)
-        self.counts[topic] = count + 1
+        self._append(topic, kept, log_time_ns, publish_time_ns)
         if self._first_ns is None:
-            self._first_ns = log_time_ns
-        self.flush_if_due()
+            self._first_ns = self._flushed_log_ns = log_time_ns
+        if log_time_ns - self._flushed_log_ns >= FLUSH_NS:  # a burst, or time that runs faster
+            self._flushed_log_ns = log_time_ns
+            self.flush()
+        else:
+            self.flush_if_due()
 
     def flush_if_due(self) -> None:
         """Flush what has waited for `FLUSH_NS`; call it when nothing arrives, too.
@@ -166,6 +169,14 @@ class BagWriter:
         """
         self._file.flush()
         self._flushed_ns = self._now_ns()
+
+    def sync(self) -> None:
+        """Bring everything to the disk.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        self._file.sync()
 
     def close(self, custom_data: Mapping[str, str]) -> BagSummary:
         """Finish the bag and give it its final name.
@@ -211,10 +222,13 @@ class BagWriter:
         self._file = self._next_file()
         self._first_ns = log_time_ns
         for topic, (data, publish_ns) in self._latched.items():
-            count = self.counts[topic]
-            self._file.write(topic, data, log_time_ns, publish_ns, count & 0xFFFFFFFF)
-            self.counts[topic] = count + 1
+            self._append(topic, data, log_time_ns, publish_ns)
             self.repeated[topic] += 1
+
+    def _append(self, topic: str, data: bytes, log_ns: int, publish_ns: int) -> None:
+        count = self.counts[topic]
+        self._file.write(topic, data, log_ns, publish_ns, count & 0xFFFFFFFF)
+        self.counts[topic] = count + 1
 
     def _finish_file(self, custom_data: Mapping[str, str]) -> None:
         self._file.flush()

@@ -101,6 +101,10 @@ class UnbufferedFile:
     def flush(self) -> None:
         """Do nothing: nothing is buffered."""
 
+    def sync(self) -> None:
+        """Bring the content to the disk."""
+        os.fdatasync(self._descriptor)
+
     def truncate(self, size: int) -> None:
         """Drop everything behind ``size`` bytes."""
         os.ftruncate(self._descriptor, size)

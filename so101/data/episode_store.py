@@ -63,6 +63,10 @@ class EpisodeRecording:
         """Hand everything to the operating system."""
         self._writer.flush()
 
+    def sync(self) -> None:
+        """Bring everything to the disk: what was announced survives a power loss."""
+        self._writer.sync()
+
     def flush_if_due(self) -> None:
         """Flush what has waited long; call it also when nothing arrives."""
         self._writer.flush_if_due()

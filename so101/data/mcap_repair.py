@@ -69,7 +69,8 @@ def repair_mcap(path: Path, give_back: int = 0) -> RepairedFile:
     if not index.messages:
         raise BagError(f"{path}: holds no message in a whole chunk")
     _write_end(path, pieces[-1].end, index)
-    damage = content.damage or f"{give_back} bytes were given back to a full disk"
+    given = f"the last {give_back} bytes were given back to a full disk" if give_back else ""
+    damage = "; ".join(filter(None, (content.damage, given)))
     return _repaired(path, content, (index.start_ns, index.end_ns), index.counts, damage)
 
 
