@@ -120,6 +120,7 @@ class ContinuousRecorder:
             self._wall_time(),
             namespace=self._setup.namespace,
             split=self._split,
+            now_ns=self._steady_ns,
         )
         self._problem = ""
         self._all_losses.clear()

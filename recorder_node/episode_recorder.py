@@ -150,6 +150,7 @@ class EpisodeRecorder:
                 self._setup.topics,
                 self._wall_time(),
                 namespace=self._setup.namespace,
+                now_ns=self._steady_ns,
             )
         except StoreError as error:
             self._problem = str(error)

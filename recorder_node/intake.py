@@ -57,4 +57,5 @@ class Intake:
         """Return when a message goes into the log, never before another, and when it was sent."""
         at_ns = message.stamp_ns if self._is_lock_step else message.arrival_ns
         self._log_ns = max(self._log_ns, at_ns or 0)
-        return self._log_ns, self._log_ns if message.stamp_ns is None else message.stamp_ns
+        sent_ns = self._log_ns if message.stamp_ns is None else message.stamp_ns
+        return self._log_ns, max(0, sent_ns)  # a bag knows no time before 1970

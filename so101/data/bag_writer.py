@@ -25,6 +25,11 @@ from so101.topics import Topic
 PART = ".part"
 SHA256_KEY = "mcap_sha256"
 FLUSH_NS = NS_PER_S // 4
+"""Longest wait of a message for the operating system, but for a stall of the process."""
+
+_BURST_NS = NS_PER_S * 2 // 5
+"""The same in log time: a process that was stalled, or simulated time, gets many at once."""
+
 INNER_METADATA = "rosbag2"
 
 
@@ -146,11 +151,15 @@ class BagWriter:
         self._append(topic, kept, log_time_ns, publish_time_ns)
         if self._first_ns is None:
             self._first_ns = self._flushed_log_ns = log_time_ns
-        if log_time_ns - self._flushed_log_ns >= FLUSH_NS:  # a burst, or time that runs faster
-            self._flushed_log_ns = log_time_ns
-            self.flush()
-        else:
-            self.flush_if_due()
+        try:
+            if log_time_ns - self._flushed_log_ns >= _BURST_NS:
+                self._flushed_log_ns = log_time_ns
+                self.flush()
+            else:
+                self.flush_if_due()
+        except StoreError:
+            self.counts[topic] -= 1  # who handed it over is told that it was refused
+            raise
 
     def flush_if_due(self) -> None:
         """Flush what has waited for `FLUSH_NS`; call it when nothing arrives, too.

@@ -5,6 +5,7 @@ is read from the bags.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -146,6 +147,7 @@ class EpisodeStore:
         *,
         namespace: str = "",
         split: Split | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> EpisodeRecording:
         """Start recording an episode.
 
@@ -155,6 +157,7 @@ class EpisodeStore:
             wall_time: ``YYYYMMDD-HHMMSS``, the first part of the directory's name.
             namespace: Robot namespace of the topics.
             split: When the bag goes on in its next file; never by default.
+            now_ns: Monotonic clock that paces the flushes [ns].
 
         Raises:
             StoreError: The id is not usable or taken, space is short, or the store cannot be
@@ -168,6 +171,7 @@ class EpisodeStore:
             namespace=namespace,
             facts=facts_to_text(facts),
             split=split,
+            now_ns=now_ns,
         )
         self._recording.add(writer.part.name)
         return EpisodeRecording(self, writer, facts)

@@ -120,10 +120,8 @@ def test_the_library_of_the_format_reads_every_file_by_its_index(split_bag):
             assert stamps == (min(found), max(found))
             only = list(reader.iter_messages(topics=["/joint_states"]))
             assert {channel.topic for _, channel, _ in only} == {"/joint_states"}
-            assert {name for name in (record.name for record in reader.iter_metadata())} == {
-                FACTS_RECORD,
-                "rosbag2",
-            }
+            told = {record.name for record in reader.iter_metadata()}
+            assert told == {FACTS_RECORD, "rosbag2"}
         seen += len(found)
     assert seen == sum(counts.values())
 
@@ -140,7 +138,7 @@ def test_hashes_name_every_file(split_bag):
 
 
 def test_episodes_of_a_split_bag_are_those_that_were_recorded(split_bag, tmp_path):
-    """Latched events that are said again, in the middle of an episode or after it, are harmless."""
+    """Latched events that are said again, in an episode or after it, are harmless."""
     path, _, _ = split_bag
     found = read_episodes(path)
     assert [episode.facts.id for episode in found] == ["demo-0000", "demo-0001", "demo-0002"]

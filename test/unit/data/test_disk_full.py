@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,24 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
+def record_until_refused(recording, numbers) -> None:
+    for number in numbers:
+        recording.write("task", MESSAGE, number, number)
+
+
+def fill_disk(path: Path) -> None:
+    with path.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+
+
 def fill(store: EpisodeStore, episode: str) -> int:
     """Record until the disk refuses; return how many messages it took."""
     recording = store.begin(EpisodeFacts(id=episode), [TASK], WALL)
-    taken = 0
+    numbers = count()
     with pytest.raises(StoreError, match="no space left"):
-        for taken in range(1000):
-            recording.write("task", MESSAGE, taken, taken)
+        record_until_refused(recording, numbers)
+    taken = next(numbers) - 1
     entry = recording.finish(Outcome.SUCCESS, {"problem": "disk"})
     assert entry.outcome is Outcome.INCOMPLETE
     return taken
@@ -78,9 +90,8 @@ def test_without_any_room_the_part_waits_until_there_is_some(small_disk):
     recording.write("task", MESSAGE, 0, 0)
     recording.flush()
     hog = small_disk / "hog"
-    with pytest.raises(OSError, match="space"), hog.open("wb", buffering=0) as stream:
-        while True:
-            stream.write(bytes(4096))
+    with pytest.raises(OSError, match="space"):
+        fill_disk(hog)
     with pytest.raises(NoSpaceError, match="no space left"):
         recording.finish(Outcome.SUCCESS, {})
     assert [path.suffix for path in store.root.glob("2*")] == [".part"]

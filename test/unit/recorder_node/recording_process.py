@@ -1,4 +1,4 @@
-"""Records episode after episode in real time until somebody ends it: python recording_process.py DIR.
+"""Records episode after episode in real time until somebody ends it: DIR, then how.
 
 Two cameras at 30 Hz and joints at 60 Hz. Says on stdout, before it goes on, what it began, handed
 over (the stamp) and saved; so whoever kills it knows what has to be in the store.
