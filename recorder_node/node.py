@@ -45,7 +45,7 @@ from so101.topics import (
 )
 from so101.version import VERSION
 
-DRAIN_PERIOD_S = 0.005
+DRAIN_PERIOD_S = 0.02
 REPORT_PERIOD_S = 1.0
 
 
