@@ -2,108 +2,26 @@
 
 Messages wait in a bounded ring until an episode begins, because its first tick is published
 before anybody says that it began. An episode is closed when every stream has reached its last
-tick and who acted has said its last word; gaps in the publishers' sequence numbers are counted, so
-a loss is never silent.
+tick and who acted has said its last word. What was published and is not in the bag is counted,
+wherever it was lost.
 """
 
-import struct
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from so101.clock import NS_PER_S
+from recorder_node.intake import Intake
+from recorder_node.losses import Losses
+from recorder_node.raw_message import RawMessage
+from recorder_node.recorder_setup import OUTCOMES, EpisodeEnd, RecorderSetup
+from recorder_node.ring import Ring
 from so101.data.custom_data import IS_LOCK_STEP, PUBLISHED
 from so101.data.episode_store import EpisodeRecording, EpisodeStore
+from so101.data.store_entry import EpisodeEntry
 from so101.episode import EpisodeState, Outcome
-from so101.errors import StoreError
-from so101.events import EpisodeEvent, encode
+from so101.errors import BagError, StoreError
+from so101.events import EpisodeEvent, Event, encode
 from so101.status_events import RecorderStatus
-from so101.topics import FLOAT64, POLICY_ALIVE, STRING, TELEOP_ALIVE, Topic
-
-RING_BYTES = 64_000_000
-RING_NS = 2 * NS_PER_S
-CLOSE_WITHIN_NS = 3 * NS_PER_S
-_HEADLESS = (STRING, FLOAT64)
-
-LAST_WORDS = {"policy": POLICY_ALIVE, "teleop": TELEOP_ALIVE}
-"""Of each source, the topic of its signs of life; the last one has the stamp of the end."""
-
-OUTCOMES = {
-    EpisodeState.SUCCEEDED: Outcome.SUCCESS,
-    EpisodeState.FAILED: Outcome.FAILURE,
-    EpisodeState.TRUNCATED: Outcome.TRUNCATED,
-    EpisodeState.DISCARDED: Outcome.DISCARDED,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RawMessage:
-    """One serialized message as it arrived.
-
-    Attributes:
-        topic: Relative name.
-        data: CDR bytes.
-        stamp_ns: Header stamp [ns]; None for messages without a header.
-        arrival_ns: When it arrived, by the recorder's clock [ns].
-    """
-
-    topic: str
-    data: bytes
-    stamp_ns: int | None
-    arrival_ns: int
-
-
-def header_stamp_ns(topic: Topic, data: bytes) -> int | None:
-    """Read the header stamp of a serialized message [ns]; None for types without a header.
-
-    The header is the first member of every recorded type that has one, and its stamp the first
-    member of the header: behind the four bytes that name the encoding.
-    """
-    if topic.type in _HEADLESS or len(data) < 12:
-        return None
-    order = "<" if data[1] & 1 else ">"
-    seconds, nanoseconds = struct.unpack_from(order + "iI", data, 4)
-    return int(seconds * NS_PER_S + nanoseconds)
-
-
-class SequenceCounter:
-    """Counts messages that were sent but never arrived, by gaps in sequence numbers."""
-
-    def __init__(self) -> None:
-        """Know no publisher."""
-        self._last: dict[tuple[str, bytes], int] = {}
-        self.missing: dict[str, int] = {}
-
-    def count(self, topic: str, publisher: bytes, sequence: int) -> None:
-        """Take the sequence number of a message that arrived."""
-        last = self._last.get((topic, publisher))
-        if last is not None and sequence > last + 1:
-            self.missing[topic] = self.missing.get(topic, 0) + sequence - last - 1
-        self._last[topic, publisher] = max(sequence, last or 0)
-
-    def restart(self) -> None:
-        """Begin a new episode: what was missing before does not count."""
-        self.missing = {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecorderSetup:
-    """What is recorded.
-
-    Attributes:
-        topics: Topics of every bag.
-        paced: Names of the streams that tick throughout an episode: it is closed when all of
-            them have reached its end.
-        facts: Custom data of every bag, such as the software's version.
-        is_lock_step: Log times are simulated time, so that a bag plays at its own pace.
-        namespace: Robot namespace of the topics.
-    """
-
-    topics: tuple[Topic, ...]
-    paced: tuple[str, ...]
-    facts: Mapping[str, str] = field(default_factory=dict)
-    is_lock_step: bool = True
-    namespace: str = ""
+from so101.topics import Topic
 
 
 class EpisodeRecorder:
@@ -127,19 +45,16 @@ class EpisodeRecorder:
         """
         self._store = store
         self._setup = setup
-        self._topics = {topic.name: topic for topic in setup.topics}
         self._wall_time = wall_time
         self._steady_ns = steady_ns
-        self._ring: deque[RawMessage] = deque()
-        self._ring_bytes = 0
-        self._latched: dict[str, RawMessage] = {}
-        self._newest: dict[str, int] = {}
+        self._intake = Intake(steady_ns, is_lock_step=setup.is_lock_step)
+        self._ring = Ring()
+        self._losses = Losses()
         self._recording: EpisodeRecording | None = None
-        self._end: EpisodeEvent | None = None
-        self._end_asked_ns = 0
-        self._log_ns = 0
+        self._running: EpisodeEvent | None = None
+        self._end: EpisodeEnd | None = None
         self._problem = ""
-        self.sequences = SequenceCounter()
+        self._news: deque[RecorderStatus] = deque()
 
     @property
     def is_recording(self) -> bool:
@@ -151,23 +66,22 @@ class EpisodeRecorder:
         """Tell whether an episode ended and waits for its last messages."""
         return self._end is not None
 
-    def on_message(self, topic: Topic, data: bytes, arrival_ns: int) -> None:
-        """Take one message."""
-        message = RawMessage(
-            topic=topic.name,
-            data=data,
-            stamp_ns=header_stamp_ns(topic, data),
-            arrival_ns=arrival_ns,
-        )
-        if topic.is_latched:
-            self._latched[topic.name] = message
-        if message.stamp_ns is not None:
-            newest = self._newest.get(topic.name, message.stamp_ns)
-            self._newest[topic.name] = max(newest, message.stamp_ns)
+    def on_message(
+        self, topic: Topic, data: bytes, received_ns: int, lost_before: int = 0
+    ) -> None:
+        """Take one message.
+
+        Args:
+            topic: Its topic.
+            data: CDR bytes.
+            received_ns: When it was received, by the system clock [ns].
+            lost_before: Messages of its publisher that are missing right before it.
+        """
+        message = self._intake.take(topic, data, received_ns, lost_before)
         if self._recording is not None:
             self._write(message)
         elif not topic.is_latched:
-            self._remember(message)
+            self._ring.keep(message)
 
     def on_episode(self, event: EpisodeEvent) -> RecorderStatus | None:
         """Begin or end an episode; its own message on the topic comes through `on_message`.
@@ -178,33 +92,54 @@ class EpisodeRecorder:
         if event.state is EpisodeState.RUNNING:
             return self._begin(event)
         if event.state.is_end and self._recording is not None:
-            self._end = event
-            self._end_asked_ns = self._steady_ns()
+            self._end = EpisodeEnd(event, self._setup, self._steady_ns())
         return None
 
     def poll(self) -> RecorderStatus | None:
-        """Close the episode once its last tick has arrived, and say what became of it."""
+        """Close the episode once its last tick has arrived, and say what became of it.
+
+        Also brings to the disk what has waited while nothing arrived.
+        """
+        if self._recording is not None:
+            self._flush_if_due(self._recording)
         end = self._end
-        if end is None or self._recording is None:
-            return None
-        awaited = [*self._setup.paced, *self._last_words(end.facts.source)]
-        late = [name for name in awaited if self._newest.get(name, -1) < end.stamp_ns]
-        if late and self._steady_ns() - self._end_asked_ns < CLOSE_WITHIN_NS:
-            return None
-        if late:
-            self._problem = self._problem or f"no last message of {', '.join(late)}"
-        return self._close(end)
+        if end is not None and end.is_due(self._intake.newest, self._steady_ns()):
+            late = end.late(self._intake.newest)
+            if late:
+                self._problem = self._problem or f"no last message of {', '.join(late)}"
+            self._news.append(self._close(end.event, OUTCOMES[end.event.state]))
+        return self._news.popleft() if self._news else None
 
     def abort(self) -> None:
-        """Leave the open episode as it is on the disk; recovery marks it incomplete."""
-        if self._recording is not None:
-            self._recording.flush()
-            self._recording = self._end = None
+        """Close the open episode as incomplete."""
+        if self._running is not None:
+            self._problem = self._problem or "the recording was cut"
+            self._news.append(self._close(self._running, Outcome.INCOMPLETE))
 
-    def _last_words(self, source: str) -> list[str]:
-        """Return the topic on which who acted says that nothing of it is on the way any more."""
-        topic = LAST_WORDS.get(source)
-        return [topic.name] if topic in self._setup.topics else []
+    def report(self, stamp_ns: int, values: Mapping[str, str]) -> Event:
+        """Return how the streams go, for `diagnostics`.
+
+        Args:
+            stamp_ns: Of the event [ns].
+            values: Further values by key.
+        """
+        message = f"recording {self._running.facts.id}" if self._running else "waiting"
+        ring = {
+            "ring: bytes": encode(self._ring.size),
+            "ring: dropped": encode(self._ring.dropped.total()),
+        }
+        return self._intake.streams.report(
+            stamp_ns=stamp_ns,
+            now_ns=self._steady_ns(),
+            message=f"{message}: {self._problem}" if self._problem else message,
+            values={**values, **ring},
+        )
+
+    def _flush_if_due(self, recording: EpisodeRecording) -> None:
+        try:
+            recording.flush_if_due()
+        except StoreError as error:
+            self._problem = self._problem or f"disk: {error}"
 
     def _begin(self, event: EpisodeEvent) -> RecorderStatus | None:
         self.abort()
@@ -212,83 +147,101 @@ class EpisodeRecorder:
         try:
             self._recording = self._store.begin(
                 event.facts,
-                tuple(self._topics.values()),
+                self._setup.topics,
                 self._wall_time(),
                 namespace=self._setup.namespace,
+                now_ns=self._steady_ns,
             )
         except StoreError as error:
-            return _lost(event, str(error))
-        early = [one for one in self._ring if (one.stamp_ns or 0) >= event.stamp_ns]
-        latched = list(self._latched.values())
+            self._problem = str(error)
+            return lost(event, str(error))
+        self._running = event
+        early, gone = self._ring.take(event.stamp_ns)
+        self._losses = Losses(ring=gone)
+        self._intake.streams.lose(gone)
+        latched = list(self._intake.latched.values())
         # What was latched long ago is said again at the start, so the bag begins there.
         arrivals = [one.arrival_ns for one in (early or latched)]
-        self._log_ns = event.stamp_ns if self._setup.is_lock_step else min(arrivals, default=0)
+        first_ns = event.stamp_ns if self._setup.is_lock_step else min(arrivals, default=0)
+        self._intake.begin_log(first_ns)
         for message in (*latched, *early):
             self._write(message)
-        self._ring.clear()
-        self._ring_bytes = 0
-        self.sequences.restart()
         return None
 
-    def _close(self, end: EpisodeEvent) -> RecorderStatus:
-        recording, self._recording, self._end = self._recording, None, None
-        if recording is None or self._problem.startswith("disk"):
-            return _lost(end, self._problem)
-        missing = self.sequences.missing
-        published = {
-            f"{PUBLISHED}{name}": encode(count + missing.get(name, 0))
-            for name, count in recording.counts.items()
-        }
-        outcome = OUTCOMES[end.state]
-        is_lock_step = {IS_LOCK_STEP: encode(self._setup.is_lock_step)}
+    def _write(self, message: RawMessage) -> None:
+        topic, recording = message.topic.name, self._recording
+        if message.lost_before:
+            self._losses.missing[topic] += message.lost_before
+        stamp_ns = message.stamp_ns
+        if self._end is not None and stamp_ns is not None and stamp_ns > self._end.event.stamp_ns:
+            return  # the next episode's business
+        if recording is None:
+            return
+        try:
+            recording.write(topic, message.data, *self._intake.log_times(message))
+        except StoreError as error:
+            self._problem = self._problem or f"disk: {error}"
+            self._losses.refused[topic] += 1
+            self._intake.streams.lose({topic: 1})
+
+    def _close(self, end: EpisodeEvent, outcome: Outcome) -> RecorderStatus:
+        recording, self._recording, self._end, self._running = self._recording, None, None, None
+        if recording is None:
+            return lost(end, self._problem)
+        outcome = Outcome.INCOMPLETE if self._losses.refused else outcome
+        counts, losses = recording.counts, self._losses.by_topic()
         custom = {
             **self._setup.facts,
-            **is_lock_step,
-            **published,
+            IS_LOCK_STEP: encode(self._setup.is_lock_step),
+            **published(counts, losses),
             "reason": end.reason,
-            "problem": self._problem,
+            "problem": "; ".join(filter(None, (self._problem, self._losses.describe()))),
         }
         try:
             entry = recording.finish(outcome, custom)
-        except StoreError as error:
-            return _lost(end, str(error))
-        return RecorderStatus(
-            stamp_ns=end.stamp_ns,
-            episode=end.facts.id,
-            state="saved",
-            path=str(entry.path),
-            outcome=outcome.value,
-            messages=sum(recording.counts.values()),
-            missing=sum(missing.values()),
-            reason=self._problem,
-        )
-
-    def _write(self, message: RawMessage) -> None:
-        end = self._end
-        if end is not None and message.stamp_ns is not None and message.stamp_ns > end.stamp_ns:
-            return  # the next episode's business
-        now_ns = message.stamp_ns if self._setup.is_lock_step else message.arrival_ns
-        self._log_ns = max(self._log_ns, now_ns or 0)
-        sent_ns = self._log_ns if message.stamp_ns is None else message.stamp_ns
-        if self._recording is None:
-            return
-        try:
-            self._recording.write(message.topic, message.data, self._log_ns, sent_ns)
-        except StoreError as error:
-            self._problem = self._problem or f"disk: {error}"
-
-    def _remember(self, message: RawMessage) -> None:
-        self._ring.append(message)
-        self._ring_bytes += len(message.data)
-        while self._ring and (
-            self._ring_bytes > RING_BYTES
-            or message.arrival_ns - self._ring[0].arrival_ns > RING_NS
-        ):
-            self._ring_bytes -= len(self._ring.popleft().data)
+        except (StoreError, BagError) as error:
+            return lost(end, f"{self._problem or error}; what reached the disk can be recovered")
+        if entry.is_incomplete:
+            return lost(end, f"{self._problem}; kept as incomplete", entry)
+        return saved(end, outcome, entry, self._losses, self._problem)
 
 
-def _lost(event: EpisodeEvent, reason: str) -> RecorderStatus:
-    """Return the word on an episode that is not in the store; recovery may find a part of it."""
+def published(counts: Mapping[str, int], losses: Mapping[str, int]) -> dict[str, str]:
+    """Return what a bag says of how many messages were published, by topic.
+
+    Args:
+        counts: Messages in the bag.
+        losses: Messages that are not.
+    """
+    return {
+        f"{PUBLISHED}{name}": encode(count + losses.get(name, 0)) for name, count in counts.items()
+    }
+
+
+def saved(
+    end: EpisodeEvent, outcome: Outcome, entry: EpisodeEntry, losses: Losses, problem: str
+) -> RecorderStatus:
+    """Return the word on an episode that is in the store."""
     return RecorderStatus(
-        stamp_ns=event.stamp_ns, episode=event.facts.id, state="lost", reason=reason
+        stamp_ns=end.stamp_ns,
+        episode=end.facts.id,
+        state="saved",
+        path=str(entry.path),
+        outcome=outcome.value,
+        messages=entry.messages,
+        missing=losses.total,
+        reason="; ".join(filter(None, (problem, losses.describe()))),
+    )
+
+
+def lost(event: EpisodeEvent, reason: str, entry: EpisodeEntry | None = None) -> RecorderStatus:
+    """Return the word on an episode that is not in the store, or of which only a part is."""
+    return RecorderStatus(
+        stamp_ns=event.stamp_ns,
+        episode=event.facts.id,
+        state="lost",
+        reason=reason,
+        path=str(entry.path) if entry else "",
+        outcome=Outcome.INCOMPLETE.value if entry else "",
+        messages=entry.messages if entry else 0,
     )

@@ -1,4 +1,4 @@
-"""Recorder node: one bag per episode, from the raw bytes of every contract topic.
+"""Recorder node: one bag per episode, or one of all, from the raw bytes of every contract topic.
 
 Takes messages without decoding them and hands them to the episode recorder; says on
 ``recorder/status`` what became of each episode.
@@ -13,12 +13,19 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
-from recorder_node.episode_recorder import EpisodeRecorder, RecorderSetup
+from recorder_node.continuous_recorder import ContinuousRecorder
+from recorder_node.episode_recorder import EpisodeRecorder
+from recorder_node.losses import SequenceCounter
 from recorder_node.params import RecorderParams
+from recorder_node.recorder_setup import RecorderSetup
+from so101.clock import nanoseconds
+from so101.data.bag_writer import Split
 from so101.data.custom_data import SOFTWARE
+from so101.data.durable import free_bytes
 from so101.data.episode_store import EpisodeStore
-from so101.errors import BagError, ConfigError
-from so101.events import EpisodeEvent, from_message
+from so101.errors import BagError, ConfigError, StoreError
+from so101.events import EpisodeEvent, encode, from_message
+from so101.ros.convert import to_event
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
@@ -26,18 +33,20 @@ from so101.ros.run import run
 from so101.ros.taps import Taps
 from so101.status_events import RecorderStatus
 from so101.topics import (
+    DIAGNOSTICS,
     EPISODE,
+    IMAGE_KINDS,
     JOINT_COMMANDS,
     JOINT_STATES,
     OBJECTS,
     RECORDER_STATUS,
     REWARD,
-    image_topic,
     recorded_topics,
 )
 from so101.version import VERSION
 
-DRAIN_PERIOD_S = 0.005
+DRAIN_PERIOD_S = 0.02
+REPORT_PERIOD_S = 1.0
 
 
 class RecorderNode(Node):
@@ -53,41 +62,62 @@ class RecorderNode(Node):
             Path(params.store), min_free_bytes=round(params.min_free_gb * 1e9)
         )
         self._store.lock()
-        for found in self._store.recover():
-            self.get_logger().warning(f"recovered {found}")
-        images = [image_topic(camera).name for camera in params.cameras]
+        self._recover()
+        setup = self._setup(params)
+        self._recorder = self._make_recorder(params, setup)
+        self._sequences = SequenceCounter()
+        self._endpoints = Endpoints(self)
+        self._endpoints.offer(RECORDER_STATUS)
+        self._taps = Taps(self, setup.topics)
+        Health(self, self._endpoints, self._taps.node)
+        self.create_timer(DRAIN_PERIOD_S, self._drain)
+        self.create_timer(REPORT_PERIOD_S, self._report)
+
+    def _recover(self) -> None:
+        """Recover what a crash left behind; what a full disk prevents is tried again next time."""
+        try:
+            for found in self._store.recover():
+                self.get_logger().warning(f"recovered {found}")
+        except StoreError as error:
+            self.get_logger().error(f"not everything could be recovered: {error}")
+
+    def _setup(self, params: RecorderParams) -> RecorderSetup:
+        makers = IMAGE_KINDS[params.images]
+        images = [make(camera).name for camera in params.cameras for make in makers]
         objects = [OBJECTS.name] if params.has_objects else []
-        topics = recorded_topics(params.cameras, params.aux)
-        setup = RecorderSetup(
-            topics=topics,
+        return RecorderSetup(
+            topics=recorded_topics(params.cameras, params.aux, params.images),
             paced=(JOINT_STATES.name, JOINT_COMMANDS.name, REWARD.name, *images, *objects),
             facts={SOFTWARE: VERSION},
             is_lock_step=params.lockstep,
             namespace=self.get_namespace(),
         )
-        self._recorder = EpisodeRecorder(
-            self._store,
-            setup,
-            wall_time=lambda: time.strftime("%Y%m%d-%H%M%S"),
-            steady_ns=time.monotonic_ns,
-        )
-        self._endpoints = Endpoints(self)
-        self._endpoints.offer(RECORDER_STATUS)
-        self._taps = Taps(self, topics)
-        Health(self, self._endpoints, self._taps.node)
-        self.create_timer(DRAIN_PERIOD_S, self._drain)
+
+    def _make_recorder(
+        self, params: RecorderParams, setup: RecorderSetup
+    ) -> EpisodeRecorder | ContinuousRecorder:
+        clocks: dict[str, Any] = {"wall_time": _wall_time, "steady_ns": time.monotonic_ns}
+        if not params.continuous:
+            return EpisodeRecorder(self._store, setup, **clocks)
+        split = Split(max_bytes=round(params.split_mb * 1e6), max_ns=nanoseconds(params.split_s))
+        return ContinuousRecorder(self._store, setup, split, **clocks)
 
     def _drain(self) -> None:
         """Take everything that arrived, in order."""
         for message in self._taps.drain(time.time_ns()):
             topic = message.topic
-            self._recorder.sequences.count(topic.name, message.publisher, message.sequence)
+            gap = self._sequences.gap(topic.name, message.publisher, message.sequence)
             if topic is EPISODE:
                 self._on_episode(message.data)
-            self._recorder.on_message(topic, message.data, message.received_ns)
-        status = self._recorder.poll()
-        if status is not None:
+            self._recorder.on_message(topic, message.data, message.received_ns, gap)
+        while (status := self._recorder.poll()) is not None:
             self._tell(status)
+
+    def _report(self) -> None:
+        """Say on `diagnostics` how the streams go."""
+        values = {"free [GB]": encode(round(free_bytes(self._store.root) / 1e9, 3))}
+        event = self._recorder.report(self.get_clock().now().nanoseconds, values)
+        self._endpoints.publish(DIAGNOSTICS, to_event(event))
 
     def _on_episode(self, data: bytes) -> None:
         try:
@@ -110,12 +140,18 @@ class RecorderNode(Node):
             )
 
     def destroy_node(self) -> None:
-        """Leave an open episode for recovery, release the store, and go."""
+        """Close what is open as incomplete, release the store, and go."""
         self._drain()
         self._recorder.abort()
+        while (status := self._recorder.poll()) is not None:
+            self._tell(status)
         self._store.close()
         self._taps.close()
         super().destroy_node()
+
+
+def _wall_time() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
 
 
 def main() -> int:

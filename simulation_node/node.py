@@ -37,6 +37,7 @@ from so101.ros.convert import (
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
+from so101.ros.raw_images import to_raw_image
 from so101.ros.run import run
 from so101.ros.spin import Spinner
 from so101.simulation.build import make_cell
@@ -55,6 +56,7 @@ from so101.topics import (
     ROBOT_DESCRIPTION,
     camera_info_topic,
     image_topic,
+    raw_image_topic,
 )
 
 NEAR_START = 0.15
@@ -87,7 +89,8 @@ class SimulationNode(Node):
         images = [image_topic(camera) for camera in params.cameras]
         infos = [camera_info_topic(camera) for camera in params.cameras]
         endpoints.offer(JOINT_STATES, JOINT_COMMANDS, ARM_STATE, OBJECTS, CLOCK)
-        endpoints.offer(ROBOT_DESCRIPTION, *images, *infos)
+        raw = [raw_image_topic(camera) for camera in params.cameras if params.raw_images]
+        endpoints.offer(ROBOT_DESCRIPTION, *images, *infos, *raw)
         endpoints.listen(ARM_TRAJECTORY, self._on_trajectory)
         endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
@@ -181,6 +184,8 @@ class SimulationNode(Node):
         for camera, image in tick.images.items():
             jpeg = encode_jpeg(image, self._params.jpeg_quality)
             endpoints.publish(image_topic(camera), to_image(stamp_ns, camera, jpeg))
+            if self._params.raw_images:
+                endpoints.publish(raw_image_topic(camera), to_raw_image(stamp_ns, camera, image))
             focal_px = float(self._cell.world.intrinsics(camera)[0, 0])
             info = to_camera_info(stamp_ns, camera, self._cell.world.camera_size, focal_px)
             endpoints.publish(camera_info_topic(camera), info)

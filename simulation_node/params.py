@@ -13,6 +13,7 @@ class SimulationParams:
     camera_height: int = option(240, "height of every image [px]", range=(32, 2160))
     camera_width: int = option(320, "width of every image [px]", range=(32, 3840))
     jpeg_quality: int = option(90, "JPEG quality", range=(1, 100))
+    raw_images: bool = option(False, "publish every frame as it is too, besides JPEG")
     lockstep: bool = option(
         True, "wait for the answer of whoever is in control; false runs freely at `speed`"
     )

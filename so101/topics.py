@@ -179,6 +179,13 @@ def image_topic(camera: str) -> Topic:
     )
 
 
+def raw_image_topic(camera: str) -> Topic:
+    """Return the topic of a camera's frames as they are, published on request."""
+    return Topic(
+        name=f"{camera}_camera/image_raw", type=IMAGE, doc=f"RGB frames of the {camera} camera"
+    )
+
+
 def camera_info_topic(camera: str) -> Topic:
     """Return the calibration topic of a camera."""
     return Topic(
@@ -191,11 +198,28 @@ def aux_topic(name: str) -> Topic:
     return Topic(name=f"policy/aux/{name}", type=IMAGE, doc=f"{name}, 32FC1, per chunk")
 
 
-def recorded_topics(cameras: tuple[str, ...], aux: tuple[str, ...] = ()) -> tuple[Topic, ...]:
-    """Return every topic of an episode's bag."""
-    images = [make(camera) for camera in cameras for make in (image_topic, camera_info_topic)]
+IMAGE_KINDS = {
+    "compressed": (image_topic,),
+    "raw": (raw_image_topic,),
+    "both": (image_topic, raw_image_topic),
+}
+"""How frames are recorded, and the topics of a camera that this means."""
+
+
+def recorded_topics(
+    cameras: tuple[str, ...], aux: tuple[str, ...] = (), images: str = "compressed"
+) -> tuple[Topic, ...]:
+    """Return every topic of an episode's bag.
+
+    Args:
+        cameras: Camera ids.
+        aux: Arrays of the policy.
+        images: A key of `IMAGE_KINDS`.
+    """
+    makers = (*IMAGE_KINDS[images], camera_info_topic)
+    seen = [make(camera) for camera in cameras for make in makers]
     arrays = [aux_topic(name) for name in aux]
-    return (*(topic for topic in TOPICS if topic.is_recorded), *images, *arrays)
+    return (*(topic for topic in TOPICS if topic.is_recorded), *seen, *arrays)
 
 
 @dataclass(frozen=True, kw_only=True)

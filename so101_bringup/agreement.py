@@ -92,6 +92,9 @@ def _check_simulated(values: _Values) -> None:
                 f"{_show(values, _LATENCY)} is not over before the next decision: "
                 f"{_show(values, key)} at {POLICY_HZ} Hz"
             )
+    frames, raw = ("recorder_node", "images"), ("simulation_node", "raw_images")
+    if values.get(frames, "compressed") != "compressed" and not values[raw]:
+        raise ConfigError(f"{_show(values, frames)}, but {_show(values, raw)}: nobody sends them")
     known = ("policy_node", "latency")
     if values.get(known, values[_LATENCY]) < values[_LATENCY]:
         raise ConfigError(

@@ -36,6 +36,12 @@ def add_verbs(verbs: Any) -> None:
     record = verbs.add_parser("record", help="record demonstrations as bags")
     _add_common(record)
     record.add_argument("--demonstrations", type=int, default=10, help="how many (10)")
+    record.add_argument(
+        "--continuous", action="store_true", help="one split bag of everything, not one each"
+    )
+    record.add_argument(
+        "--images", default="compressed", help="frames: compressed, raw, both (compressed)"
+    )
     record.set_defaults(run=_run_record)
     up = verbs.add_parser("up", help="the robot with everything but the learner")
     _add_common(up)
@@ -117,7 +123,12 @@ def _run_rl(arguments: argparse.Namespace) -> int:
 def _run_record(arguments: argparse.Namespace) -> int:
     from so101_bringup.run_job import run_job
 
-    options = _options(arguments, demonstrations=arguments.demonstrations)
+    options = _options(
+        arguments,
+        demonstrations=arguments.demonstrations,
+        continuous=arguments.continuous,
+        images=arguments.images,
+    )
     goals = {"demonstrations": arguments.demonstrations}
     return run_job("record", options, goals, say=print, is_verbose=arguments.verbose)
 

@@ -31,6 +31,14 @@ NODES = (
 """Every node of ours, named like its executable; a graph has some of them."""
 
 
+LARGE_MESSAGES = {
+    "FASTDDS_BUILTIN_TRANSPORTS": (
+        "LARGE_DATA?max_msg_size=1500KB&sockets_size=4MB&non_blocking=true"
+    )
+}
+"""The default transports lose raw frames of 640x480; these do not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeSpec:
     """One process of the graph.
@@ -85,6 +93,10 @@ def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     Raises:
         ConfigError: The options do not make a graph in which our gate guards the arm.
     """
+    if options.continuous:
+        raise ConfigError("continuous: the session counts and learns from a bag per episode")
+    if options.images == "raw":
+        raise ConfigError("images: the learner reads JPEG frames; choose compressed or both")
     makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder, _learner)
     return _graph(options, makers, job="rl")
 
@@ -127,7 +139,8 @@ def launchable(value: ParameterValue) -> ParameterValue:
 
 def environment_of(options: GraphOptions) -> dict[str, str]:
     """Return the environment variables every process of the graph gets."""
-    return {"ROS_AUTOMATIC_DISCOVERY_RANGE": options.discovery.upper(), "OMP_NUM_THREADS": "1"}
+    common = {"ROS_AUTOMATIC_DISCOVERY_RANGE": options.discovery.upper(), "OMP_NUM_THREADS": "1"}
+    return common if options.images == "compressed" else {**common, **LARGE_MESSAGES}
 
 
 def _graph(
@@ -184,6 +197,7 @@ def _simulation(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "cameras": robot.cameras,
         "camera_height": options.camera_height,
         "camera_width": options.camera_width,
+        "raw_images": options.images != "compressed",
         "lockstep": robot.lockstep,
         "speed": options.speed,
         "simulated_latency": options.simulated_latency,
@@ -221,6 +235,8 @@ def _recorder(options: GraphOptions, robot: _Robot) -> NodeSpec:
     values = {
         "store": str(robot.paths.episodes),
         "cameras": robot.cameras,
+        "images": options.images,
+        "continuous": options.continuous,
         "aux": options.aux,
         "has_objects": options.robot == "sim",
         "lockstep": robot.lockstep,

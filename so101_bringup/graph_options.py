@@ -22,6 +22,14 @@ class GraphOptions:
     cameras: tuple[str, ...] = option(CAMERAS, "camera ids")
     camera_height: int = option(240, "height of the images [px]", range=(32, 2160))
     camera_width: int = option(320, "width of the images [px]", range=(32, 3840))
+    images: str = option(
+        "compressed",
+        "frames that are recorded: JPEG, raw, or both",
+        choices=("compressed", "raw", "both"),
+    )
+    continuous: bool = option(
+        False, "record one split bag of everything instead of a bag per episode"
+    )
     speed: float = option(
         0.0,
         "simulated seconds per second; 0 is lock-step as fast as it goes, 1 is real time",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from so101.data.bag_file import FACTS_RECORD
 from so101.data.bag_metadata import FILE_NAME, BagMetadata, parse_metadata, read_metadata
-from so101.data.bag_writer import FACTS_RECORD
 from so101.data.mcap_file import MAGIC, McapContent, read_mcap
 from so101.data.sqlite_file import read_database
 from so101.data.unpacking import Allowance, unpack_frame, unpack_stream

@@ -63,6 +63,36 @@ class TopicCount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileSpan:
+    """One file of a finished bag.
+
+    Attributes:
+        name: File name.
+        start_ns: Time of its first message [ns].
+        duration_ns: From its first to its last message [ns].
+        messages: How many there are.
+    """
+
+    name: str
+    start_ns: int
+    duration_ns: int
+    messages: int
+
+    @property
+    def end_ns(self) -> int:
+        """Time of its last message [ns]."""
+        return self.start_ns + self.duration_ns
+
+    def values(self) -> dict[str, Any]:
+        """Return what metadata.yaml calls a span."""
+        return {
+            "duration": {"nanoseconds": self.duration_ns},
+            "starting_time": {"nanoseconds_since_epoch": self.start_ns},
+            "message_count": self.messages,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class BagMetadata:
     """What metadata.yaml says.
 
@@ -94,29 +124,26 @@ def to_yaml(value: Any) -> str:
 
 
 def information(
-    *,
-    file: str,
-    topics: Sequence[TopicCount],
-    start_ns: int,
-    duration_ns: int,
-    custom_data: Mapping[str, str],
+    files: Sequence[FileSpan], topics: Sequence[TopicCount], custom_data: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the content of metadata.yaml for a bag of one MCAP file."""
-    messages = sum(topic.messages for topic in topics)
-    span = {
-        "duration": {"nanoseconds": duration_ns},
-        "starting_time": {"nanoseconds_since_epoch": start_ns},
-        "message_count": messages,
-    }
+    """Return the content of metadata.yaml for a bag of MCAP files, in order."""
+    filled = [file for file in files if file.messages]
+    start_ns = min((file.start_ns for file in filled), default=0)
+    whole = FileSpan(
+        name="",
+        start_ns=start_ns,
+        duration_ns=max((file.end_ns for file in filled), default=start_ns) - start_ns,
+        messages=sum(file.messages for file in files),
+    )
     return {
         "version": VERSION,
         "storage_identifier": "mcap",
-        **span,
+        **whole.values(),
         "topics_with_message_count": [_topic_entry(topic) for topic in topics],
         "compression_format": "",
         "compression_mode": "",
-        "relative_file_paths": [file],
-        "files": [{"path": file, **span}],
+        "relative_file_paths": [file.name for file in files],
+        "files": [{"path": file.name, **file.values()} for file in files],
         "custom_data": dict(custom_data) or None,
         "ros_distro": "unknown",
     }

@@ -1,7 +1,9 @@
-"""Writes one bag: an MCAP file and metadata.yaml that rosbag2 opens, safe against crashes.
+"""Writes one bag: MCAP files and metadata.yaml that rosbag2 opens, safe against crashes.
 
 Takes serialized messages as they are. Until it is closed the bag is a directory with the ending
-``.part``; what was flushed before a crash is readable from there.
+``.part``. What was handed to the operating system survives the death of the process; a power loss
+may cost what the kernel had not written back yet, half a minute by Linux's defaults. A closed bag
+and every finished file of a split one are synced to the disk.
 """
 
 import hashlib
@@ -9,25 +11,39 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcap.writer import CompressionType, IndexType, Writer
-
 from so101.clock import NS_PER_S
-from so101.data.bag_metadata import FILE_NAME, TopicCount, information, qos_profiles, to_yaml
-from so101.data.durable import UnbufferedFile, store_error, sync_directory, write_text
-from so101.data.messages import definition
+from so101.data.bag_file import BagFile, FinishedFile
+from so101.data.bag_metadata import FILE_NAME, FileSpan, TopicCount, information, to_yaml
+from so101.data.durable import store_error, sync_directory, write_text
 from so101.errors import StoreError
 from so101.topics import Topic
 
 PART = ".part"
-FACTS_RECORD = "so101_episode"
 SHA256_KEY = "mcap_sha256"
-_FLUSH_NS = NS_PER_S // 4
-_CHUNK_BYTES = 128 * 1024
+FLUSH_NS = NS_PER_S // 4
+"""Longest wait of a message for the operating system, but for a stall of the process."""
+
+_BURST_NS = NS_PER_S * 2 // 5
+"""The same in log time: a process that was stalled, or simulated time, gets many at once."""
+
+INNER_METADATA = "rosbag2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """When a bag goes on in its next file.
+
+    Attributes:
+        max_bytes: Size that a file is not to exceed by more than one chunk [bytes].
+        max_ns: Log time from the first to the last message of a file [ns].
+    """
+
+    max_bytes: int
+    max_ns: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +70,7 @@ class BagWriter:
         directory: Where the finished bag will be.
         part: Where it is until then.
         counts: Messages so far by relative topic name.
+        repeated: How many of them are latched messages said again at the beginning of a file.
     """
 
     def __init__(
@@ -65,66 +82,50 @@ class BagWriter:
         namespace: str = "",
         facts: Mapping[str, str] | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        split: Split | None = None,
     ) -> None:
         """Create ``directory.part`` and start its MCAP file.
 
         Args:
             directory: Where the finished bag will be.
             topics: The topics, by relative name.
-            name: The file will be ``<name>_0.mcap``.
+            name: The files will be ``<name>_0.mcap`` and so on.
             namespace: Robot namespace in front of the relative names.
             facts: Text by key that is known now; kept even if the bag is never closed.
             now_ns: Monotonic clock that paces the flushes [ns].
+            split: When the bag goes on in its next file; never by default.
 
         Raises:
             StoreError: The directory exists or cannot be written.
         """
         self.directory = directory
         self.part = directory.with_name(directory.name + PART)
-        self._namespace = namespace.strip("/")
+        self.counts = {topic.name: 0 for topic in topics}
+        self.repeated = dict.fromkeys(self.counts, 0)
         self._topics = {topic.name: topic for topic in topics}
-        self.counts = dict.fromkeys(self._topics, 0)
+        self._name, self._facts = name, dict(facts or {})
+        self._namespace = namespace.strip("/")
         self._now_ns = now_ns
         self._flushed_ns = now_ns()
-        self._first_ns = self._last_ns = 0
-        self._failure: StoreError | None = None
-        self._file = self._create_file(name)
-        self._whole_bytes = 0
-        self._messages = 0
-        self._writer = Writer(
-            self._file,  # type: ignore[arg-type]
-            chunk_size=_CHUNK_BYTES,
-            compression=CompressionType.NONE,  # JPEG does not shrink, and readers map the file
-            index_types=IndexType.ALL,
-            enable_data_crcs=True,
-        )
-        self._guard(lambda: self._start(facts or {}))
+        self._split = split
+        self._latched: dict[str, tuple[bytes, int]] = {}
+        self._finished: list[FinishedFile] = []
+        self._first_ns: int | None = None
+        self._flushed_log_ns = 0
+        self._make_directory()
+        self._file = self._next_file()
 
-    def _create_file(self, name: str) -> UnbufferedFile:
+    def _make_directory(self) -> None:
         if self.directory.exists():
             raise StoreError(f"{self.directory}: exists already")
         try:
             self.part.mkdir(parents=True)
         except OSError as error:
             raise store_error(self.part, error) from error
-        return UnbufferedFile(self.part / f"{name}_0.mcap")
 
-    def _start(self, facts: Mapping[str, str]) -> None:
-        self._writer.start(profile="ros2", library="so101")
-        self._writer.add_metadata(FACTS_RECORD, dict(facts))
-        schemas: dict[str, int] = {}
-        self._channels: dict[str, int] = {}
-        for topic in self._topics.values():
-            if topic.type not in schemas:
-                text = definition(topic.type).text.encode()
-                schemas[topic.type] = self._writer.register_schema(topic.type, "ros2msg", text)
-            details = {
-                "offered_qos_profiles": to_yaml(qos_profiles(topic.is_latched)),
-                "topic_type_hash": definition(topic.type).hash,
-            }
-            self._channels[topic.name] = self._writer.register_channel(
-                self._absolute(topic.name), "cdr", schemas[topic.type], details
-            )
+    def _next_file(self) -> BagFile:
+        path = self.part / f"{self._name}_{len(self._finished)}.mcap"
+        return BagFile(path, tuple(self._topics.values()), self._absolute, self._facts)
 
     def write(
         self, topic: str, data: bytes | memoryview, log_time_ns: int, publish_time_ns: int
@@ -140,34 +141,51 @@ class BagWriter:
         Raises:
             StoreError: The topic is not one of this bag, or the disk refuses.
         """
-        if topic not in self._channels:
+        if topic not in self.counts:
             raise StoreError(f"{self.part}: topic {topic!r} is not part of this bag")
-        sequence = self.counts[topic] & 0xFFFFFFFF
-        channel = self._channels[topic]
-        self._guard(
-            lambda: self._writer.add_message(
-                channel,
-                log_time_ns,
-                data,  # type: ignore[arg-type]  # any buffer will do
-                publish_time_ns,
-                sequence,
-            )
-        )
-        self.counts[topic] += 1
-        is_first, self._messages = self._messages == 0, self._messages + 1
-        self._first_ns = log_time_ns if is_first else min(self._first_ns, log_time_ns)
-        self._last_ns = log_time_ns if is_first else max(self._last_ns, log_time_ns)
-        if self._now_ns() - self._flushed_ns >= _FLUSH_NS:
-            self.flush()
+        kept = data if type(data) is bytes else bytes(data)  # it waits for its chunk
+        if self._split is not None:
+            self._turn_over(self._split, log_time_ns)
+            if self._topics[topic].is_latched:
+                self._latched[topic] = (kept, publish_time_ns)
+        self._append(topic, kept, log_time_ns, publish_time_ns)
+        if self._first_ns is None:
+            self._first_ns = self._flushed_log_ns = log_time_ns
+        try:
+            if log_time_ns - self._flushed_log_ns >= _BURST_NS:
+                self._flushed_log_ns = log_time_ns
+                self.flush()
+            else:
+                self.flush_if_due()
+        except StoreError:
+            self.counts[topic] -= 1  # who handed it over is told that it was refused
+            raise
 
-    def flush(self) -> None:
-        """Hand everything to the operating system; call it twice a second when nothing arrives.
+    def flush_if_due(self) -> None:
+        """Flush what has waited for `FLUSH_NS`; call it when nothing arrives, too.
 
         Raises:
             StoreError: The disk refuses.
         """
-        self._guard(self._writer.flush)
+        if self._now_ns() - self._flushed_ns >= FLUSH_NS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the operating system.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        self._file.flush()
         self._flushed_ns = self._now_ns()
+
+    def sync(self) -> None:
+        """Bring everything to the disk.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        self._file.sync()
 
     def close(self, custom_data: Mapping[str, str]) -> BagSummary:
         """Finish the bag and give it its final name.
@@ -182,57 +200,74 @@ class BagWriter:
         Raises:
             StoreError: The disk refuses now.
         """
-        duration_ns = self._last_ns - self._first_ns
-        if self._failure is not None:
-            self._close_file()
-            return BagSummary(
-                path=self.part,
-                counts=dict(self.counts),
-                duration_ns=duration_ns,
-                is_complete=False,
-            )
-        self._guard(lambda: self._finish(custom_data))
-        return BagSummary(
-            path=self.directory,
-            counts=dict(self.counts),
-            duration_ns=duration_ns,
-            is_complete=True,
-        )
+        if self._file.failure is not None:
+            self._file.close()
+            return self._summary(self.part, is_complete=False)
+        self._finish_file(custom_data)
+        spans = [file.span for file in self._finished]
+        custom_data = {**custom_data, **digests(self._finished)}
+        told = self._information(spans, self.counts, custom_data)
+        write_text(self.part / FILE_NAME, to_yaml({"rosbag2_bagfile_information": told}))
+        try:
+            os.rename(self.part, self.directory)
+            sync_directory(self.directory.parent)
+        except OSError as error:
+            raise store_error(self.directory, error) from error
+        return self._summary(self.directory, is_complete=True)
 
     def abandon(self) -> None:
         """Delete what was written."""
-        self._close_file()
+        self._file.close()
         shutil.rmtree(self.part, ignore_errors=True)
 
-    def _finish(self, custom_data: Mapping[str, str]) -> None:
-        told = self._information(custom_data)
-        # rosbag2 repeats metadata.yaml inside the file, so that a lone file explains itself.
-        self._writer.add_metadata("rosbag2", {"serialized_metadata": to_yaml(told)})
-        self._writer.finish()  # type: ignore[no-untyped-call]
-        self._file.close()
-        with self._file.path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        told = self._information({**custom_data, SHA256_KEY: digest})
-        write_text(self.part / FILE_NAME, to_yaml({"rosbag2_bagfile_information": told}))
-        os.rename(self.part, self.directory)
-        sync_directory(self.directory.parent)
+    def _turn_over(self, split: Split, log_time_ns: int) -> None:
+        """Go on in the next file when this one is full; it begins with what is latched."""
+        first_ns = self._first_ns
+        if first_ns is None:
+            return
+        if self._file.size < split.max_bytes and log_time_ns - first_ns < split.max_ns:
+            return
+        self._finish_file(self._facts)
+        self._file = self._next_file()
+        self._first_ns = log_time_ns
+        for topic, (data, publish_ns) in self._latched.items():
+            self._append(topic, data, log_time_ns, publish_ns)
+            self.repeated[topic] += 1
 
-    def _information(self, custom_data: Mapping[str, str]) -> dict[str, Any]:
+    def _append(self, topic: str, data: bytes, log_ns: int, publish_ns: int) -> None:
+        count = self.counts[topic]
+        self._file.write(topic, data, log_ns, publish_ns, count & 0xFFFFFFFF)
+        self.counts[topic] = count + 1
+
+    def _finish_file(self, custom_data: Mapping[str, str]) -> None:
+        self._file.flush()
+        # rosbag2 repeats metadata.yaml inside the file, so that a lone file explains itself.
+        told = to_yaml(self._information([self._file.span], self._file.counts, custom_data))
+        self._finished.append(self._file.finish({INNER_METADATA: {"serialized_metadata": told}}))
+
+    def _information(
+        self, spans: Sequence[FileSpan], counts: Mapping[str, int], custom_data: Mapping[str, str]
+    ) -> dict[str, Any]:
         topics = [
             TopicCount(
                 name=self._absolute(topic.name),
                 type=topic.type,
-                messages=self.counts[topic.name],
+                messages=counts[topic.name],
                 is_latched=topic.is_latched,
             )
             for topic in self._topics.values()
         ]
-        return information(
-            file=self._file.path.name,
-            topics=topics,
-            start_ns=self._first_ns,
-            duration_ns=self._last_ns - self._first_ns,
-            custom_data=custom_data,
+        return information(spans, topics, custom_data)
+
+    def _summary(self, path: Path, *, is_complete: bool) -> BagSummary:
+        spans = [*(file.span for file in self._finished), self._file.span]
+        starts = [span.start_ns for span in spans if span.messages]
+        duration_ns = max((span.end_ns for span in spans), default=0) - min(starts, default=0)
+        return BagSummary(
+            path=path,
+            counts=dict(self.counts),
+            duration_ns=duration_ns,
+            is_complete=is_complete,
         )
 
     def _absolute(self, name: str) -> str:
@@ -240,22 +275,14 @@ class BagWriter:
             return name
         return f"/{self._namespace}/{name}" if self._namespace else f"/{name}"
 
-    def _guard(self, write: Callable[[], None]) -> None:
-        """Run a write; when the disk refuses, leave whole records behind and say so."""
-        if self._failure is not None:
-            raise StoreError(f"{self._failure}; the bag takes no more")
-        try:
-            write()
-        except OSError as error:
-            self._failure = store_error(self._file.path, error)
-            with suppress(OSError):
-                self._file.truncate(self._whole_bytes)
-            raise self._failure from error
-        except StoreError as error:
-            self._failure = error
-            raise
-        self._whole_bytes = self._file.tell()
 
-    def _close_file(self) -> None:
-        with suppress(OSError):  # recovery reads whatever reached the disk
-            self._file.close()
+def digests(files: Sequence[FinishedFile]) -> dict[str, str]:
+    """Return the hash of a bag, and of each of its files where there are several.
+
+    The hash of several files is that of their list as ``sha256sum`` prints it.
+    """
+    if len(files) == 1:
+        return {SHA256_KEY: files[0].sha256}
+    listed = "".join(f"{file.sha256}  {file.span.name}\n" for file in files)
+    whole = {SHA256_KEY: hashlib.sha256(listed.encode()).hexdigest()}
+    return {**whole, **{f"{SHA256_KEY}/{file.span.name}": file.sha256 for file in files}}

@@ -1,6 +1,7 @@
 """Files that survive a power loss: written aside, synced, renamed."""
 
 import errno
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -10,9 +11,23 @@ from so101.errors import StoreError
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+class NoSpaceError(StoreError):
+    """The disk is full, or a limit on space or file size is reached."""
+
+
 def free_bytes(path: Path) -> int:
     """Return the free space of the file system that holds a path [bytes]."""
     return shutil.disk_usage(path).free
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hash of a file's bytes.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync_directory(path: Path) -> None:
@@ -46,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 def store_error(path: Path, error: OSError) -> StoreError:
     """Return the error for a person when a path cannot be written."""
     if error.errno in _FULL:
-        return StoreError(f"{path}: no space left ({error.strerror})")
+        return NoSpaceError(f"{path}: no space left ({error.strerror})")
     return StoreError(f"{path}: cannot be written: {error.strerror or error}")
 
 
@@ -85,6 +100,10 @@ class UnbufferedFile:
 
     def flush(self) -> None:
         """Do nothing: nothing is buffered."""
+
+    def sync(self) -> None:
+        """Bring the content to the disk."""
+        os.fdatasync(self._descriptor)
 
     def truncate(self, size: int) -> None:
         """Drop everything behind ``size`` bytes."""

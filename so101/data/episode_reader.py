@@ -175,7 +175,10 @@ class EpisodeReader:
     def _find_outcome(self, number: int, said: list[LabelEvent]) -> Outcome | None:
         recorded = self.segments[number].outcome
         told = outcome_from_text(self.bag.custom_data, str(self.path))
-        is_before_cut = self.bag.is_cut and recorded is not None and number < len(self) - 1
-        if told is Outcome.INCOMPLETE or (self.damage and not is_before_cut):
+        # What ended before the last episode is whole, even if the recorder died in that one.
+        is_whole = recorded is not None and number < len(self) - 1
+        if (self.damage and not (is_whole and self.bag.is_cut)) or (
+            told is Outcome.INCOMPLETE and not is_whole
+        ):
             return Outcome.INCOMPLETE
         return resolve_outcome(recorded or told, said)

@@ -5,12 +5,13 @@ is read from the bags.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
-from so101.data.bag_writer import PART, BagWriter
+from so101.data.bag_writer import PART, BagWriter, Split
 from so101.data.custom_data import OUTCOME, facts_to_text
 from so101.data.durable import free_bytes, store_error, write_text
 from so101.data.episode_reader import check_series
@@ -51,26 +52,50 @@ class EpisodeRecording:
         """Append one serialized message; see `BagWriter.write`."""
         self._writer.write(topic, data, log_time_ns, publish_time_ns)
 
+    @property
+    def repeated(self) -> Mapping[str, int]:
+        """How many of `counts` say again, at the beginning of a file, what is latched."""
+        return self._writer.repeated
+
+    @property
+    def path(self) -> Path:
+        """Where the finished bag will be."""
+        return self._writer.directory
+
     def flush(self) -> None:
         """Hand everything to the operating system."""
         self._writer.flush()
 
-    def finish(self, outcome: Outcome, custom_data: Mapping[str, str]) -> EpisodeEntry:
+    def sync(self) -> None:
+        """Bring everything to the disk: what was announced survives a power loss."""
+        self._writer.sync()
+
+    def flush_if_due(self) -> None:
+        """Flush what has waited long; call it also when nothing arrives."""
+        self._writer.flush_if_due()
+
+    def finish(self, outcome: Outcome | None, custom_data: Mapping[str, str]) -> EpisodeEntry:
         """Close the bag, durably, and list the episode.
 
         Args:
-            outcome: How the episode ended.
+            outcome: How the episode ended; None for a bag of several episodes.
             custom_data: Further text by key; see `so101.data.custom_data`.
 
+        Returns:
+            The episode; its outcome is incomplete when the disk refused a part of it.
+
         Raises:
-            StoreError: The disk refused a part of the bag. It is left for `EpisodeStore.recover`.
+            StoreError: The disk refuses even its end. It is left for `EpisodeStore.recover`.
         """
-        told = {**facts_to_text(self.facts), **custom_data, OUTCOME: outcome.value}
+        told = {**facts_to_text(self.facts), **custom_data}
+        if outcome is not None:
+            told[OUTCOME] = outcome.value
         self._store._recording.discard(self._writer.part.name)
-        summary = self._writer.close(told)
-        if not summary.is_complete:
-            raise StoreError(f"{summary.path}: incomplete, the disk refused a part of it")
-        return self._store._add_to_index(summary.path)
+        with suppress(StoreError):  # what could not be closed is made whole below, or says why
+            summary = self._writer.close(told)
+            if summary.is_complete:
+                return self._store._add_to_index(summary.path)
+        return self._store._add_incomplete(self._writer.part, told)
 
     def discard(self) -> None:
         """Delete the bag."""
@@ -123,6 +148,8 @@ class EpisodeStore:
         wall_time: str,
         *,
         namespace: str = "",
+        split: Split | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> EpisodeRecording:
         """Start recording an episode.
 
@@ -131,6 +158,8 @@ class EpisodeStore:
             topics: Topics of its bag, by relative name.
             wall_time: ``YYYYMMDD-HHMMSS``, the first part of the directory's name.
             namespace: Robot namespace of the topics.
+            split: When the bag goes on in its next file; never by default.
+            now_ns: Monotonic clock that paces the flushes [ns].
 
         Raises:
             StoreError: The id is not usable or taken, space is short, or the store cannot be
@@ -143,6 +172,8 @@ class EpisodeStore:
             name=facts.id,
             namespace=namespace,
             facts=facts_to_text(facts),
+            split=split,
+            now_ns=now_ns,
         )
         self._recording.add(writer.part.name)
         return EpisodeRecording(self, writer, facts)
@@ -292,6 +323,12 @@ class EpisodeStore:
             return {}  # everything the index says is read from the bags instead
         lines = (IndexLine.from_json(line) for line in text.splitlines())
         return {line.directory: line for line in lines if line is not None}
+
+    def _add_incomplete(self, part: Path, told: Mapping[str, str]) -> EpisodeEntry:
+        found = recover_part(part, self.root / QUARANTINE, told)
+        if found.path is None:
+            raise StoreError(f"{part}: nothing of it could be kept: {found.reason}")
+        return self._add_to_index(found.path)
 
     def _add_to_index(self, path: Path) -> EpisodeEntry:
         line = IndexLine.of_bag(path)

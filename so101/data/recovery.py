@@ -1,22 +1,28 @@
-"""What a crashed recorder left behind becomes a readable episode that says it is incomplete."""
+"""What a crashed recorder left behind becomes a readable episode that says it is incomplete.
+
+In place: the messages stay where they are, so that it also works on a disk that is full.
+"""
 
 import os
+import re
 import shutil
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from so101.data.bag import load_file
-from so101.data.bag_metadata import FILE_NAME
-from so101.data.bag_writer import FACTS_RECORD, PART, BagWriter
+from so101.data.bag_metadata import FILE_NAME, TopicCount, information, to_yaml
+from so101.data.bag_writer import PART, digests
 from so101.data.custom_data import OUTCOME
-from so101.data.durable import store_error, sync_directory
-from so101.data.mcap_file import McapContent, read_mcap
+from so101.data.durable import NoSpaceError, store_error, sync_directory, write_text
+from so101.data.mcap_repair import RepairedFile, repair_mcap
 from so101.episode import Outcome
-from so101.errors import BagError
-from so101.topics import Topic
+from so101.errors import BagError, StoreError
 
 RECOVERED = "recovered"
 _WORK = ".recovering-"
+_ROOM = (0, 1 << 16, 1 << 20, 1 << 24)
+"""What is given up of the last messages, if need be, so that a bag's end finds room [bytes]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +42,17 @@ class RecoveredEpisode:
     reason: str
 
 
-def recover_part(part: Path, quarantine: Path) -> RecoveredEpisode:
+def recover_part(
+    part: Path, quarantine: Path, told: Mapping[str, str] | None = None
+) -> RecoveredEpisode:
     """Turn one unfinished recording into an episode, or move it to quarantine.
 
-    Interrupted at any point, running it again ends the same way: the old directory goes last.
+    Interrupted at any point, running it again ends the same way: the new name comes last.
+
+    Args:
+        part: Its directory.
+        quarantine: Where it goes when it holds no message at all.
+        told: Custom data beside what the recording itself says.
 
     Raises:
         StoreError: The disk refuses.
@@ -50,20 +63,17 @@ def recover_part(part: Path, quarantine: Path) -> RecoveredEpisode:
             shutil.rmtree(part)
             return _result(part, final, 0, "was recovered before")
         if (part / FILE_NAME).exists():
-            os.rename(part, final)
-            sync_directory(final.parent)
+            _rename(part, final)
             return _result(part, final, 0, "was complete")
         try:
-            content = _read_part(part)
+            files, reason = _finish(part, told or {})
         except BagError as error:
             _move_aside(part, quarantine)
             return _result(part, None, 0, str(error))
-        _rewrite(part, final, content)
-        shutil.rmtree(part)
-        sync_directory(final.parent)
+        _rename(part, final)
     except OSError as error:
         raise store_error(part, error) from error
-    return _result(part, final, len(content.messages), content.damage or "was never finished")
+    return _result(part, final, sum(file.finished.span.messages for file in files), reason)
 
 
 def remove_leftovers(root: Path) -> None:
@@ -72,33 +82,67 @@ def remove_leftovers(root: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _read_part(part: Path) -> McapContent:
-    files = sorted(part.glob("*.mcap"))
-    if not files:
+def _finish(part: Path, told: Mapping[str, str]) -> tuple[list[RepairedFile], str]:
+    """Repair the files and write metadata.yaml; on a full disk with a little less each time."""
+    for give_back in _ROOM:
+        try:
+            return _try_to_finish(part, told, give_back)
+        except NoSpaceError:
+            if give_back == _ROOM[-1]:
+                raise
+    raise StoreError(f"{part}: no space left")
+
+
+def _try_to_finish(
+    part: Path, told: Mapping[str, str], give_back: int
+) -> tuple[list[RepairedFile], str]:
+    paths = sorted(part.glob("*.mcap"), key=_file_number)
+    if not paths:
         raise BagError(f"{part}: holds no .mcap file")
-    content = read_mcap(load_file(files[0]), str(files[0]), is_salvage=True)
-    if not content.messages:
-        raise BagError(f"{files[0]}: holds no message")
-    return content
+    files = _repair_all(paths, give_back)
+    damage = "; ".join(f"{f.finished.span.name}: {f.damage}" for f in files if f.damage)
+    reason = damage or "was never finished"
+    custom = {
+        **files[0].facts,
+        **told,
+        OUTCOME: Outcome.INCOMPLETE.value,
+        RECOVERED: reason,
+        **digests([file.finished for file in files]),
+    }
+    spans = [file.finished.span for file in files]
+    known = information(spans, _sum_up(files), custom)
+    write_text(part / FILE_NAME, to_yaml({"rosbag2_bagfile_information": known}))
+    return files, reason
 
 
-def _rewrite(part: Path, final: Path, content: McapContent) -> None:
-    work = final.with_name(_WORK + final.name)
-    topics = [
-        Topic(name=channel.topic, type=channel.type, doc="", is_latched=channel.is_latched)
-        for channel in content.channels.values()
-    ]
-    facts = content.metadata.get(FACTS_RECORD, {})
-    name = next(part.glob("*.mcap")).stem.removesuffix("_0")
-    writer = BagWriter(work, topics, name=name, facts=facts)
-    names = {number: channel.topic for number, channel in content.channels.items()}
-    for message in content.messages:
-        writer.write(
-            names[message.channel], message.data, message.log_time_ns, message.publish_time_ns
-        )
-    reason = content.damage or "was never finished"
-    writer.close({**facts, OUTCOME: Outcome.INCOMPLETE.value, RECOVERED: reason})
-    os.rename(work, final)
+def _file_number(path: Path) -> int:
+    number = re.search(r"_(\d+)$", path.stem)
+    return int(number.group(1)) if number else 0
+
+
+def _repair_all(paths: Sequence[Path], give_back: int) -> list[RepairedFile]:
+    """Repair every file; only the last one was being written, and may hold nothing yet."""
+    files = [repair_mcap(path) for path in paths[:-1]]
+    try:
+        files.append(repair_mcap(paths[-1], give_back))
+    except BagError:
+        if not files:
+            raise
+        paths[-1].unlink()
+    return files
+
+
+def _sum_up(files: Sequence[RepairedFile]) -> list[TopicCount]:
+    counts: Counter[str] = Counter()
+    for file in files:
+        counts.update({topic.name: topic.messages for topic in file.topics})
+    topics = {topic.name: topic for file in files for topic in file.topics}
+    return [replace(topic, messages=counts[name]) for name, topic in topics.items()]
+
+
+def _rename(part: Path, final: Path) -> None:
+    os.rename(part, final)
+    sync_directory(final.parent)
 
 
 def _move_aside(part: Path, quarantine: Path) -> None:

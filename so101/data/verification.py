@@ -1,6 +1,5 @@
 """Checks an episode down to the last byte and says everything that is wrong with it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from so101.data.bag import Bag, open_bag
 from so101.data.bag_metadata import FILE_NAME, BagMetadata
 from so101.data.bag_writer import SHA256_KEY
 from so101.data.custom_data import published_from_text
+from so101.data.durable import file_sha256
 from so101.data.recovery import RECOVERED
 from so101.data.store_entry import EpisodeEntry
 from so101.errors import BagError
@@ -115,7 +115,6 @@ def _check_counts(entry: EpisodeEntry, bag: Bag) -> list[str]:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise BagError(f"{path}: cannot be read: {error}") from error

@@ -27,6 +27,12 @@ from so101.topics import MOTION_ALIVE, POLICY_ALIVE, TELEOP_ALIVE, Topic
 DEEP = 1000
 """Depth of publishers and of the recorder [messages]."""
 
+HEAVY = 60
+"""Depth of publishers and of the recorder for raw images, two seconds of them [messages].
+
+A thousand frames of 640x480 would be a gigabyte in every queue.
+"""
+
 EVENTS = 100
 """Depth of subscribers that follow every change of a stream [messages]."""
 
@@ -39,9 +45,16 @@ ALIVE_DEADLINE_NS = 100_000_000
 _ALIVE = frozenset(topic.name for topic in (POLICY_ALIVE, TELEOP_ALIVE, MOTION_ALIVE))
 
 
+def deep(topic: Topic) -> int:
+    """Return the depth of a topic's publishers and of the recorder [messages]."""
+    return HEAVY if topic.name.endswith("/image_raw") else DEEP
+
+
 def publisher_qos(topic: Topic) -> QoSProfile:
     """Return what a publisher of the topic offers."""
-    return _profile(topic, 1 if topic.is_latched else DEEP, with_deadline=topic.name in _ALIVE)
+    return _profile(
+        topic, 1 if topic.is_latched else deep(topic), with_deadline=topic.name in _ALIVE
+    )
 
 
 def subscriber_qos(

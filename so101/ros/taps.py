@@ -10,9 +10,13 @@ from typing import Any, NamedTuple
 
 from rclpy.node import Node
 
+from so101.clock import NS_PER_S
 from so101.ros.endpoints import interface_class
-from so101.ros.qos import DEEP, subscriber_qos
+from so101.ros.qos import DEEP, deep, subscriber_qos
 from so101.topics import Topic
+
+MEANWHILE_NS = NS_PER_S
+"""What seems to arrive later after a call began was stamped by a clock that was set back since."""
 
 
 class Tapped(NamedTuple):
@@ -62,7 +66,7 @@ class Taps:
                     interface_class(topic.type),
                     topic.name,
                     _unused,
-                    subscriber_qos(topic, DEEP),
+                    subscriber_qos(topic, deep(topic)),
                     raw=True,
                 ),
             )
@@ -84,14 +88,29 @@ class Taps:
             for topic, subscription in self._subscriptions
             for message in _take_all(subscription)
         ]
-        taken = [*self._later, *(one for one in fresh if one.received_ns <= now_ns)]
-        self._later = [one for one in fresh if one.received_ns > now_ns]
-        taken.sort(key=lambda message: message.received_ns)
-        return taken
+        late_ns = range(now_ns + 1, now_ns + MEANWHILE_NS)
+        taken = [*self._later, *(one for one in fresh if one.received_ns not in late_ns)]
+        self._later = [one for one in fresh if one.received_ns in late_ns]
+        return in_order(taken)
 
     def close(self) -> None:
         """Unsubscribe."""
         self.node.destroy_node()
+
+
+def in_order(messages: Sequence[Tapped]) -> list[Tapped]:
+    """Bring messages, in order within each topic, into the order in which they were received.
+
+    A topic keeps its order also where the system clock was set back between two of its messages.
+    """
+    newest: dict[str, int] = {}
+    timed: list[tuple[int, Tapped]] = []
+    for message in messages:
+        name = message.topic.name
+        newest[name] = max(newest.get(name, message.received_ns), message.received_ns)
+        timed.append((newest[name], message))
+    timed.sort(key=lambda one: one[0])
+    return [message for _, message in timed]
 
 
 def _take_all(subscription: Any) -> list[tuple[bytes, Any]]:

@@ -11,12 +11,14 @@ from so101.topics import (
     aux_topic,
     camera_info_topic,
     image_topic,
+    raw_image_topic,
 )
 
 TEXT = (Path(__file__).parents[3] / "docs" / "interfaces.md").read_text(encoding="utf-8")
 ALL_TOPICS = (
     *TOPICS,
     image_topic("<camera>"),
+    raw_image_topic("<camera>"),
     camera_info_topic("<camera>"),
     aux_topic("<name>"),
 )

@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recorder_node.episode_recorder import (
-    CLOSE_WITHIN_NS,
-    EpisodeRecorder,
-    RecorderSetup,
-    SequenceCounter,
-    header_stamp_ns,
-)
+from recorder_node.episode_recorder import EpisodeRecorder
+from recorder_node.losses import SequenceCounter
+from recorder_node.raw_message import header_stamp_ns
+from recorder_node.recorder_setup import CLOSE_WITHIN_NS, RecorderSetup
 from so101.clock import CONTROL_GRID
 from so101.data import messages
 from so101.data.bag import open_bag
@@ -197,14 +194,10 @@ def test_a_killed_recorder_leaves_an_episode_that_recovery_marks_incomplete(reco
 
 def test_gaps_in_sequence_numbers_are_counted_per_publisher():
     counter = SequenceCounter()
-    for sequence in (5, 6, 9):
-        counter.count("joint_states", b"a", sequence)
-    for sequence in (1, 2, 3):
-        counter.count("joint_states", b"b", sequence)
-    assert counter.missing == {"joint_states": 2}
-    counter.restart()
-    counter.count("joint_states", b"a", 10)
-    assert counter.missing == {}
+    assert [counter.gap("joint_states", b"a", n) for n in (5, 6, 9)] == [0, 0, 2]
+    assert [counter.gap("joint_states", b"b", n) for n in (1, 2, 3)] == [0, 0, 0]
+    assert counter.gap("reward", b"a", 30) == 0  # each topic has numbers of its own
+    assert counter.gap("joint_states", b"a", 10) == 0
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
