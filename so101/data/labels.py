@@ -44,7 +44,7 @@ def read_labels(directory: Path) -> tuple[LabelEvent, ...]:
 
 
 def append_label(directory: Path, label: LabelEvent) -> None:
-    """Add a label to an episode's history.
+    """Add a label to an episode's history; one that arrives again is there already.
 
     Raises:
         StoreError: It says something that no label can, takes back what nobody said, or the file
@@ -54,6 +54,8 @@ def append_label(directory: Path, label: LabelEvent) -> None:
     check_label(label)
     sidecar = read_sidecar(directory)
     history = [_from_json(known, sidecar.path) for known in sidecar.labels]
+    if label.stamp_ns and label in history:
+        return
     if label.undoes and all(word.rater != label.undoes for word in live_labels(history)):
         raise StoreError(f"{label.episode}: {label.undoes} has no label that can be taken back")
     write_sidecar(replace(sidecar, labels=[*sidecar.labels, _to_json(label)]))
@@ -81,10 +83,15 @@ def live_labels(history: Sequence[LabelEvent]) -> tuple[LabelEvent, ...]:
     """Return what is not taken back, oldest first.
 
     Each undo takes back the newest word of its rater that still stands; with none it does nothing.
-    An undo is no word: it cannot be taken back, the word is said again instead.
+    An undo is no word: it cannot be taken back, the word is said again instead. What arrives again
+    from the topic, stamp and all, is not said again.
     """
     standing: dict[str, list[int]] = {}
+    known: set[LabelEvent] = set()
     for place, label in enumerate(history):
+        if label.stamp_ns and label in known:
+            continue
+        known.add(label)
         if not label.undoes:
             standing.setdefault(label.rater, []).append(place)
         elif standing.get(label.undoes):

@@ -64,19 +64,26 @@ entries = st.lists(st.fixed_dictionaries({key: leaves | st.lists(leaves) for key
 JSON = st.fixed_dictionaries(
     {"schema_version": st.sampled_from([1, 2, 2, 2, 3]), "labels": entries, "values": entries}
 )
-histories = st.lists(words | undos, max_size=12).map(tuple)
+
+
+def at_its_time(said):
+    """Give everything that is said a time of its own."""
+    return tuple(replace(one, stamp_ns=1000 + i) for i, one in enumerate(said))
+
+
+histories = st.lists(words | undos, max_size=12).map(at_its_time)
 
 
 def said(rater, outcome="", **values):
     return LabelEvent(stamp_ns=1, episode="e", rater=rater, outcome=outcome, **values)
 
 
-def undo(of, by="ada"):
-    return LabelEvent(stamp_ns=2, episode="e", rater=by, undoes=of)
+def undo(of, by="ada", stamp_ns=2):
+    return LabelEvent(stamp_ns=stamp_ns, episode="e", rater=by, undoes=of)
 
 
 class TestTakingBack:
-    @given(history=histories, word=words, by=raters)
+    @given(history=histories, word=words.map(lambda word: replace(word, stamp_ns=1)), by=raters)
     def test_a_word_taken_back_leaves_what_was_before(self, history, word, by):
         assert live_labels((*history, word, undo(word.rater, by))) == live_labels(history)
 
@@ -90,8 +97,20 @@ class TestTakingBack:
 
     @given(history=histories, words=st.lists(words, max_size=4))
     def test_as_many_undos_as_words_walk_all_the_way_back(self, history, words):
-        back = [undo(word.rater) for word in reversed(words)]
+        words = [replace(word, stamp_ns=i + 1) for i, word in enumerate(words)]
+        back = [undo(word.rater, stamp_ns=i) for i, word in enumerate(reversed(words))]
         assert live_labels((*history, *words, *back)) == live_labels(history)
+
+    @given(history=histories, data=st.data())
+    def test_what_arrives_again_is_not_said_again(self, history, data):
+        again = data.draw(st.lists(st.sampled_from(history), max_size=4)) if history else []
+        assert live_labels((*history, *again)) == live_labels(history)
+
+    def test_without_a_time_nobody_knows_that_it_is_the_same(self):
+        word = replace(said("ada", "failure"), stamp_ns=0)
+        back = undo("ada", stamp_ns=0)
+        assert live_labels((word, back, word)) == (word,)
+        assert live_labels((word, word, back, back)) == ()
 
     @given(history=histories)
     def test_what_stands_was_said_in_that_order(self, history):
@@ -131,7 +150,7 @@ class TestTakingBack:
 
 class TestFile:
     @settings(max_examples=25)
-    @given(history=st.lists(words | undos, max_size=8))
+    @given(history=st.lists(words | undos, max_size=8).map(at_its_time))
     def test_the_history_only_grows(self, history):
         """Whatever is appended or refused, what was written stays, line by line."""
         with tempfile.TemporaryDirectory() as name:
@@ -144,6 +163,7 @@ class TestFile:
                     with pytest.raises(StoreError, match="no label that can be taken back"):
                         append_label(path, label)
                 else:
+                    append_label(path, label)
                     append_label(path, label)
                     kept = (*kept, label)
                     text = (path / FILE_NAME).read_text(encoding="utf-8")

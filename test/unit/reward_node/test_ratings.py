@@ -1,6 +1,7 @@
 """A word on the label topic ends up beside the bag, and counts from there."""
 
 import math
+from dataclasses import replace
 
 from factories import make_bag
 
@@ -54,7 +55,9 @@ def test_a_rating_taken_back_on_the_topic_is_awaited_again(tmp_path):
     ratings = Ratings(tmp_path)
     ratings.take(label("e", advantage=0.5))
     ratings.take(label("e", undoes="me"))
-    ratings.take(label("e", undoes="me"))
+    ratings.take(label("e", undoes="me"))  # arrives again
+    assert ratings.write(unsaved="") == []
+    ratings.take(replace(label("e", undoes="me"), stamp_ns=2))
     (problem,) = ratings.write(unsaved="")
     assert "me has no label that can be taken back" in problem
     assert [one.advantage for one in ratings.read()] == [None]
