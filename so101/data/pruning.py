@@ -60,7 +60,7 @@ def prune(store: EpisodeStore, entries: Sequence[EpisodeEntry]) -> None:
             except OSError as error:
                 raise store_error(entry.path, error) from error
             _delete(doomed)
-        store.rebuild_index()
+        store.rebuild_index(is_trusted=True)
     finally:
         store.close()
 
