@@ -5,8 +5,8 @@ is read from the bags.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
@@ -18,6 +18,7 @@ from so101.data.recovery import RecoveredEpisode, recover_part, remove_leftovers
 from so101.data.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
 from so101.data.store_index import INDEX_NAME, QUARANTINE, StoreIndex
 from so101.data.store_lock import StoreLock, waiting_lock
+from so101.data.store_stats import room_of
 from so101.data.verification import VerifiedEpisode, verify_bag
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, StoreError
@@ -194,13 +195,38 @@ class EpisodeStore:
         Raises:
             StoreError: There is no such episode, or the label cannot be written.
         """
-        path = self.find(label.episode).path
-        with waiting_lock(self.root / _LABEL_LOCK_NAME):
+        with self._changing(self.find(label.episode)) as path:
             append_label(path, label)
 
     def labels(self, episode: str) -> tuple[LabelEvent, ...]:
         """Return the last label of each rater of an episode, oldest first."""
         return last_words(read_labels(self.find(episode).path))
+
+    @contextmanager
+    def labels_locked(self) -> Iterator[None]:
+        """Keep everybody else from changing labels, waiting for whoever does.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with waiting_lock(self.root / _LABEL_LOCK_NAME):
+            yield
+
+    @contextmanager
+    def _changing(self, entry: EpisodeEntry) -> Iterator[Path]:
+        """Yield the directory whose ``labels.json`` may be changed meanwhile."""
+        with self.labels_locked():
+            if not entry.path.exists():
+                raise StoreError(f"{entry.path}: was deleted meanwhile")
+            yield entry.path
+
+    def fetch(self, entry: EpisodeEntry) -> Path:
+        """Return where an episode's bag lies on this machine; see `RemoteStore.fetch`."""
+        return entry.path
+
+    def room_of(self, entry: EpisodeEntry) -> int:
+        """Return the room an episode takes [bytes]; what is linked from elsewhere takes none."""
+        return room_of(entry.path)
 
     def verify(self, episodes: Sequence[EpisodeEntry] | None = None) -> list[VerifiedEpisode]:
         """Check episodes, or all, down to the last byte."""

@@ -103,7 +103,7 @@ class IndexLine:
     @classmethod
     def from_json(cls, text: str) -> "IndexLine | None":
         """Read a line; None when it is broken, as the last one is after a power loss."""
-        body, _, crc = text.rpartition(_CRC)
+        body, _, crc = text.rstrip("\n").rpartition(_CRC)
         try:
             if f"{zlib.crc32(f'{body}}}'.encode())}}}" != crc:
                 return None
