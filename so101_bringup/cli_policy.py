@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_common import add_store, episodes_path, select_one
+from so101_bringup.cli_common import add_store, open_store, select_one
 
 if TYPE_CHECKING:
     from so101.evaluation import Evaluation, EvaluationConfig
@@ -134,7 +134,8 @@ def _playback(arguments: argparse.Namespace) -> int:
 
     path = Path(arguments.episode).expanduser()
     if not path.exists():
-        path = select_one(EpisodeStore(episodes_path(arguments.store)), arguments.episode).path
+        store = open_store(arguments)
+        path = store.fetch(select_one(store, arguments.episode))
     entry = EpisodeStore(path).episodes()[0]
     found = play(recorded_motion(path), make_cell(cameras=()), PickRater())
     recorded = entry.outcome.value if entry.outcome else "unlabelled"

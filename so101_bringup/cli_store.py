@@ -6,12 +6,12 @@ import math
 import time
 from typing import Any
 
-from so101_bringup import cli_store_care
+from so101_bringup import cli_store_care, cli_store_remote
 from so101_bringup.cli_common import (
     add_action,
     add_json,
     add_store,
-    episodes_path,
+    open_store,
     print_json,
     select_one,
 )
@@ -36,14 +36,14 @@ def add_verbs(verbs: Any) -> None:
     label.add_argument("--rater", default="", metavar="NAME", help="who says so (your user name)")
     add_store(label)
     cli_store_care.add_actions(actions)
+    cli_store_remote.add_actions(actions)
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from so101.data.episode_mapping import entry_mapping
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_list
 
-    entries = EpisodeStore(episodes_path(arguments.store)).episodes()
+    entries = open_store(arguments).episodes()
     if arguments.json:
         print_json([entry_mapping(entry) for entry in entries])
     else:
@@ -54,12 +54,11 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from so101.data.episode_mapping import episode_mapping
     from so101.data.episode_reader import read_episode
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_episode
 
-    store = EpisodeStore(episodes_path(arguments.store))
+    store = open_store(arguments)
     entry = select_one(store, arguments.episode)
-    episode, labels = read_episode(entry.path), store.labels(entry.path.name)
+    episode, labels = read_episode(store.fetch(entry)), store.labels(entry.path.name)
     if arguments.json:
         print_json(episode_mapping(entry, episode, labels))
         return 0
@@ -72,7 +71,6 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _label(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import select
     from so101.errors import ConfigError
     from so101.events import LabelEvent
@@ -81,7 +79,7 @@ def _label(arguments: argparse.Namespace) -> int:
         raise ConfigError("label: say something: --outcome, --advantage or --reason")
     if arguments.advantage is not None and not math.isfinite(arguments.advantage):
         raise ConfigError(f"label: --advantage {arguments.advantage} is not finite")
-    store = EpisodeStore(episodes_path(arguments.store))
+    store = open_store(arguments)
     chosen = select(store.episodes(), arguments.selection)
     for entry in chosen:
         store.add_label(

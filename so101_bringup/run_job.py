@@ -5,10 +5,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from reward_node.past import past_episodes
 from so101.config import from_mapping
+from so101.data.remote_files import check_url
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
@@ -20,8 +21,10 @@ from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
-from so101_bringup.supervisor import Ending, Supervisor, program_of
+from so101_bringup.supervisor import Ending, Program, Supervisor, program_of
+from so101_bringup.upload_job import command_text, send_rest, watcher_argv
 
+UPLOAD = "upload"
 SHORT_OF_TARGET = 3
 """Exit code of a session that ran to its end and missed its target."""
 
@@ -33,6 +36,7 @@ def run_job(
     *,
     say: Callable[[str], None],
     is_verbose: bool = False,
+    upload_to: str = "",
 ) -> int:
     """Run a graph until its session is done, something essential dies, or Ctrl-C.
 
@@ -42,41 +46,58 @@ def run_job(
         goals: Phase to the number aimed at, for the display.
         say: Takes each line for the person.
         is_verbose: Show every line that the nodes print.
+        upload_to: URL of a remote store that gets every finished episode; empty for none.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: The options make no graph.
+        ConfigError: The options make no graph, or the URL is not that of a store.
         StoreError: The store cannot be written, is full, or is in use.
         SessionError: Another graph runs in this ROS domain.
     """
     GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
+    uploads = [_uploader(options.paths, check_url(upload_to))] if upload_to else []
     with claimed_run(options.paths.root):
         options = prepare(options)
         if options.episodes:
             goals = {**goals, "demonstrations": options.demonstrations}
         display = Display(goals, past_episodes(options.paths.episodes))
-        return _run_graph(graph, options, display, say=say, is_verbose=is_verbose)
+        code, last_word = _run_graph(
+            graph, options, display, uploads, say=say, is_verbose=is_verbose
+        )
+    if upload_to and code in (0, SHORT_OF_TARGET):
+        send_rest(options.paths.episodes, upload_to, say)
+    elif upload_to:
+        say(f"upload          {last_word or command_text(options.paths.episodes, upload_to)}")
+    return code
+
+
+def _uploader(paths: RunPaths, url: str) -> Program:
+    """Return the process that sends episodes; nothing depends on it."""
+    argv = watcher_argv(paths.episodes, url)
+    return Program(name=UPLOAD, argv=argv, is_essential=False)
 
 
 def _run_graph(
     graph: str,
     options: GraphOptions,
     display: Display,
+    others: Sequence[Program],
     *,
     say: Callable[[str], None],
     is_verbose: bool,
-) -> int:
+) -> tuple[int, str]:
+    """Run it; return the exit code and what the uploader said last."""
     paths = options.paths
-    programs = [program_of(node) for node in checked_graph(graph, options)]
+    programs = [*(program_of(node) for node in checked_graph(graph, options)), *others]
     os.environ.update(environment_of(options))
     environment = {**clean_environment(os.environ), **environment_of(options)}
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
     supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
     watcher = _Watcher(display, supervisor, say, options.namespace)
     ending = asyncio.run(_run(supervisor, watcher))
-    return _conclude(ending, display, paths, say)
+    return _conclude(ending, display, paths, say), supervisor.newest(UPLOAD)
 
 
 def options_of(values: Mapping[str, object]) -> GraphOptions:

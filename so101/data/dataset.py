@@ -97,7 +97,7 @@ class EpisodeDataset:
             reason = check_entry(entry, config.outcomes)
             if not reason:
                 try:
-                    episodes += read_episodes(entry.path, config.reader)
+                    episodes += read_episodes(store.fetch(entry), config.reader)
                 except BagError as error:
                     reason = str(error)
             if reason:

@@ -55,25 +55,38 @@ class StoreIndex:
             raise StoreError(f"{self._root}: cannot be read: {error.strerror}") from error
 
     def bags(self) -> Iterator[IndexedBag]:
+        """Find every bag, sorted by name, and what the index knows of it.
+
+        Raises:
+            StoreError: The directory cannot be read.
+        """
+        found = self._found()
+        lines = self._read()
+        for name, stamp in found:
+            line = lines.get(name)
+            fresh = line if line is not None and stamp and line.stamp == stamp else None
+            yield IndexedBag(self._root / name, fresh)
+
+    def paths(self) -> list[Path]:
         """Find every bag, sorted by name.
 
         Raises:
             StoreError: The directory cannot be read.
         """
-        names = self.names()
-        lines = self._read()
+        return [self._root / name for name, _ in self._found()]
+
+    def _found(self) -> list[tuple[str, str]]:
+        """Return name and state of metadata.yaml of every bag."""
         root = str(self._root)
-        for name in names:
+        found = []
+        for name in self.names():
             if name.startswith(".") or name.endswith(PART) or name == QUARANTINE:
                 continue
             # texts instead of paths: this is done for every episode whenever a store is opened
             stamp = stamp_of(f"{root}/{name}/{METADATA_NAME}")
-            if stamp:
-                line = lines.get(name)
-                fresh = line if line is not None and line.stamp == stamp else None
-                yield IndexedBag(self._root / name, fresh)
-            elif _holds_bag(self._root / name):
-                yield IndexedBag(self._root / name, None)
+            if stamp or _holds_bag(self._root / name):
+                found.append((name, stamp))
+        return found
 
     def append(self, lines: Iterable[IndexLine]) -> None:
         """Add lines; of two lines on the same bag the later one counts.

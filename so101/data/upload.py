@@ -117,7 +117,7 @@ class Uploader:
         return report
 
     def _bags(self) -> list[Path]:
-        return [path for path, _ in StoreIndex(self._store.root).bags()]
+        return StoreIndex(self._store.root).paths()
 
     def _send(
         self, path: Path, known: ByDirectory, report: UploadReport, is_checked: bool

@@ -166,6 +166,17 @@ def test_local_copies_go_only_after_the_remote_bytes_were_read_back(store, remot
     assert there.find("e1").outcome is Outcome.FAILURE
 
 
+def test_a_label_given_just_before_the_local_copy_goes_is_sent(store, remote, tmp_path):
+    class Slow(EpisodeStore):
+        def lock(self):
+            label(self, "e1", "late", "failure")
+            super().lock()
+
+    report = Uploader(Slow(store.root), remote.files()).run(deletes=True)
+    assert report.labels == [NAMES[1]]
+    assert reader(remote, tmp_path / "cache").find("e1").outcome is Outcome.FAILURE
+
+
 def test_a_store_in_use_is_not_deleted_from(store, remote):
     other = StoreLock(store.root / ".lock")
     with pytest.raises(StoreError, match="in use"):
