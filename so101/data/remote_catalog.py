@@ -217,6 +217,8 @@ class RemoteLabels:
         """
         theirs = self.read(present)
         merged = merge_histories([*theirs.values(), *([local] if local is not None else [])])
+        if not theirs and local is None:
+            return merged, False
         content = canonical(merged).encode()
         name = _name_of(directory, content)
         is_new = name not in theirs

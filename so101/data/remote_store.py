@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -277,10 +277,13 @@ class RemoteStore(EpisodeStore):
             return nothing  # a cache: everything is read from the remote
 
     def _write_seen(self, texts: Mapping[str, str]) -> None:
-        with suppress(OSError):
-            self._cache.mkdir(parents=True, exist_ok=True)
         seen = {"manifests": dict(texts), "labels": self._label_names}
-        write_text(self._cache / _SEEN, json.dumps(seen))
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise store_error(self.root, error) from error
+        with self.labels_locked():  # several processes may share a cache
+            write_text(self._cache / _SEEN, json.dumps(seen))
 
 
 def _offline_manifests(texts: Mapping[str, str]) -> Manifests:

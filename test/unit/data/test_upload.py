@@ -169,7 +169,8 @@ def test_local_copies_go_only_after_the_remote_bytes_were_read_back(store, remot
 def test_a_label_given_just_before_the_local_copy_goes_is_sent(store, remote, tmp_path):
     class Slow(EpisodeStore):
         def lock(self):
-            label(self, "e1", "late", "failure")
+            if ids(self):
+                label(self, "e1", "late", "failure")
             super().lock()
 
     report = Uploader(Slow(store.root), remote.files()).run(deletes=True)
@@ -185,7 +186,7 @@ def test_a_store_in_use_is_not_deleted_from(store, remote):
     assert ids(store) == ["e0", "e1", "e2"]
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     rate=st.sampled_from([0.02, 0.1, 0.3, 0.6]),
