@@ -68,7 +68,7 @@ def connect(url: str) -> tuple[FileSystem, str]:
     import fsspec
 
     parts = urlsplit(url)
-    common = {"skip_instance_cache": True, "use_listings_cache": False}
+    common = {"skip_instance_cache": True}
     if parts.scheme == "sftp":
         from so101.data.sftp import KnownHostsSftp
 
@@ -77,6 +77,7 @@ def connect(url: str) -> tuple[FileSystem, str]:
         return KnownHostsSftp(parts.hostname, timeout=_PATIENCE_S, **login, **common), parts.path
     if parts.scheme == "s3":
         waiting = {"connect_timeout": _PATIENCE_S, "read_timeout": _PATIENCE_S}
+        common |= {"use_listings_cache": False}
         return fsspec.core.url_to_fs(url, config_kwargs=waiting, **common)  # type: ignore[no-any-return]
     more = {"auto_mkdir": True} if parts.scheme == "file" else {}
     return fsspec.core.url_to_fs(url, **more, **common)  # type: ignore[no-any-return]
