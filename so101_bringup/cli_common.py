@@ -37,8 +37,12 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_store(arguments: argparse.Namespace) -> "EpisodeStore":
-    """Return the store that ``--store`` names, a directory or a URL.
+def open_store(name: str, cache: str = "") -> "EpisodeStore":
+    """Return the store of a directory or URL; the directory of a run means the bags in it.
+
+    Args:
+        name: What ``--store`` says.
+        cache: What ``--cache`` says; empty for the user's cache directory.
 
     Raises:
         ConfigError: The URL is not that of a store.
@@ -47,11 +51,12 @@ def open_store(arguments: argparse.Namespace) -> "EpisodeStore":
     from so101.data import open_store as stores
     from so101.data.remote_files import is_url
 
-    if not is_url(arguments.store):
-        return stores.open_store(str(episodes_path(arguments.store)))
-    cache = Path(arguments.cache).expanduser().absolute() if arguments.cache else None
+    if not is_url(name):
+        return stores.open_store(str(episodes_path(name)))
     return stores.open_store(
-        arguments.store, cache=cache, say=lambda line: print(f"so101: {line}", file=sys.stderr)
+        name,
+        cache=Path(cache).expanduser().absolute() if cache else None,
+        say=lambda line: print(f"so101: {line}", file=sys.stderr),
     )
 
 

@@ -43,7 +43,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from so101.data.episode_mapping import entry_mapping
     from so101.data.episode_table import format_list
 
-    entries = open_store(arguments).episodes()
+    entries = open_store(arguments.store, arguments.cache).episodes()
     if arguments.json:
         print_json([entry_mapping(entry) for entry in entries])
     else:
@@ -56,7 +56,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from so101.data.episode_reader import read_episode
     from so101.data.episode_table import format_episode
 
-    store = open_store(arguments)
+    store = open_store(arguments.store, arguments.cache)
     entry = select_one(store, arguments.episode)
     episode, labels = read_episode(store.fetch(entry)), store.labels(entry.path.name)
     if arguments.json:
@@ -79,7 +79,7 @@ def _label(arguments: argparse.Namespace) -> int:
         raise ConfigError("label: say something: --outcome, --advantage or --reason")
     if arguments.advantage is not None and not math.isfinite(arguments.advantage):
         raise ConfigError(f"label: --advantage {arguments.advantage} is not finite")
-    store = open_store(arguments)
+    store = open_store(arguments.store, arguments.cache)
     chosen = select(store.episodes(), arguments.selection)
     for entry in chosen:
         store.add_label(

@@ -38,7 +38,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from so101.data.episode_mapping import verified_mapping
     from so101.data.episode_table import format_verified
 
-    results = open_store(arguments).verify()
+    results = open_store(arguments.store, arguments.cache).verify()
     if arguments.json:
         print_json([verified_mapping(result) for result in results])
     else:
@@ -67,7 +67,7 @@ def _stats(arguments: argparse.Namespace) -> int:
     from so101.data.episode_table import format_stats
     from so101.data.store_stats import store_stats
 
-    store = open_store(arguments)
+    store = open_store(arguments.store, arguments.cache)
     stats = store_stats(store.episodes(), store.room_of)
     if arguments.json:
         print_json([one.to_mapping() for one in stats])

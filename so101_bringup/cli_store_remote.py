@@ -68,7 +68,7 @@ def _download(arguments: argparse.Namespace) -> int:
     from so101.data.download import download
     from so101.data.episode_table import select
 
-    store = open_store(arguments)
+    store = open_store(arguments.store, arguments.cache)
     chosen = select(store.episodes(), arguments.only)
     target = Path(local_path(arguments.to, "download", is_new=True))
     done = download(store, chosen, target)
@@ -83,7 +83,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _index(arguments: argparse.Namespace) -> int:
-    store = open_store(arguments)
+    store = open_store(arguments.store, arguments.cache)
     try:
         count = store.rebuild_index()
     finally:

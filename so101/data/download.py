@@ -50,7 +50,13 @@ def download(source: EpisodeStore, entries: Sequence[EpisodeEntry], root: Path) 
     target, report = EpisodeStore(root), DownloadReport()
     target.lock()
     try:
+        taken = {entry.facts.id: entry.path.name for entry in target.episodes()}
         for entry in entries:
+            if taken.get(entry.facts.id, entry.path.name) != entry.path.name:
+                raise StoreError(
+                    f"{root / taken[entry.facts.id]}: is called {entry.facts.id!r} as "
+                    f"{entry.path.name} is; choose another directory"
+                )
             _copy(source.fetch(entry), root / entry.path.name, report)
             _merge_labels(target, entry.path, root / entry.path.name, report)
         target.rebuild_index(is_trusted=True)

@@ -114,15 +114,16 @@ def _login_class(paramiko, key):
     return Login
 
 
+def _answer(paramiko, call):
+    try:
+        result = call()
+    except OSError as error:
+        return paramiko.SFTPServer.convert_errno(error.errno)
+    return paramiko.SFTP_OK if result is None else result
+
+
 def _files_class(paramiko):
     """Return the least that an sftp server needs, on the real file system."""
-
-    def answer(call):
-        try:
-            result = call()
-        except OSError as error:
-            return paramiko.SFTPServer.convert_errno(error.errno)
-        return paramiko.SFTP_OK if result is None else result
 
     class Handle(paramiko.SFTPHandle):
         def stat(self):
@@ -130,30 +131,32 @@ def _files_class(paramiko):
 
     class Files(paramiko.SFTPServerInterface):
         def stat(self, path):
-            return answer(lambda: paramiko.SFTPAttributes.from_stat(os.stat(path)))
+            return _answer(paramiko, lambda: paramiko.SFTPAttributes.from_stat(os.stat(path)))
 
         lstat = stat
 
         def list_folder(self, path):
             of = paramiko.SFTPAttributes.from_stat
-            return answer(lambda: [of(entry.stat(), entry.name) for entry in os.scandir(path)])
+            return _answer(
+                paramiko, lambda: [of(entry.stat(), entry.name) for entry in os.scandir(path)]
+            )
 
         def mkdir(self, path, attr):
-            return answer(lambda: os.mkdir(path))
+            return _answer(paramiko, lambda: os.mkdir(path))
 
         def remove(self, path):
-            return answer(lambda: os.remove(path))
+            return _answer(paramiko, lambda: os.remove(path))
 
         def posix_rename(self, old, new):
-            return answer(lambda: os.replace(old, new))
+            return _answer(paramiko, lambda: os.replace(old, new))
 
         def open(self, path, flags, attr):
             handle = Handle(flags)
             mode = "wb" if flags & os.O_TRUNC else "r+b" if flags & os.O_WRONLY else "rb"
-            try:
-                handle.readfile = handle.writefile = open(path, mode)  # noqa: SIM115  # its own
-            except OSError as error:
-                return paramiko.SFTPServer.convert_errno(error.errno)
+            opened = _answer(paramiko, lambda: open(path, mode))  # noqa: SIM115
+            if isinstance(opened, int):
+                return opened
+            handle.readfile = handle.writefile = opened
             return handle
 
     return Files
