@@ -22,9 +22,8 @@ from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
 from so101_bringup.supervisor import Ending, Program, Supervisor, program_of
-from so101_bringup.upload_job import command_text, send_rest, watcher_argv
+from so101_bringup.upload_job import send_rest, watcher_argv
 
-UPLOAD = "upload"
 SHORT_OF_TARGET = 3
 """Exit code of a session that ran to its end and missed its target."""
 
@@ -57,38 +56,33 @@ def run_job(
         SessionError: Another graph runs in this ROS domain.
     """
     GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
-    uploads = [_uploader(options.paths, check_url(upload_to))] if upload_to else []
+    uploader = [_uploader(options.paths, check_url(upload_to))] if upload_to else []
     with claimed_run(options.paths.root):
         options = prepare(options)
         if options.episodes:
             goals = {**goals, "demonstrations": options.demonstrations}
         display = Display(goals, past_episodes(options.paths.episodes))
-        code, last_word = _run_graph(
-            graph, options, display, uploads, say=say, is_verbose=is_verbose
-        )
-    if upload_to and code in (0, SHORT_OF_TARGET):
+        code = _run_graph(graph, options, display, say=say, is_verbose=is_verbose, others=uploader)
+    if upload_to and code in (0, SHORT_OF_TARGET):  # not where somebody wants it to end at once
         send_rest(options.paths.episodes, upload_to, say)
-    elif upload_to:
-        say(f"upload          {last_word or command_text(options.paths.episodes, upload_to)}")
     return code
 
 
 def _uploader(paths: RunPaths, url: str) -> Program:
     """Return the process that sends episodes; nothing depends on it."""
     argv = watcher_argv(paths.episodes, url)
-    return Program(name=UPLOAD, argv=argv, is_essential=False)
+    return Program(name="upload", argv=argv, is_essential=False)
 
 
 def _run_graph(
     graph: str,
     options: GraphOptions,
     display: Display,
-    others: Sequence[Program],
     *,
     say: Callable[[str], None],
     is_verbose: bool,
-) -> tuple[int, str]:
-    """Run it; return the exit code and what the uploader said last."""
+    others: Sequence[Program] = (),
+) -> int:
     paths = options.paths
     programs = [*(program_of(node) for node in checked_graph(graph, options)), *others]
     os.environ.update(environment_of(options))
@@ -97,7 +91,10 @@ def _run_graph(
     supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
     watcher = _Watcher(display, supervisor, say, options.namespace)
     ending = asyncio.run(_run(supervisor, watcher))
-    return _conclude(ending, display, paths, say), supervisor.newest(UPLOAD)
+    code = _conclude(ending, display, paths, say)
+    for program in others:
+        say(f"{program.name:<15} {supervisor.newest(program.name)}")
+    return code
 
 
 def options_of(values: Mapping[str, object]) -> GraphOptions:
