@@ -50,6 +50,10 @@ setup(
         *share(PACKAGE, "rviz/*.rviz"),
         *description_share(),
     ],
+    extras_require={  # remote stores; file and memory need nothing more
+        "s3": ["s3fs"],
+        "sftp": ["paramiko"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [

@@ -83,7 +83,8 @@ def plan(request: TrainingRequest, store: EpisodeStore, checkpoints: Path) -> Tr
         name=request.name,
         algorithm=request.algorithm,
         episodes=tuple(
-            EpisodeRef(id=entry.facts.id, sha256=bag_sha256(entry.path)) for entry in chosen
+            EpisodeRef(id=entry.facts.id, sha256=bag_sha256(store.fetch(entry)))
+            for entry in chosen
         ),
         steps=config["steps"],
         seed=request.seed,

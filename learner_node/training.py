@@ -92,7 +92,7 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
     for episode in job.episodes:
         if episode.id not in entries:
             raise TrainingError(f"{store.root}: episode {episode.id!r} of the job is gone")
-        if bag_sha256(entries[episode.id].path) != episode.sha256:
+        if bag_sha256(store.fetch(entries[episode.id])) != episode.sha256:
             raise TrainingError(f"{entries[episode.id].path}: changed since the job was planned")
     config = from_mapping(DatasetConfig, dict(job.dataset), f"training job {job.name!r}: dataset")
     return EpisodeDataset.from_store(

@@ -33,6 +33,10 @@ class StoreError(So101Error):
     """An episode or checkpoint store is unwritable, full, or in use by another instance."""
 
 
+class RemoteError(StoreError):
+    """A remote store cannot be reached, or does not hold what was written to it."""
+
+
 class CheckpointError(So101Error):
     """A checkpoint is corrupt or does not fit the robot, its cameras or the policy."""
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,18 +30,70 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         "--store",
         default=DEFAULT_STORE,
         metavar="DIR",
-        help=f"directory of the run, or of bags ({DEFAULT_STORE})",
+        help=f"directory of the run, or of bags, or URL of a remote store ({DEFAULT_STORE})",
     )
+    parser.add_argument(
+        "--cache", default="", metavar="DIR", help="where bags of a remote store are kept"
+    )
+
+
+def open_store(name: str, cache: str = "") -> "EpisodeStore":
+    """Return the store of a directory or URL; the directory of a run means the bags in it.
+
+    Args:
+        name: What ``--store`` says.
+        cache: What ``--cache`` says; empty for the user's cache directory.
+
+    Raises:
+        ConfigError: The URL is not that of a store.
+        StoreError: There is no such directory.
+    """
+    from so101.data import open_store as stores
+    from so101.data.remote_files import is_url
+
+    if not is_url(name):
+        return stores.open_store(str(episodes_path(name)))
+    return stores.open_store(
+        name,
+        cache=Path(cache).expanduser().absolute() if cache else None,
+        say=lambda line: print(f"so101: {line}", file=sys.stderr),
+    )
+
+
+def local_path(store: str, verb: str, *, is_new: bool = False) -> Path:
+    """Return the directory of bags that a verb works on.
+
+    Args:
+        store: A directory; that of a run means the bags in it.
+        verb: Whose it is, for the error.
+        is_new: It may be missing.
+
+    Raises:
+        ConfigError: It is a URL.
+        StoreError: There is no such directory.
+    """
+    from so101.data.remote_files import is_url
+    from so101.errors import ConfigError
+
+    if is_url(store):
+        raise ConfigError(f"{verb}: works on a directory; {store} is a remote store")
+    if is_new and not Path(store).expanduser().exists():
+        return Path(store).expanduser()
+    return episodes_path(store)
 
 
 def episodes_path(store: str) -> Path:
     """Return the episode store in a run's directory; any other directory is one itself.
 
     Raises:
+        ConfigError: It is a URL.
         StoreError: There is no such directory.
     """
-    from so101.errors import StoreError
+    from so101.data.remote_files import is_url
+    from so101.errors import ConfigError, StoreError
 
+    if is_url(store):
+        raise ConfigError(f"{store}: is a remote store; this needs a directory")
     root = Path(store).expanduser()
     inside = RunPaths(root=root).episodes
     if inside.is_dir():

@@ -1,6 +1,7 @@
 """Verbs that run a graph of nodes or talk to a running one: rl, record, up, call, motion."""
 
 import argparse
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -70,6 +71,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", default="std", help="start region: small, std, wide (std)")
     parser.add_argument("--namespace", default="", help="namespace of every name")
     parser.add_argument("--params-file", default="", metavar="FILE", help="your parameter file")
+    parser.add_argument(
+        "--upload-to", default="", metavar="URL", help="send every finished episode there"
+    )
     parser.add_argument("--verbose", action="store_true", help="show what the nodes print")
 
 
@@ -99,7 +103,6 @@ def _options(arguments: argparse.Namespace, **values: Any) -> GraphOptions:
 
 
 def _run_rl(arguments: argparse.Namespace) -> int:
-    from so101_bringup.run_job import run_job
     from so101_bringup.session_defaults import session_goals
 
     options = _options(
@@ -117,11 +120,10 @@ def _run_rl(arguments: argparse.Namespace) -> int:
         "object poses (state mode)" if options.state else f"cameras {', '.join(options.cameras)}"
     )
     print(f"so101 rl: simulated SO-101, {mode}, seed {options.seed}, store {options.store}")
-    return run_job("rl", options, session_goals(options), say=print, is_verbose=arguments.verbose)
+    return _run_job(arguments, options, session_goals(options))
 
 
 def _run_record(arguments: argparse.Namespace) -> int:
-    from so101_bringup.run_job import run_job
 
     options = _options(
         arguments,
@@ -130,15 +132,29 @@ def _run_record(arguments: argparse.Namespace) -> int:
         images=arguments.images,
     )
     goals = {"demonstrations": arguments.demonstrations}
-    return run_job("record", options, goals, say=print, is_verbose=arguments.verbose)
+    return _run_job(arguments, options, goals)
 
 
 def _run_up(arguments: argparse.Namespace) -> int:
-    from so101_bringup.run_job import run_job
 
     options = _options(arguments, checkpoint=arguments.checkpoint)
     print("so101 up: start an episode with `so101 call episode/start`; Ctrl-C ends")
-    return run_job("up", options, {}, say=print, is_verbose=arguments.verbose)
+    return _run_job(arguments, options, {})
+
+
+def _run_job(
+    arguments: argparse.Namespace, options: GraphOptions, goals: Mapping[str, int]
+) -> int:
+    from so101_bringup.run_job import run_job
+
+    return run_job(
+        arguments.verb,
+        options,
+        goals,
+        say=print,
+        is_verbose=arguments.verbose,
+        upload_to=arguments.upload_to,
+    )
 
 
 def _call(arguments: argparse.Namespace, service: str, value: bool | None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_common import add_action, add_json, add_store, episodes_path, print_json
+from so101_bringup.cli_common import add_action, add_json, add_store, open_store, print_json
 
 if TYPE_CHECKING:
     from so101.data.episode_store import EpisodeStore
@@ -31,12 +31,11 @@ def add_action_label(actions: Any) -> None:
 
 
 def _label(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import select
     from so101.data.labels import check_label
 
     _check(arguments)
-    store = EpisodeStore(episodes_path(arguments.store))
+    store = open_store(arguments.store, arguments.cache)
     chosen = select(store.episodes(), arguments.selection)
     labels = [label for entry in chosen for label in _words(arguments, entry)]
     for label in labels:  # all of them before the first is written

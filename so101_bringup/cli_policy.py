@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_common import add_store, episodes_path, select_one
+from so101_bringup.cli_common import add_store, open_store, select_one
 
 if TYPE_CHECKING:
     from so101.evaluation import Evaluation, EvaluationConfig
@@ -26,6 +26,10 @@ def add_verbs(verbs: Any) -> None:
     evaluate.set_defaults(run=_evaluate)
     train = verbs.add_parser("train", help="fine-tune on the recorded demonstrations, without ROS")
     train.add_argument("--store", default="", metavar="DIR", help="directory of the run")
+    train.add_argument(
+        "--episodes", default="", metavar="DIR|URL", help="learn from these, not the run's own"
+    )
+    train.add_argument("--cache", default="", metavar="DIR", help="where bags of a URL are kept")
     train.add_argument("--state", action="store_true", help="object poses instead of cameras")
     train.add_argument("--steps", type=int, default=0, metavar="N", help="training steps")
     train.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
@@ -112,7 +116,15 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from so101_bringup.train_job import train
+    from so101.data.remote_files import is_url
+    from so101.errors import ConfigError
+
+    if is_url(arguments.store):
+        raise ConfigError(
+            f"train: --store is the directory of checkpoints; learn from {arguments.store} "
+            "with --episodes"
+        )
+    from so101_bringup.train_job import train  # torch, which takes seconds
 
     default = "runs/rl-state" if arguments.state else "runs/rl"
     return train(
@@ -122,6 +134,7 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         say=print,
         algorithm=arguments.algorithm,
+        episodes=open_store(arguments.episodes, arguments.cache) if arguments.episodes else None,
     )
 
 
@@ -134,7 +147,8 @@ def _playback(arguments: argparse.Namespace) -> int:
 
     path = Path(arguments.episode).expanduser()
     if not path.exists():
-        path = select_one(EpisodeStore(episodes_path(arguments.store)), arguments.episode).path
+        store = open_store(arguments.store, arguments.cache)
+        path = store.fetch(select_one(store, arguments.episode))
     entry = EpisodeStore(path).episodes()[0]
     found = play(recorded_motion(path), make_cell(cameras=()), PickRater())
     recorded = entry.outcome.value if entry.outcome else "unlabelled"

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from so101_bringup import cli_label, cli_store_care
+from so101_bringup import cli_label, cli_store_care, cli_store_remote
 from so101_bringup.cli_common import (
     add_action,
     add_json,
     add_store,
-    episodes_path,
+    open_store,
     print_json,
     select_one,
 )
@@ -34,21 +34,21 @@ def add_verbs(verbs: Any) -> None:
     add_json(show)
     cli_label.add_action_label(actions)
     cli_store_care.add_actions(actions)
+    cli_store_remote.add_actions(actions)
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from so101.data.bag_writer import PART
     from so101.data.episode_mapping import entry_mapping
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_list
 
-    root = episodes_path(arguments.store)
-    entries = EpisodeStore(root).episodes()
+    store = open_store(arguments.store, arguments.cache)
+    entries = store.episodes()
     if arguments.json:
         print_json([entry_mapping(entry) for entry in entries])
         return 0
     print(format_list(entries))
-    if parts := len([*root.glob(f"[!.]*{PART}")]):
+    if parts := len([*store.root.glob(f"[!.]*{PART}")]):
         print(f"{parts} unfinished: being recorded now, or 'so101 episodes recover' saves it")
     return 0
 
@@ -56,15 +56,14 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from so101.data.episode_mapping import episode_mapping
     from so101.data.episode_reader import read_episode
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_episode
     from so101.data.label_table import format_history, format_labels
     from so101.data.labels import last_words, read_labels
 
-    store = EpisodeStore(episodes_path(arguments.store))
+    store = open_store(arguments.store, arguments.cache)
     entry = select_one(store, arguments.episode)
     target = _picture_path(arguments.png, entry.path) if arguments.png else None
-    episode, history = read_episode(entry.path), read_labels(entry.path)
+    episode, history = read_episode(store.fetch(entry)), read_labels(entry.path)
     if target is not None:
         from so101_bringup.sheet.sheet import write_sheet
 

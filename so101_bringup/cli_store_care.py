@@ -3,7 +3,14 @@
 import argparse
 from typing import Any
 
-from so101_bringup.cli_common import add_action, add_json, add_store, episodes_path, print_json
+from so101_bringup.cli_common import (
+    add_action,
+    add_json,
+    add_store,
+    local_path,
+    open_store,
+    print_json,
+)
 
 FOUND_PROBLEMS = 2
 
@@ -29,10 +36,9 @@ def add_actions(actions: Any) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from so101.data.episode_mapping import verified_mapping
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_verified
 
-    results = EpisodeStore(episodes_path(arguments.store)).verify()
+    results = open_store(arguments.store, arguments.cache).verify()
     if arguments.json:
         print_json([verified_mapping(result) for result in results])
     else:
@@ -45,7 +51,7 @@ def _recover(arguments: argparse.Namespace) -> int:
     from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_recovered
 
-    store = EpisodeStore(episodes_path(arguments.store))
+    store = EpisodeStore(local_path(arguments.store, "recover"))
     try:
         results = store.recover()
     finally:
@@ -58,11 +64,11 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _stats(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_store import EpisodeStore
     from so101.data.episode_table import format_stats
     from so101.data.store_stats import store_stats
 
-    stats = store_stats(EpisodeStore(episodes_path(arguments.store)).episodes())
+    store = open_store(arguments.store, arguments.cache)
+    stats = store_stats(store.episodes(), store.room_of)
     if arguments.json:
         print_json([one.to_mapping() for one in stats])
     else:
@@ -77,7 +83,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     from so101.data.pruning import choose, prune
     from so101.data.store_stats import room_of
 
-    store = EpisodeStore(episodes_path(arguments.store))
+    store = EpisodeStore(local_path(arguments.store, "prune"))
     entries = store.episodes()
     chosen = choose(entries, arguments.outcome or ["discarded"])
     numbers = [number for number, entry in enumerate(entries, 1) if entry in chosen]

@@ -1,13 +1,19 @@
 """What is done to a run's directory before any node starts."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from so101.data.borrowing import borrow_demonstrations
+from so101.data.download import download
 from so101.data.episode_store import EpisodeStore
+from so101.data.open_store import open_store
+from so101.data.remote_files import is_url
+from so101.errors import StoreError
 from so101_bringup.graph_options import GraphOptions
 
 _MOST = 10_000
+_LOG = logging.getLogger(__name__)
 
 
 def prepare(options: GraphOptions) -> GraphOptions:
@@ -24,7 +30,19 @@ def prepare(options: GraphOptions) -> GraphOptions:
         return options
     store = EpisodeStore(options.paths.episodes)
     try:
-        found = borrow_demonstrations(Path(options.episodes).expanduser(), store)
+        found = _demonstrations(options.episodes, store)
     finally:
         store.close()
-    return replace(options, demonstrations=options.demonstrations or min(len(found), _MOST))
+    return replace(options, demonstrations=options.demonstrations or min(found, _MOST))
+
+
+def _demonstrations(name: str, store: EpisodeStore) -> int:
+    """Make the demonstrations of a directory or URL part of a store; return how many there are."""
+    if not is_url(name):
+        return len(borrow_demonstrations(Path(name).expanduser(), store))
+    source = open_store(name, say=_LOG.warning)
+    chosen = [entry for entry in source.episodes() if entry.is_demonstration]
+    if not chosen:
+        raise StoreError(f"{name}: no demonstration among its episodes")
+    download(source, chosen, store.root)
+    return len(chosen)

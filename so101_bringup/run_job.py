@@ -5,10 +5,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from reward_node.past import past_episodes
 from so101.config import from_mapping
+from so101.data.remote_files import check_url
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
@@ -20,7 +21,8 @@ from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
-from so101_bringup.supervisor import Ending, Supervisor, program_of
+from so101_bringup.supervisor import Ending, Program, Supervisor, program_of
+from so101_bringup.upload_job import send_rest, watcher_argv
 
 SHORT_OF_TARGET = 3
 """Exit code of a session that ran to its end and missed its target."""
@@ -33,6 +35,7 @@ def run_job(
     *,
     say: Callable[[str], None],
     is_verbose: bool = False,
+    upload_to: str = "",
 ) -> int:
     """Run a graph until its session is done, something essential dies, or Ctrl-C.
 
@@ -42,22 +45,33 @@ def run_job(
         goals: Phase to the number aimed at, for the display.
         say: Takes each line for the person.
         is_verbose: Show every line that the nodes print.
+        upload_to: URL of a remote store that gets every finished episode; empty for none.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: The options make no graph.
+        ConfigError: The options make no graph, or the URL is not that of a store.
         StoreError: The store cannot be written, is full, or is in use.
         SessionError: Another graph runs in this ROS domain.
     """
     GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
+    uploader = [_uploader(options.paths, check_url(upload_to))] if upload_to else []
     with claimed_run(options.paths.root):
         options = prepare(options)
         if options.episodes:
             goals = {**goals, "demonstrations": options.demonstrations}
         display = Display(goals, past_episodes(options.paths.episodes))
-        return _run_graph(graph, options, display, say=say, is_verbose=is_verbose)
+        code = _run_graph(graph, options, display, say=say, is_verbose=is_verbose, others=uploader)
+    if upload_to and code in (0, SHORT_OF_TARGET):  # not where somebody wants it to end at once
+        send_rest(options.paths.episodes, upload_to, say)
+    return code
+
+
+def _uploader(paths: RunPaths, url: str) -> Program:
+    """Return the process that sends episodes; nothing depends on it."""
+    argv = watcher_argv(paths.episodes, url)
+    return Program(name="upload", argv=argv, is_essential=False)
 
 
 def _run_graph(
@@ -67,16 +81,20 @@ def _run_graph(
     *,
     say: Callable[[str], None],
     is_verbose: bool,
+    others: Sequence[Program] = (),
 ) -> int:
     paths = options.paths
-    programs = [program_of(node) for node in checked_graph(graph, options)]
+    programs = [*(program_of(node) for node in checked_graph(graph, options)), *others]
     os.environ.update(environment_of(options))
     environment = {**clean_environment(os.environ), **environment_of(options)}
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
     supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
     watcher = _Watcher(display, supervisor, say, options.namespace)
     ending = asyncio.run(_run(supervisor, watcher))
-    return _conclude(ending, display, paths, say)
+    code = _conclude(ending, display, paths, say)
+    for program in others:
+        say(f"{program.name:<15} {supervisor.newest(program.name)}")
+    return code
 
 
 def options_of(values: Mapping[str, object]) -> GraphOptions:

@@ -144,6 +144,10 @@ class Supervisor:
         self._guardian: asyncio.subprocess.Process | None = None
         self._is_hurried = False
 
+    def newest(self, name: str) -> str:
+        """Return the newest line of a program, empty where it said nothing."""
+        return self._output.newest(name)
+
     def stop(self, exit_code: int = 0, reason: str = "stopped") -> None:
         """Ask for an orderly end; from any thread, once `run` runs."""
         if self._loop is not None:

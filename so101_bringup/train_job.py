@@ -29,6 +29,7 @@ def train(
     seed: int,
     say: Callable[[str], None],
     algorithm: str = "sft",
+    episodes: EpisodeStore | None = None,
 ) -> int:
     """Run the fine-tuning that the store's demonstrations ask for, from wherever it was.
 
@@ -39,6 +40,7 @@ def train(
         seed: Of weights, batches and noise.
         say: Takes each line for the person.
         algorithm: Key in the algorithm table.
+        episodes: What to learn from instead of the run's own store.
 
     Returns:
         The exit code.
@@ -49,14 +51,14 @@ def train(
         TrainingError: The job cannot be done.
     """
     paths = RunPaths(root=root)
-    if not paths.episodes.is_dir():
+    if episodes is None and not paths.episodes.is_dir():
         raise StoreError(f"{paths.episodes}: no such directory; record demonstrations first")
     values = {"uses_objects": is_state, "steps": steps, "seed": seed, "algorithm": algorithm}
     params = from_mapping(
         LearnerParams, {**values, "cameras": []} if is_state else values, "so101 train"
     )
     with claimed_store(root, "so101 train"), _stop_question() as should_stop:
-        store = EpisodeStore(paths.episodes)
+        store = episodes or EpisodeStore(paths.episodes)
         job = fine_tuning_job(request_of(params), store, paths.checkpoints)
         say(f"so101 train: {len(job.episodes)} demonstrations, {job.steps} steps, job {job.name}")
         checkpoint = training.run(

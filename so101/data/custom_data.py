@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
+from typing import Any
 
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError
 from so101.events import Event, decode, encode
 
+_KINDS: Mapping[str, Any] = {f.name: f.type for f in fields(EpisodeFacts)}
 OUTCOME = "outcome"
 IS_LOCK_STEP = "is_lock_step"
 CALIBRATION = "calibration_sha256"
@@ -35,10 +38,16 @@ def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
         BagError: A value is not of its kind, or the text is of a later schema version.
     """
     check_schema_version(values, default_id)
-    event = Event(stamp_ns=0, name=default_id, values=values)
-    kinds = {f.name: f.type for f in fields(EpisodeFacts) if f.name in values}
-    found = {name: decode(event, name, kind) for name, kind in kinds.items()}  # type: ignore[arg-type]
-    return EpisodeFacts(**{"id": default_id, **found})
+    found: dict[str, Any] = {"id": default_id}
+    for name, kind in _KINDS.items():
+        if name in values:
+            found[name] = values[name] if kind is str else _decoded(name, values[name], kind)
+    return EpisodeFacts(**found)
+
+
+@lru_cache(maxsize=4096)  # ten thousand episodes of a store say the same few things
+def _decoded(key: str, text: str, kind: type) -> Any:
+    return decode(Event(stamp_ns=0, name="facts", values={key: text}), key, kind)
 
 
 def check_schema_version(values: Mapping[str, str], where: str) -> None:

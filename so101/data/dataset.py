@@ -89,8 +89,9 @@ class EpisodeDataset:
         config = config or DatasetConfig()
         wanted = None if only is None else frozenset(only)
         loader = Loader(spec, config, arrays)
-        loader.add_bags(e for e in store.episodes() if wanted is None or e.facts.id in wanted)
-        columns = loader.columns(str(store.root))
+        chosen = (e for e in store.episodes() if wanted is None or e.facts.id in wanted)
+        loader.add_bags(chosen, store.fetch)
+        columns = loader.columns(store.name)
         return cls(columns, spec, config, loader.skipped, arrays)
 
     @classmethod
@@ -116,7 +117,7 @@ class EpisodeDataset:
         Pictures are shared and numbers are copied; nothing is read twice.
 
         Args:
-            bags: Entries of a store.
+            bags: Entries of a store whose bags are on this machine.
             episodes: Episodes that are already read; they come last.
 
         Raises:

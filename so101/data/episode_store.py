@@ -6,19 +6,21 @@ is read from the bags.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
 from so101.data.bag_writer import PART, BagWriter, Split
 from so101.data.custom_data import OUTCOME, facts_to_text
-from so101.data.durable import free_bytes, store_error, write_text
+from so101.data.durable import free_bytes
 from so101.data.episode_reader import check_series
 from so101.data.labels import append_label, last_words, read_labels
 from so101.data.recovery import RecoveredEpisode, recover_part, remove_leftovers
 from so101.data.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
+from so101.data.store_index import INDEX_NAME, QUARANTINE, StoreIndex
 from so101.data.store_lock import StoreLock, waiting_lock
+from so101.data.store_stats import room_of
 from so101.data.value_series import ValueSeries, put_series, read_series
 from so101.data.verification import VerifiedEpisode, verify_bag
 from so101.episode import EpisodeFacts, Outcome
@@ -26,8 +28,8 @@ from so101.errors import BagError, StoreError
 from so101.events import LabelEvent
 from so101.topics import Topic
 
-INDEX_NAME = "index.jsonl"
-QUARANTINE = "quarantine"
+__all__ = ["INDEX_NAME", "QUARANTINE", "EpisodeRecording", "EpisodeStore"]
+
 _LOCK_NAME = ".lock"
 _LABEL_LOCK_NAME = ".labels.lock"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -112,6 +114,7 @@ class EpisodeStore:
         *,
         min_free_bytes: int = 1_000_000_000,
         free: Callable[[Path], int] = free_bytes,
+        keeps_index: bool = False,
     ) -> None:
         """Look at a store; nothing is created or locked yet.
 
@@ -119,12 +122,20 @@ class EpisodeStore:
             root: Its directory. A single bag is a store of one episode that only can be read.
             min_free_bytes: No episode is begun with less free space [bytes].
             free: Tells the free space at a path [bytes].
+            keeps_index: A listing adds to the index what it had to read from bags.
         """
         self.root = root
         self._min_free_bytes = min_free_bytes
         self._free = free
         self._lock: StoreLock | None = None
         self._recording: set[str] = set()
+        self._index = StoreIndex(root)
+        self._keeps_index = keeps_index
+
+    @property
+    def name(self) -> str:
+        """What a person calls the store: its directory or URL."""
+        return str(self.root)
 
     def lock(self) -> None:
         """Become the store's one writer, until `close` or the end of the process.
@@ -190,15 +201,19 @@ class EpisodeStore:
                 f"{self.root}: {free / 1e9:.2f} GB free, an episode needs "
                 f"{self._min_free_bytes / 1e9:.2f} GB"
             )
-        if next(self.root.glob(f"{'[0-9]' * 8}-{'[0-9]' * 6}-{episode}"), None) is not None:
+        if any(_is_named(name, episode) for name in self._index.names()):
             raise StoreError(f"{self.root}: episode {episode!r} exists already")
 
     def episodes(self) -> list[EpisodeEntry]:
         """List every episode, oldest first. What cannot be used says why in ``problem``."""
         if self._is_bag:
-            return [self._entry(self.root, None)]
-        lines = self._read_index()
-        return [self._entry(path, lines.get(path.name)) for path in self._bags()]
+            return [self._entry(self.root, None, [])]
+        news: list[IndexLine] = []
+        entries = [self._entry(path, line, news) for path, line in self._index.bags()]
+        if self._keeps_index:
+            with suppress(StoreError):  # a cache: the next listing reads the same bags again
+                self._index.append(news)
+        return entries
 
     @property
     def _is_bag(self) -> bool:
@@ -215,7 +230,7 @@ class EpisodeStore:
     def _named(self, entries: Sequence[EpisodeEntry], episode: str) -> EpisodeEntry:
         found = [entry for entry in entries if episode in (entry.facts.id, entry.path.name)]
         if len(found) != 1:
-            raise StoreError(f"{self.root}: {len(found)} episodes are called {episode!r}")
+            raise StoreError(f"{self.name}: {len(found)} episodes are called {episode!r}")
         return found[0]
 
     def add_label(self, label: LabelEvent) -> None:
@@ -233,9 +248,9 @@ class EpisodeStore:
             StoreError: There is no such episode, or a label cannot be written.
         """
         entries = self.episodes()
-        paths = [self._named(entries, label.episode).path for label in labels]
-        with self._label_lock():
-            for path, label in zip(paths, labels, strict=True):
+        found = [self._named(entries, label.episode) for label in labels]
+        for entry, label in zip(found, labels, strict=True):
+            with self._changing(entry) as path:
                 append_label(path, label)
 
     def labels(self, episode: str) -> tuple[LabelEvent, ...]:
@@ -253,18 +268,42 @@ class EpisodeStore:
             StoreError: There is no such episode, or the numbers cannot be written.
             BagError: A tick is none of the episode's, or its bag cannot be read.
         """
-        path = self.find(series.episode).path
-        check_series(path, series)
-        with self._label_lock():
+        entry = self.find(series.episode)
+        check_series(self.fetch(entry), series)
+        with self._changing(entry) as path:
             put_series(path, series)
-
-    def _label_lock(self) -> AbstractContextManager[None]:
-        """Lock the store's sidecars; who names a single bag waits for who names its store."""
-        return waiting_lock((self.root.parent if self._is_bag else self.root) / _LABEL_LOCK_NAME)
 
     def values(self, episode: str) -> tuple[ValueSeries, ...]:
         """Return the numbers that ticks of an episode were given, the newest series last."""
         return read_series(self.find(episode).path)
+
+    @contextmanager
+    def labels_locked(self) -> Iterator[None]:
+        """Keep everybody else from changing labels, waiting for whoever does.
+
+        Who names a single bag waits for who names its store.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with waiting_lock((self.root.parent if self._is_bag else self.root) / _LABEL_LOCK_NAME):
+            yield
+
+    @contextmanager
+    def _changing(self, entry: EpisodeEntry) -> Iterator[Path]:
+        """Yield the directory whose ``labels.json`` may be changed meanwhile."""
+        with self.labels_locked():
+            if not entry.path.exists():
+                raise StoreError(f"{entry.path}: was deleted meanwhile")
+            yield entry.path
+
+    def fetch(self, entry: EpisodeEntry) -> Path:
+        """Return where an episode's bag lies on this machine; see `RemoteStore.fetch`."""
+        return entry.path
+
+    def room_of(self, entry: EpisodeEntry) -> int:
+        """Return the room an episode takes [bytes]; what is linked from elsewhere takes none."""
+        return room_of(entry.path)
 
     def verify(self, episodes: Sequence[EpisodeEntry] | None = None) -> list[VerifiedEpisode]:
         """Check episodes, or all, down to the last byte."""
@@ -290,39 +329,26 @@ class EpisodeStore:
             recovered.append(result)
         return recovered
 
-    def rebuild_index(self) -> None:
-        """Write ``index.jsonl`` anew from the bags.
+    def rebuild_index(self, *, is_trusted: bool = False) -> int:
+        """Write ``index.jsonl`` anew from the bags; return the number of its lines.
+
+        Args:
+            is_trusted: Keep lines whose bags have not changed, instead of reading every bag.
 
         Raises:
             StoreError: The store is in use or cannot be written.
         """
         self.lock()
-        lines = []
-        for path in self._bags():
-            with suppress(BagError):  # a broken bag has no line; the listing names its problem
-                lines.append(IndexLine.of_bag(path).to_json() + "\n")
-        write_text(self.root / INDEX_NAME, "".join(lines))
+        return self._index.rebuild(is_trusted=is_trusted)
 
-    def _entry(self, path: Path, line: IndexLine | None) -> EpisodeEntry:
+    def _entry(self, path: Path, line: IndexLine | None, news: list[IndexLine]) -> EpisodeEntry:
         try:
-            return to_entry(path, line or IndexLine.of_bag(path))
+            known = (line or IndexLine.of_bag(path)).with_labels(path)
         except BagError as error:
             return broken_entry(path, str(error))
-
-    def _bags(self) -> list[Path]:
-        try:
-            paths = sorted(self.root.iterdir())
-        except OSError as error:
-            raise StoreError(f"{self.root}: cannot be read: {error.strerror}") from error
-        return [path for path in paths if _is_bag(path)]
-
-    def _read_index(self) -> dict[str, IndexLine]:
-        try:
-            text = (self.root / INDEX_NAME).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return {}  # everything the index says is read from the bags instead
-        lines = (IndexLine.from_json(line) for line in text.splitlines())
-        return {line.directory: line for line in lines if line is not None}
+        if known is not line and known.stamp:
+            news.append(known)
+        return to_entry(path, known)
 
     def _add_incomplete(self, part: Path, told: Mapping[str, str]) -> EpisodeEntry:
         found = recover_part(part, self.root / QUARANTINE, told)
@@ -332,19 +358,11 @@ class EpisodeStore:
 
     def _add_to_index(self, path: Path) -> EpisodeEntry:
         line = IndexLine.of_bag(path)
-        try:
-            with (self.root / INDEX_NAME).open("a", encoding="utf-8") as stream:
-                stream.write(line.to_json() + "\n")
-        except OSError as error:
-            raise store_error(self.root / INDEX_NAME, error) from error
+        self._index.append([line])
         return to_entry(path, line)
 
 
-def _is_bag(path: Path) -> bool:
-    if path.name.startswith(".") or path.name.endswith(PART) or path.name == QUARANTINE:
-        return False
-    if not path.is_dir():
-        return path.suffix in (".mcap", ".db3")
-    return (path / METADATA_NAME).exists() or any(
-        file.suffix in (".mcap", ".db3") for file in path.iterdir()
-    )
+def _is_named(directory: str, episode: str) -> bool:
+    """Tell whether a directory's name is that of an episode, begun at whatever time."""
+    wall_time, dash, rest = directory[:15], directory[15:16], directory[16:]
+    return rest == episode and dash == "-" and _WALL_TIME.fullmatch(wall_time) is not None

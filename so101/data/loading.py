@@ -1,6 +1,6 @@
 """Episodes to the columns of a dataset: which are fit, and where their pictures are kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -88,8 +88,16 @@ class Loader:
         self._held_bytes = sum(one.held_bytes for one in frames)
         self._counted: dict[int, Jpegs] = {}
 
-    def add_bags(self, entries: Iterable[EpisodeEntry]) -> None:
+    def add_bags(
+        self,
+        entries: Iterable[EpisodeEntry],
+        fetch: Callable[[EpisodeEntry], Path] = lambda entry: entry.path,
+    ) -> None:
         """Read bags of a store; an unfit or broken one is skipped.
+
+        Args:
+            entries: The episodes.
+            fetch: Brings an episode's bag to this machine, see `EpisodeStore.fetch`.
 
         Raises:
             BagError: An image of a fit episode cannot be decoded.
@@ -100,6 +108,7 @@ class Loader:
             reason = check_entry(entry, self._config.outcomes)
             if not reason:
                 try:
+                    fetch(entry)
                     tables = self._read(entry)
                 except BagError as error:
                     reason = str(error)

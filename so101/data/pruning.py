@@ -50,19 +50,28 @@ def prune(store: EpisodeStore, entries: Sequence[EpisodeEntry]) -> None:
         raise StoreError(f"{store.root}: is a single bag, not a store")
     store.lock()
     try:
-        for leftover in store.root.glob(f"{_DOOMED}*"):
-            _delete(leftover)
-        for entry in entries:
-            doomed = entry.path.with_name(_DOOMED + entry.path.name)
-            try:
-                os.rename(entry.path, doomed)
-                sync_directory(store.root)
-            except OSError as error:
-                raise store_error(entry.path, error) from error
-            _delete(doomed)
-        store.rebuild_index()
+        remove_bags(store.root, [entry.path for entry in entries])
+        store.rebuild_index(is_trusted=True)
     finally:
         store.close()
+
+
+def remove_bags(root: Path, paths: Sequence[Path]) -> None:
+    """Delete bags of a store that is locked, and what an interrupted call left of some.
+
+    Raises:
+        StoreError: A bag cannot be deleted.
+    """
+    for leftover in root.glob(f"{_DOOMED}*"):
+        _delete(leftover)
+    for path in paths:
+        doomed = path.with_name(_DOOMED + path.name)
+        try:
+            os.rename(path, doomed)
+            sync_directory(root)
+        except OSError as error:
+            raise store_error(path, error) from error
+        _delete(doomed)
 
 
 def _delete(path: Path) -> None:

@@ -1,15 +1,21 @@
 """One episode of a store as its listing shows it, and the index line that caches it."""
 
 import json
+import os
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
 from so101.data.bag_metadata import read_metadata
 from so101.data.custom_data import facts_from_text, outcome_from_text
+from so101.data.labels import FILE_NAME as LABELS_NAME
 from so101.data.labels import read_labels, resolve_outcome, who_said
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError
+
+_CRC = ', "crc": '
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,28 +67,51 @@ class EpisodeEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexLine:
-    """What ``index.jsonl`` remembers of an episode; all of it can be read from the bag again."""
+    """What ``index.jsonl`` remembers of an episode; all of it can be read from the bag again.
+
+    Attributes:
+        directory: Name of the bag in its store.
+        duration_ns: From the first to the last message [ns].
+        messages: Messages in the bag; -1 when nobody counted.
+        custom_data: Text by key.
+        stamp: State of metadata.yaml when it was read, see `stamp_of`; empty without one.
+        labels: State of labels.json when it was read; empty without one.
+        outcome: What counted then, recorded or said; empty when nothing was.
+        rater: Whose word that was; empty when it was recorded.
+    """
 
     directory: str
     duration_ns: int
     messages: int
     custom_data: Mapping[str, str]
+    stamp: str = ""
+    labels: str = ""
+    outcome: str = ""
+    rater: str = ""
 
     def to_json(self) -> str:
-        """Return the line without its end."""
-        return json.dumps(
+        """Return the line without its end; its last key is a checksum of all before."""
+        text = json.dumps(
             {
                 "directory": self.directory,
                 "duration_ns": self.duration_ns,
                 "messages": self.messages,
                 "custom_data": dict(self.custom_data),
+                "stamp": self.stamp,
+                "labels": self.labels,
+                "outcome": self.outcome,
+                "rater": self.rater,
             }
         )
+        return f"{text[:-1]}{_CRC}{zlib.crc32(text.encode())}}}"
 
     @classmethod
     def from_json(cls, text: str) -> "IndexLine | None":
         """Read a line; None when it is broken, as the last one is after a power loss."""
+        body, _, crc = text.rstrip("\n").rpartition(_CRC)
         try:
+            if f"{zlib.crc32(f'{body}}}'.encode())}}}" != crc:
+                return None
             values = json.loads(text)
             custom = values["custom_data"].items()
             return cls(
@@ -90,45 +119,83 @@ class IndexLine:
                 duration_ns=int(values["duration_ns"]),
                 messages=int(values["messages"]),
                 custom_data={str(key): str(value) for key, value in custom},
+                stamp=str(values["stamp"]),
+                labels=str(values["labels"]),
+                outcome=Outcome(values["outcome"]).value if values["outcome"] else "",
+                rater=str(values["rater"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     @classmethod
     def of_bag(cls, path: Path) -> "IndexLine":
-        """Read the line's content from a bag.
+        """Read the line's content from a bag and the labels beside it.
 
         Raises:
-            BagError: Its metadata is corrupt.
+            BagError: Its metadata is corrupt, or its labels are.
         """
-        if path.is_file() or not (path / "metadata.yaml").exists():
-            return cls(directory=path.name, duration_ns=0, messages=-1, custom_data={})
+        stamp = stamp_of(f"{path}/{METADATA_NAME}")  # before reading: a later change shows
+        if not stamp:
+            return cls(
+                directory=path.name, duration_ns=0, messages=-1, custom_data={}
+            ).with_labels(path)
         metadata = read_metadata(path)
+        recorded = outcome_from_text(metadata.custom_data, str(path))
         return cls(
             directory=path.name,
             duration_ns=metadata.duration_ns,
             messages=metadata.messages,
             custom_data=metadata.custom_data,
+            stamp=stamp,
+            outcome=recorded.value if recorded else "",
+        ).with_labels(path)
+
+    def with_labels(self, path: Path) -> "IndexLine":
+        """Return the line with what counts by the labels that are there now; itself if it does.
+
+        Raises:
+            BagError: The labels are corrupt.
+        """
+        # asked first: to read the labels of ten thousand episodes takes as long as all the rest
+        now = stamp_of(f"{path}/{LABELS_NAME}")
+        if now == self.labels:
+            return self
+        recorded = outcome_from_text(self.custom_data, str(path))
+        history = read_labels(path)
+        outcome = resolve_outcome(recorded, history)
+        return replace(
+            self,
+            labels=now,
+            outcome=outcome.value if outcome else "",
+            rater=who_said(recorded, history),
         )
+
+
+def stamp_of(path: str) -> str:
+    """Return a text that changes whenever a file is changed or replaced; empty without a file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}-{status.st_size}"
 
 
 def to_entry(path: Path, line: IndexLine) -> EpisodeEntry:
-    """Return the listing's entry of an episode, with its labels taken into account."""
-    name = path.stem if path.is_file() else path.name
+    """Return the listing's entry of an episode, from a line that knows its present labels."""
+    name = line.directory if line.stamp or not path.is_file() else path.stem
     try:
-        recorded = outcome_from_text(line.custom_data, str(path))
-        history = read_labels(path)
-        return EpisodeEntry(
-            path=path,
-            facts=facts_from_text(line.custom_data, name),
-            outcome=resolve_outcome(recorded, history),
-            rater=who_said(recorded, history),
-            duration_s=line.duration_ns * 1e-9,
-            messages=line.messages,
-            custom_data=line.custom_data,
-        )
+        facts = facts_from_text(line.custom_data, name)
     except BagError as error:
-        return broken_entry(path, str(error))
+        return broken_entry(path, f"{path}: {error}")
+    return EpisodeEntry(
+        path=path,
+        facts=facts,
+        outcome=Outcome(line.outcome) if line.outcome else None,
+        rater=line.rater,
+        duration_s=line.duration_ns * 1e-9,
+        messages=line.messages,
+        custom_data=line.custom_data,
+    )
 
 
 def broken_entry(path: Path, problem: str) -> EpisodeEntry:

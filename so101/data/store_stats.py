@@ -61,14 +61,15 @@ def _is_linked(file: Path) -> bool:
 
 
 def store_stats(
-    entries: Iterable[EpisodeEntry], room: Callable[[Path], int] = room_of
+    entries: Iterable[EpisodeEntry], room: Callable[[EpisodeEntry], int] | None = None
 ) -> tuple[PhaseStats, ...]:
     """Count episodes by phase and source, in the order in which these first occur.
 
     Args:
         entries: The episodes.
-        room: Tells how much room a bag takes [bytes].
+        room: Tells how much room an episode takes [bytes]; None for what its bag takes here.
     """
+    room = room or (lambda entry: room_of(entry.path))
     groups: dict[tuple[str, str], list[EpisodeEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.facts.phase, entry.facts.source), []).append(entry)
@@ -76,7 +77,10 @@ def store_stats(
 
 
 def _count(
-    phase: str, source: str, entries: Sequence[EpisodeEntry], room: Callable[[Path], int]
+    phase: str,
+    source: str,
+    entries: Sequence[EpisodeEntry],
+    room: Callable[[EpisodeEntry], int],
 ) -> PhaseStats:
     found = Counter(map(outcome_of, entries))
     successes = [e.duration_s for e in entries if outcome_of(e) == Outcome.SUCCESS.value]
@@ -87,5 +91,5 @@ def _count(
         outcomes={name: found[name] for name in OUTCOMES if found[name]},
         duration_s=sum(entry.duration_s for entry in entries),
         median_success_s=median(successes),
-        size_bytes=sum(room(entry.path) for entry in entries),
+        size_bytes=sum(room(entry) for entry in entries),
     )

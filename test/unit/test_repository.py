@@ -132,6 +132,14 @@ def input_names():
     }
 
 
+def extra_names():
+    """Return the names of the packages that setup.py offers as extras."""
+    for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "extras_require":
+            return {name for names in ast.literal_eval(node.value).values() for name in names}
+    raise AssertionError("setup.py has no extras")
+
+
 def test_there_is_a_lock_for_every_supported_python():
     assert [path.stem for path in LOCKS] == ["py311", "py312", "py313"]
 
@@ -155,7 +163,7 @@ def test_python_3_12_fits_lerobot():
 
 
 def test_every_third_party_import_is_a_declared_requirement():
-    declared = input_names()
+    declared = input_names() | extra_names()
     providers = packages_distributions()
     known = {*sys.stdlib_module_names, *PACKAGES, *DISTRIBUTION_ONLY}
     for path in FILES:
