@@ -99,7 +99,7 @@ def messages(seconds: float, first: int = 0) -> Iterator[tuple[int, Topic, bytes
         first: Control tick of the first stamp.
     """
     joints, images = _joints(), _images()
-    for tick in range(round(seconds * CONTROL_HZ)):
+    for tick in range(round(seconds * CONTROL_HZ) + 1):
         stamp_ns = CONTROL_GRID.stamp(first + tick)
         data = stamped(joints, stamp_ns)
         yield tick, JOINT_STATES, data, stamp_ns

@@ -202,7 +202,8 @@ class EpisodeRecorder:
         except (StoreError, BagError) as error:
             return lost(end, f"{self._problem or error}; what reached the disk can be recovered")
         if entry.is_incomplete:
-            return lost(end, f"{self._problem}; kept as incomplete", entry)
+            why = self._problem or entry.custom_data.get("recovered", "")
+            return lost(end, f"{why}; kept as incomplete", entry)
         return saved(end, outcome, entry, self._losses, self._problem)
 
 
