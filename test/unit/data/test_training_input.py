@@ -1,6 +1,7 @@
 """Random access, returns, and data loaders: what training sees is what the bags say."""
 
 import multiprocessing
+import operator
 import pickle
 import re
 from dataclasses import replace
@@ -229,9 +230,8 @@ def test_torchs_loader_takes_it_with_and_without_workers(store, tmp_path, images
     config = replace(LAZY, images=images, cache_dir=str(tmp_path))
     data = EpisodeDataset.from_store(store, SPEC, config)
     expected = [data[np.arange(at, min(at + 4, len(data)))] for at in range(0, len(data), 4)]
-    kinds = {"memory": {0: None}, "lazy": {2: "fork"}, "cache": {2: "spawn"}}[images]
-    for workers, kind in kinds.items():
-        context = None if kind is None else multiprocessing.get_context(kind)
+    for workers in (0, 2):
+        context = multiprocessing.get_context("fork") if workers else None
         loader = data_module.DataLoader(
             data, batch_size=4, num_workers=workers, multiprocessing_context=context
         )
@@ -242,6 +242,16 @@ def test_torchs_loader_takes_it_with_and_without_workers(store, tmp_path, images
             for name, tensor in batch.items():
                 assert tensor.numpy().dtype == plain[name].dtype
                 np.testing.assert_array_equal(tensor.numpy(), plain[name])
+
+
+def test_a_process_that_was_not_forked_opens_the_files_itself(store, tmp_path):
+    for config in (LAZY, replace(LAZY, images="cache", cache_dir=str(tmp_path))):
+        data = EpisodeDataset.from_store(store, SPEC, config)
+        steps = np.arange(len(data))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found = pool.apply(operator.getitem, (data, steps))
+        for name, array in data[steps].items():
+            np.testing.assert_array_equal(found[name], array)
 
 
 def test_a_sampler_of_whole_batches_needs_no_collation(store):
