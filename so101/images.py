@@ -22,7 +22,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _NOT_A_START_OF_FRAME = frozenset({0xC4, 0xC8, 0xCC})
 
 
-def image_shape(data: bytes) -> tuple[int, int]:
+def image_shape(data: bytes | memoryview) -> tuple[int, int]:
     """Read height and width of a JPEG or PNG from its header [px].
 
     Raises:
@@ -56,27 +56,25 @@ def decode_image(data: bytes, size: tuple[int, int] = (0, 0)) -> ImageArray:
     Raises:
         BagError: It cannot be decoded.
     """
-    shape = image_shape(data)
-    pixels = np.empty((*(size if size != (0, 0) else shape), 3), dtype=np.uint8)
-    decode_into(np.frombuffer(data, dtype=np.uint8), shape, pixels)
+    pixels = np.empty((*(size if size != (0, 0) else image_shape(data)), 3), dtype=np.uint8)
+    decode_into(np.frombuffer(data, dtype=np.uint8), pixels)
     return pixels
 
 
-def decode_into(data: ImageArray, shape: tuple[int, int], pixels: ImageArray) -> None:
+def decode_into(data: ImageArray, pixels: ImageArray) -> None:
     """Decode a JPEG or PNG into a picture that is already there; see `decode_image`.
 
     Args:
         data: The compressed image. Shape (bytes,).
-        shape: Its height and width, as `image_shape` found them [px].
         pixels: Overwritten with the RGB picture; contiguous. Shape (height, width, 3).
 
     Raises:
         BagError: It cannot be decoded.
     """
     height, width = pixels.shape[:2]
-    scale = max(
-        s for s in _FLAGS if s == 1 or (shape[0] // s >= height and shape[1] // s >= width)
-    )
+    recorded = image_shape(memoryview(data))
+    room = min(recorded[0] // height, recorded[1] // width)
+    scale = max(s for s in _FLAGS if s == 1 or s <= room)
     try:
         image = cv2.imdecode(data, _FLAGS[scale])
     except cv2.error as error:
@@ -113,7 +111,7 @@ def encode_png(image: ImageArray) -> bytes:
     return bytes(data)
 
 
-def _jpeg_shape(data: bytes) -> tuple[int, int]:
+def _jpeg_shape(data: bytes | memoryview) -> tuple[int, int]:
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -22,13 +22,13 @@ HEIGHT, WIDTH = 480, 640
 def scenes(rng: np.random.Generator, steps: int) -> list[bytes]:
     """Return JPEGs of a textured scene that moves, with a sensor's noise; about 45 kB each."""
     coarse = rng.uniform(40, 215, (16, 20, 3)).astype(np.float32)
-    fine = rng.normal(0, 11, (120, 160, 3)).astype(np.float32)
+    fine = rng.normal(0, 6, (120, 160, 3)).astype(np.float32)
     size = (WIDTH + 80, HEIGHT + 60)
     texture = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC) + cv2.resize(fine, size)
     images = []
     for step in range(steps):
         x, y = int(40 + 39 * np.sin(step / 25)), int(30 + 29 * np.cos(step / 31))
-        noise = rng.normal(0, 1.6, (HEIGHT, WIDTH, 3))
+        noise = rng.normal(0, 0.9, (HEIGHT, WIDTH, 3))
         image = texture[y : y + HEIGHT, x : x + WIDTH] + noise
         images.append(encode_jpeg(np.clip(image, 0, 255).astype(np.uint8), 90))
     return images

@@ -52,11 +52,18 @@ def bag_key(entry: EpisodeEntry) -> str:
 
 
 def data_files(bag: Path) -> list[Path]:
-    """Return the files of a bag that hold what was recorded, in order of their names."""
+    """Return the files of a bag that hold what was recorded, in order of their names.
+
+    Raises:
+        BagError: The bag cannot be read.
+    """
     if bag.is_file():
         return [bag]
     known = (".mcap", ".db3", ".zstd", ".yaml")
-    return sorted(path for path in bag.iterdir() if path.suffix in known)
+    try:
+        return sorted(path for path in bag.iterdir() if path.suffix in known)
+    except OSError as error:
+        raise BagError(f"{bag}: cannot be read: {error.strerror}") from error
 
 
 class BagCache:

@@ -99,10 +99,14 @@ def open_cache_file(path: Path) -> CacheFile | None:
         raise BagError(f"{path}: cannot be read: {error.strerror}") from error
     if zlib.crc32(header) != checksum:
         raise BagError(f"{path}: wrong checksum of its header")
-    facts: dict[str, Any] = json.loads(header)
-    file, begin = MappedFile.of(path), _HEAD.size + length
-    if file.size != begin + int(facts["bytes"]):
-        raise BagError(f"{path}: is cut: {file.size} of {begin + int(facts['bytes'])} bytes")
+    try:
+        facts: dict[str, Any] = json.loads(header)
+        file, begin = MappedFile.of(path), _HEAD.size + length
+        size = begin + int(facts["bytes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BagError(f"{path}: not a cache file of this format: {error!r}") from error
+    if file.size != size:
+        raise BagError(f"{path}: {file.size} of {size} bytes")
     return CacheFile(facts=facts, file=file, begin=begin)
 
 

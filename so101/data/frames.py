@@ -73,12 +73,10 @@ class CompressedPictures:
 
     Attributes:
         jpegs: The compressed images.
-        shape: Their height and width [px].
         where: Episode or bag and camera, for error messages.
     """
 
     jpegs: Jpegs
-    shape: tuple[int, int]
     where: str
 
     @property
@@ -89,7 +87,7 @@ class CompressedPictures:
     def read_into(self, row: int, pixels: ImageArray) -> None:
         """See `PictureSource`."""
         try:
-            decode_into(self.jpegs.read(row), self.shape, pixels)
+            decode_into(self.jpegs.read(row), pixels)
         except BagError as error:
             raise BagError(f"{self.where}: {error}") from error
 

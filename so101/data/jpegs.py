@@ -99,8 +99,12 @@ def digest(jpegs: Jpegs) -> str:
     return found.hexdigest()
 
 
-def find_in_bag(bag: Path, tables: Sequence[HeldJpegs]) -> list[PlacedJpegs | None]:
-    """Return where each table's images lie in the files of a bag; None where one is not found."""
+def find_in_bag(bag: Path, tables: Sequence[Jpegs]) -> list[PlacedJpegs | None]:
+    """Return where each table's images lie in the files of a bag; None where one is not found.
+
+    Raises:
+        BagError: A file of the bag cannot be read.
+    """
     files = [MappedFile.of(path) for path in _plain_files(bag)]
     places: dict[bytes, tuple[int, int]] = {}
     for number, file in enumerate(files):
@@ -110,9 +114,10 @@ def find_in_bag(bag: Path, tables: Sequence[HeldJpegs]) -> list[PlacedJpegs | No
 
 
 def _placed(
-    table: HeldJpegs, places: dict[bytes, tuple[int, int]], files: tuple[MappedFile, ...]
+    table: Jpegs, places: dict[bytes, tuple[int, int]], files: tuple[MappedFile, ...]
 ) -> PlacedJpegs | None:
-    found = [places.get(image) for image in table.images]
+    images = [table.read(row).tobytes() for row in range(len(table))]
+    found = [places.get(image) for image in images]
     rows = np.array([place for place in found if place is not None], dtype=np.int64)
     if len(rows) != len(table):
         return None
@@ -121,7 +126,7 @@ def _placed(
         files=files,
         owners=rows[:, 0].copy(),
         offsets=rows[:, 1].copy(),
-        lengths=np.array([len(image) for image in table.images], dtype=np.int64),
+        lengths=np.array([len(image) for image in images], dtype=np.int64),
     )
 
 

@@ -14,11 +14,11 @@ from so101.data.columns import Columns, episode_columns, joined_columns
 from so101.data.episode_reader import read_episodes
 from so101.data.fitness import Scene, SkippedEpisode, check_arrays, check_entry, check_episode
 from so101.data.frames import CompressedPictures, DecodedPictures, Frames, PictureSource
-from so101.data.jpegs import HeldJpegs, Jpegs, digest, find_in_bag
+from so101.data.jpegs import digest
 from so101.data.segments import ReaderConfig
 from so101.data.store_entry import EpisodeEntry
 from so101.data.tick_cache import TickCache
-from so101.data.tick_table import TickTable, tick_tables
+from so101.data.tick_table import TickTable, left_in_bag, tick_table
 from so101.data.trimming import TrimConfig
 from so101.episode import Episode
 from so101.errors import BagError, ConfigError
@@ -86,7 +86,6 @@ class Loader:
         self.skipped: list[SkippedEpisode] = []
         frames = [] if before is None else before.images.values()
         self._held_bytes = sum(one.held_bytes for one in frames)
-        self._counted: dict[int, Jpegs] = {}
 
     def add_bags(
         self,
@@ -120,7 +119,7 @@ class Loader:
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Take episodes that are already read; raises as `add_bags`."""
         for episode in episodes:
-            self._take(tick_tables([episode], self._spec.cameras))
+            self._take([tick_table(episode, self._spec.cameras)])
 
     def columns(self, where: str) -> Columns:
         """Return the columns of all.
@@ -137,11 +136,11 @@ class Loader:
         tables = None if self._ticks is None else self._ticks.read(entry)
         if tables is None:
             episodes = read_episodes(entry.path, self._config.reader)
-            tables = tick_tables(episodes, self._spec.cameras)
+            tables = [tick_table(episode, self._spec.cameras) for episode in episodes]
             if self._ticks is not None:
                 tables = self._ticks.keep(entry, tables)
             elif self._config.images == "lazy":
-                tables = _left_in_bag(entry.path, tables)
+                tables = left_in_bag(entry.path, tables)
         return tables
 
     def _take(self, tables: Sequence[TickTable]) -> None:
@@ -161,16 +160,14 @@ class Loader:
         seen = table.cameras[camera]
         size = self._spec.image_size if self._spec.image_size != (0, 0) else seen.shapes[0]
         where = f"{table.facts.id}: {camera} camera"
-        compressed = CompressedPictures(jpegs=seen.jpegs, shape=seen.shapes[0], where=where)
+        compressed = CompressedPictures(jpegs=seen.jpegs, where=where)
         source: PictureSource = compressed
         if self._config.images == "memory":
             wanted, rows = np.unique(rows, return_inverse=True)
             self._reserve(len(wanted) * size[0] * size[1] * 3)
             source = DecodedPictures(self._decoded(compressed, wanted, size))
         elif self._config.images == "lazy":
-            if id(seen.jpegs) not in self._counted:  # episodes of one bag share them
-                self._reserve(seen.jpegs.held_bytes)
-            self._counted[id(seen.jpegs)] = seen.jpegs
+            self._reserve(seen.jpegs.held_bytes)
         elif self._cache is not None:
             sha256 = seen.sha256 or digest(seen.jpegs)
             bag = table.bag or sha256
@@ -210,16 +207,3 @@ class Loader:
                     else "a cache_dir, so that they need not be held"
                 )
             )
-
-
-def _left_in_bag(bag: Path, tables: Sequence[TickTable]) -> list[TickTable]:
-    """Replace images in memory by their places in the bag, where they have one."""
-    held = {
-        id(ticks.jpegs): ticks.jpegs
-        for table in tables
-        for ticks in table.cameras.values()
-        if isinstance(ticks.jpegs, HeldJpegs)
-    }
-    found = find_in_bag(bag, list(held.values()))
-    places = {old: new for old, new in zip(held, found, strict=True) if new is not None}
-    return [table.with_jpegs(places) for table in tables]

@@ -21,13 +21,13 @@ from so101.config import to_mapping
 from so101.data.bag_cache import BagCache, bag_key, data_files
 from so101.data.cache_file import layout, open_cache_file, unpack, write_cache_file
 from so101.data.custom_data import facts_from_text, facts_to_text
-from so101.data.jpegs import HeldJpegs, Jpegs, PlacedJpegs, digest, find_in_bag
+from so101.data.jpegs import PlacedJpegs, digest
 from so101.data.labels import FILE_NAME as LABELS_NAME
 from so101.data.mapped_file import MappedFile
 from so101.data.segments import ReaderConfig
 from so101.data.store_entry import EpisodeEntry
 from so101.data.store_lock import waiting_lock
-from so101.data.tick_table import COLUMNS, CameraTicks, TickTable
+from so101.data.tick_table import COLUMNS, CameraTicks, TickTable, left_in_bag
 from so101.episode import Outcome
 from so101.errors import BagError
 
@@ -64,14 +64,7 @@ class TickCache:
             if zlib.crc32(payload) != found.facts["crc32"]:
                 return None
             arrays = unpack(payload, found.facts["layout"])
-            jpegs = {
-                camera: _placed(files, arrays[f"places/{camera}"])
-                for camera, files in found.facts["files"].items()
-            }
-            return [
-                _table(number, one, arrays, jpegs)
-                for number, one in enumerate(found.facts["tables"])
-            ]
+            return [_table(f"{n}/", one, arrays) for n, one in enumerate(found.facts["tables"])]
         except (BagError, KeyError, TypeError, ValueError):
             return None  # whatever it was: the bag itself says everything
 
@@ -91,21 +84,16 @@ class TickCache:
         """
         bag = bag_key(entry)
         made_from = self._made_from(entry)
-        placed, digests = self._place(entry, bag, tables)
-        kept = [_with_jpegs(replace(table, bag=bag), placed, digests) for table in tables]
+        kept = [self._placed(replace(table, bag=bag)) for table in left_in_bag(entry.path, tables)]
         arrays: _Arrays = {}
         for number, table in enumerate(kept):
             arrays |= {f"{number}/{name}": array for name, array in _arrays(table).items()}
-        for camera, jpegs in placed.items():
-            columns = [jpegs.owners, jpegs.offsets, jpegs.lengths]
-            arrays[f"places/{camera}"] = np.stack(columns, axis=1)
         plain = [np.ascontiguousarray(array) for array in arrays.values()]
         content = np.frombuffer(b"".join(array.tobytes() for array in plain), dtype=np.uint8)
         facts = {
             "kind": "ticks",
             "made_from": made_from,
             "tables": [_facts(table) for table in kept],
-            "files": {c: [_stamp(file) for file in jpegs.files] for c, jpegs in placed.items()},
             "layout": layout(arrays),
             "crc32": zlib.crc32(content),
             "bytes": len(content),
@@ -121,29 +109,23 @@ class TickCache:
         name = hashlib.sha256(f"{entry.path}\n{self._reading}".encode()).hexdigest()[:16]
         return self._cache.path(bag, f"ticks-{name}.table")
 
-    def _place(
-        self, entry: EpisodeEntry, bag: str, tables: Sequence[TickTable]
-    ) -> tuple[dict[str, PlacedJpegs], dict[str, str]]:
-        """Return where the images of each camera lie, and their digest."""
-        held: dict[str, HeldJpegs] = {}
-        for table in tables:
-            for camera, ticks in table.cameras.items():
-                if isinstance(ticks.jpegs, HeldJpegs):
-                    held[camera] = ticks.jpegs
-        found = dict(zip(held, find_in_bag(entry.path, list(held.values())), strict=True))
-        digests = {camera: digest(jpegs) for camera, jpegs in held.items()}
-        placed = {
-            camera: jpegs
-            if jpegs is not None
-            else self._cache.packed(bag, camera, held[camera], digests[camera])
-            for camera, jpegs in found.items()
-        }
-        return placed, digests
+    def _placed(self, table: TickTable) -> TickTable:
+        """Return a table whose images all lie in files, and which knows their digests."""
+        cameras = {}
+        for camera, ticks in table.cameras.items():
+            sha256, jpegs = digest(ticks.jpegs), ticks.jpegs
+            if not isinstance(jpegs, PlacedJpegs):
+                jpegs = self._cache.packed(table.bag, camera, jpegs, sha256)
+            cameras[camera] = replace(ticks, jpegs=jpegs, sha256=sha256)
+        return replace(table, cameras=cameras)
 
     def _made_from(self, entry: EpisodeEntry) -> dict[str, Any]:
         files = [_stamp(MappedFile.of(path)) for path in data_files(entry.path)]
         labels = entry.path / LABELS_NAME
-        said = labels.read_bytes() if entry.path.is_dir() and labels.is_file() else b""
+        try:
+            said = labels.read_bytes() if labels.is_file() else b""
+        except OSError as error:
+            raise BagError(f"{labels}: cannot be read: {error.strerror}") from error
         return {
             "files": files,
             "labels": hashlib.sha256(said).hexdigest(),
@@ -166,7 +148,8 @@ def _stamp(file: MappedFile) -> list[Any]:
     return [file.path, file.size, file.modified_ns]
 
 
-def _placed(files: Sequence[Sequence[Any]], places: npt.NDArray[Any]) -> PlacedJpegs:
+def _jpegs(files: Sequence[Sequence[Any]], places: npt.NDArray[Any]) -> PlacedJpegs:
+    """Return images by their places, if these are still as they were."""
     found = [MappedFile(str(path), int(size), int(at)) for path, size, at in files]
     for file in found:
         if MappedFile.of(Path(file.path)) != file:
@@ -175,23 +158,16 @@ def _placed(files: Sequence[Sequence[Any]], places: npt.NDArray[Any]) -> PlacedJ
     return PlacedJpegs(files=tuple(found), owners=owners, offsets=offsets, lengths=lengths)
 
 
-def _with_jpegs(
-    table: TickTable, jpegs: Mapping[str, Jpegs], digests: Mapping[str, str]
-) -> TickTable:
-    cameras = {
-        camera: replace(ticks, jpegs=jpegs[camera], sha256=digests[camera])
-        for camera, ticks in table.cameras.items()
-    }
-    return replace(table, cameras=cameras)
-
-
 def _arrays(table: TickTable) -> _Arrays:
     arrays: _Arrays = {name: getattr(table, name) for name in COLUMNS}
     if table.objects is not None:
         arrays["objects"] = table.objects
-    arrays |= {f"rows/{camera}": ticks.rows for camera, ticks in table.cameras.items()}
-    arrays |= {f"values/{name}": numbers for name, numbers in table.values.items()}
-    return arrays
+    for camera, ticks in table.cameras.items():
+        arrays[f"rows/{camera}"] = ticks.rows
+        if isinstance(ticks.jpegs, PlacedJpegs):
+            places = [ticks.jpegs.owners, ticks.jpegs.offsets, ticks.jpegs.lengths]
+            arrays[f"places/{camera}"] = np.stack(places, axis=1)
+    return arrays | {f"values/{name}": numbers for name, numbers in table.values.items()}
 
 
 def _facts(table: TickTable) -> dict[str, Any]:
@@ -200,35 +176,44 @@ def _facts(table: TickTable) -> dict[str, Any]:
         "outcome": None if table.outcome is None else table.outcome.value,
         "duration_s": table.duration_s,
         "bag": table.bag,
-        "cameras": {c: [t.shapes, t.problem, t.sha256] for c, t in table.cameras.items()},
+        "cameras": {camera: _camera_facts(ticks) for camera, ticks in table.cameras.items()},
         "held": table.held,
         "aux": table.aux,
         "values": list(table.values),
     }
 
 
-def _table(
-    number: int, told: Mapping[str, Any], arrays: _Arrays, jpegs: Mapping[str, Jpegs]
-) -> TickTable:
-    columns: dict[str, Any] = {name: arrays[f"{number}/{name}"] for name in COLUMNS}
+def _camera_facts(ticks: CameraTicks) -> dict[str, Any]:
+    files = ticks.jpegs.files if isinstance(ticks.jpegs, PlacedJpegs) else ()
+    return {
+        "files": [_stamp(file) for file in files],
+        "shapes": ticks.shapes,
+        "problem": ticks.problem,
+        "sha256": ticks.sha256,
+    }
+
+
+def _table(prefix: str, told: Mapping[str, Any], arrays: _Arrays) -> TickTable:
+    """Return a table, the inverse of `_facts` and `_arrays`."""
+    columns: dict[str, Any] = {name: arrays[prefix + name] for name in COLUMNS}
     return TickTable(
         facts=facts_from_text(told["facts"], ""),
         outcome=None if told["outcome"] is None else Outcome(told["outcome"]),
         duration_s=told["duration_s"],
         bag=told["bag"],
         **columns,
-        objects=arrays.get(f"{number}/objects"),
+        objects=arrays.get(f"{prefix}objects"),
         cameras={
             camera: CameraTicks(
-                jpegs=jpegs[camera],
-                rows=arrays[f"{number}/rows/{camera}"],
-                shapes=tuple((height, width) for height, width in shapes),
-                problem=problem,
-                sha256=sha256,
+                jpegs=_jpegs(one["files"], arrays[f"{prefix}places/{camera}"]),
+                rows=arrays[f"{prefix}rows/{camera}"],
+                shapes=tuple((height, width) for height, width in one["shapes"]),
+                problem=one["problem"],
+                sha256=one["sha256"],
             )
-            for camera, (shapes, problem, sha256) in told["cameras"].items()
+            for camera, one in told["cameras"].items()
         },
         held=tuple(told["held"]),
         aux=tuple(told["aux"]),
-        values={name: arrays[f"{number}/values/{name}"] for name in told["values"]},
+        values={name: arrays[f"{prefix}values/{name}"] for name in told["values"]},
     )

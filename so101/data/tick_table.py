@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from so101.arrays import BoolArray, FloatArray, IntArray
-from so101.data.jpegs import HeldJpegs, Jpegs
+from so101.data.jpegs import HeldJpegs, Jpegs, find_in_bag
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.errors import BagError
 from so101.images import image_shape
@@ -17,7 +18,7 @@ class CameraTicks:
     """What one camera saw.
 
     Attributes:
-        jpegs: The images, each once, shared by the episodes of a bag.
+        jpegs: The images, each once.
         rows: Row of each tick's image, -1 where it is missing, int64. Shape (ticks,).
         shapes: Height and width of the episode's images, each once, sorted [px].
         problem: Why an image of the episode cannot be used; empty when all can.
@@ -68,41 +69,6 @@ class TickTable:
         """Return the number of ticks."""
         return len(self.actions)
 
-    def with_jpegs(self, places: Mapping[int, Jpegs]) -> "TickTable":
-        """Return the table with images elsewhere: by ``id`` of where they are now."""
-        cameras = {
-            camera: replace(ticks, jpegs=places.get(id(ticks.jpegs), ticks.jpegs))
-            for camera, ticks in self.cameras.items()
-        }
-        return replace(self, cameras=cameras)
-
-
-def tick_tables(episodes: Sequence[Episode], cameras: Sequence[str]) -> list[TickTable]:
-    """Return the tables of a bag's episodes, their images in memory.
-
-    Args:
-        episodes: Every episode of the bag.
-        cameras: Ids of the cameras that are looked at.
-    """
-    seen = {camera: _camera_ticks(episodes, camera) for camera in cameras}
-    tables = []
-    for number, episode in enumerate(episodes):
-        columns = {name: getattr(episode, name) for name in COLUMNS}
-        tables.append(
-            TickTable(
-                facts=episode.facts,
-                outcome=episode.outcome,
-                duration_s=episode.duration_s,
-                **columns,
-                objects=episode.objects,
-                cameras={c: seen[c][number] for c in cameras if c in episode.images},
-                held=tuple(episode.images),
-                aux=tuple(name for name, tables in episode.aux.items() if tables),
-                values=episode.values,
-            )
-        )
-    return tables
-
 
 COLUMNS = (
     "positions",
@@ -117,25 +83,55 @@ COLUMNS = (
 """Names of the columns that every table has."""
 
 
-def _camera_ticks(episodes: Sequence[Episode], camera: str) -> list[CameraTicks]:
+def tick_table(episode: Episode, cameras: Sequence[str]) -> TickTable:
+    """Return the table of an episode, its images in memory.
+
+    Args:
+        episode: The episode.
+        cameras: Ids of the cameras that are looked at.
+    """
+    columns = {name: getattr(episode, name) for name in COLUMNS}
+    return TickTable(
+        facts=episode.facts,
+        outcome=episode.outcome,
+        duration_s=episode.duration_s,
+        **columns,
+        objects=episode.objects,
+        cameras={c: _camera_ticks(episode.images[c]) for c in cameras if c in episode.images},
+        held=tuple(episode.images),
+        aux=tuple(name for name, tables in episode.aux.items() if tables),
+        values=episode.values,
+    )
+
+
+def left_in_bag(bag: Path, tables: Sequence[TickTable]) -> list[TickTable]:
+    """Replace images in memory by their places in the bag, where they have one."""
+    held = [ticks.jpegs for table in tables for ticks in table.cameras.values()]
+    found = find_in_bag(bag, held)
+    placed = iter(zip(found, held, strict=True))
+    moved = []
+    for table in tables:
+        cameras = {}
+        for camera, ticks in table.cameras.items():
+            there, here = next(placed)
+            cameras[camera] = replace(ticks, jpegs=here if there is None else there)
+        moved.append(replace(table, cameras=cameras))
+    return moved
+
+
+def _camera_ticks(images: Sequence[bytes | None]) -> CameraTicks:
     places: dict[bytes, int] = {}
-    rows = [
-        [
-            -1 if image is None else places.setdefault(image, len(places))
-            for image in episode.images.get(camera, ())
-        ]
-        for episode in episodes
-    ]
-    jpegs = HeldJpegs(tuple(places))
-    return [_of_episode(jpegs, np.array(ticks, dtype=np.int64)) for ticks in rows]
-
-
-def _of_episode(jpegs: HeldJpegs, rows: IntArray) -> CameraTicks:
+    rows = [-1 if image is None else places.setdefault(image, len(places)) for image in images]
     shapes: set[tuple[int, int]] = set()
     problem = ""
     try:
-        for row in np.unique(rows[rows >= 0]).tolist():
-            shapes.add(image_shape(jpegs.images[row]))
+        for image in places:
+            shapes.add(image_shape(image))
     except BagError as error:
         problem = str(error)
-    return CameraTicks(jpegs=jpegs, rows=rows, shapes=tuple(sorted(shapes)), problem=problem)
+    return CameraTicks(
+        jpegs=HeldJpegs(tuple(places)),
+        rows=np.array(rows, dtype=np.int64),
+        shapes=tuple(sorted(shapes)),
+        problem=problem,
+    )

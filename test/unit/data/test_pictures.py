@@ -370,3 +370,30 @@ def test_only_so_many_files_are_open_at_a_time(tmp_path):
         for number, file in enumerate(files):
             assert file.content()[9] == number % 251
     assert len(os.listdir("/proc/self/fd")) <= before + MAX_MAPS
+
+
+def test_a_bag_of_several_episodes_is_opened_from_the_cache_as_it_was_read(tmp_path, monkeypatch):
+    """One of them has pictures of another size, and one a picture that cannot be decoded."""
+    episodes = [
+        make_episode(seed=seed, steps=8, cameras=CAMERAS, image_size=(48, 64 if seed else 80))
+        for seed in range(3)
+    ]
+    images = dict(episodes[2].images)
+    images["wrist"] = (encode_jpeg(np.zeros((48, 64, 3), np.uint8))[:300], *images["wrist"][1:])
+    episodes[2] = replace(episodes[2], images=images, outcome=Outcome.DISCARDED)
+    values = {"advantage": np.arange(8.0)}
+    episodes[1] = replace(episodes[1], values=values, aux={"noise": {1: np.zeros((1, 2))}})
+    bag = make_bag(directory=tmp_path / "bag", cameras=CAMERAS, outcome=Outcome.SUCCESS)
+    read = []
+    monkeypatch.setattr(loading, "read_episodes", lambda *_: read.append(1) or episodes)
+    store, made = EpisodeStore(bag), []
+    for images, cache in (("memory", ""), ("cache", tmp_path / "c"), ("lazy", tmp_path / "c")):
+        data = opened(store, images, cache)
+        assert data.episodes == ("episode-0", "episode-1")
+        assert data.skipped[0].reason == "is discarded"
+        made.append(data[np.arange(16)])
+    assert len(read) == 2  # the last one came from the cache
+    assert_same(made[0], made[1])
+    assert_same(made[0], made[2])
+    assert made[2]["value.advantage"][8:].tolist() == list(range(8))
+    assert np.isnan(made[2]["value.advantage"][:8]).all()

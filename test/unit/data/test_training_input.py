@@ -1,8 +1,11 @@
 """Random access, returns, and data loaders: what training sees is what the bags say."""
 
 import multiprocessing
+import operator
 import pickle
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.data.episode_reader import read_episode
 from so101.data.episode_store import EpisodeStore
 from so101.data.trimming import TrimConfig
-from so101.episode import Outcome
+from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import BagError, ConfigError
 from so101.images import decode_image
 from so101.spec import PolicySpec
@@ -227,9 +230,8 @@ def test_torchs_loader_takes_it_with_and_without_workers(store, tmp_path, images
     config = replace(LAZY, images=images, cache_dir=str(tmp_path))
     data = EpisodeDataset.from_store(store, SPEC, config)
     expected = [data[np.arange(at, min(at + 4, len(data)))] for at in range(0, len(data), 4)]
-    kinds = {0: None, 2: "fork"} if images != "cache" else {1: "spawn", 2: "fork"}
-    for workers, kind in kinds.items():
-        context = None if kind is None else multiprocessing.get_context(kind)
+    for workers in (0, 2):
+        context = multiprocessing.get_context("fork") if workers else None
         loader = data_module.DataLoader(
             data, batch_size=4, num_workers=workers, multiprocessing_context=context
         )
@@ -242,6 +244,16 @@ def test_torchs_loader_takes_it_with_and_without_workers(store, tmp_path, images
                 np.testing.assert_array_equal(tensor.numpy(), plain[name])
 
 
+def test_a_process_that_was_not_forked_opens_the_files_itself(store, tmp_path):
+    for config in (LAZY, replace(LAZY, images="cache", cache_dir=str(tmp_path))):
+        data = EpisodeDataset.from_store(store, SPEC, config)
+        steps = np.arange(len(data))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found = pool.apply(operator.getitem, (data, steps))
+        for name, array in data[steps].items():
+            np.testing.assert_array_equal(found[name], array)
+
+
 def test_a_sampler_of_whole_batches_needs_no_collation(store):
     data_module = pytest.importorskip("torch.utils.data")
     data = EpisodeDataset.from_store(store, SPEC, LAZY)
@@ -250,3 +262,30 @@ def test_a_sampler_of_whole_batches_needs_no_collation(store):
     loader = data_module.DataLoader(data, sampler=drawn, batch_size=None)
     for steps, batch in zip(drawn, loader, strict=True):
         np.testing.assert_array_equal(batch["image.wrist"].numpy(), data[steps]["image.wrist"])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_the_guides_examples_run(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    guide = Path(__file__).parents[3] / "docs" / "guides" / "training_from_bags.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.S | re.M)
+    monkeypatch.chdir(tmp_path)
+    make_bag(
+        directory=tmp_path / "episodes" / "20260102-030405-a",
+        cameras=CAMERAS,
+        steps=60,
+        outcome=Outcome.SUCCESS,
+    )
+    names: dict[str, object] = {}
+    for block in blocks[:2]:
+        exec(block, names)
+    assert names["clips"].actions.shape == (16, 50, 6)
+    assert names["batch"]["image.front"].shape[1:] == (224, 224, 3)
+    shown = make_episode()
+    facts = replace(shown.facts, phase="demonstrations")
+    sources = np.full(len(shown), SOURCE_CODES[ControlSource.TELEOP])
+    shown = replace(shown, facts=facts, sources=sources)
+    names |= {"data": EpisodeDataset.from_episodes([shown], STATE), "errors": np.ones(256)}
+    exec(blocks[2], names)
+    assert names["batch"].is_intervention.all()
+    assert names["weight"].tolist() == [1.0] * 256
