@@ -91,7 +91,7 @@ def test_what_is_chosen_is_gone_and_everything_else_is_as_it_was(store):
     after = {entry.facts.id: entry for entry in store.episodes()}
     assert {**after, **{entry.facts.id: entry for entry in chosen}} == before
     assert not any(entry.path.exists() for entry in chosen)
-    assert "e2" not in (store.root / INDEX_NAME).read_text()
+    assert '-e2"' not in (store.root / INDEX_NAME).read_text()  # a hash may hold these letters
     prune(store, choose(store.episodes(), ["unusable"]))
     assert ids(store) == ["e0", "e1", "e3"]
     assert all(checked.problems == () for checked in store.verify())
