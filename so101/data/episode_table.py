@@ -16,7 +16,7 @@ from so101.errors import ConfigError
 
 _STREAM_HEADER = (
     *("stream", "messages", "Hz", "mean age ms", "max age ms"),
-    *("missing", "dropped", "gaps", "longest ms"),
+    *("missing", "dropped", "gaps", "longest gap ms"),
 )
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
