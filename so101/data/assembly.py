@@ -20,7 +20,7 @@ from so101.data.episode_columns import (
     within,
 )
 from so101.data.stream_reports import QualityConfig, check_quality, stream_reports
-from so101.data.timeline import Timeline
+from so101.data.timeline import Sample, Timeline
 from so101.episode import ControlSource, Episode, EpisodeFacts, Outcome, StreamReport
 from so101.errors import BagError
 from so101.streams import JoinedTick, ObservationBuilder, ObservationConfig, Waiting
@@ -164,23 +164,58 @@ def join_ticks(
     if past - first > _MAX_STEPS:
         raise BagError(f"episode {recorded.facts.id}: {past - first} ticks")
     ticks = [POLICY_GRID.stamp(index) for index in range(first, past)]
-    builder = ObservationBuilder(config)
-    builder.reset(recorded.start_ns)
+    joining = _Joining(config, recorded.start_ns, ticks)
     latest_ns = recorded.end_ns + nanoseconds(1.0)
-    topics = frozenset(builder.topics)
-    rows: list[JoinedTick | Waiting] = []
-    for topic, value, stamp_ns, arrival_ns in timeline.samples:
-        if topic not in topics or not recorded.start_ns <= stamp_ns <= latest_ns:
-            continue
-        builder.feed(topic, value, stamp_ns, arrival_ns)
+    for sample in timeline.samples:
+        if sample.topic in joining.topics and recorded.start_ns <= sample.stamp_ns <= latest_ns:
+            joining.feed(sample)
+    return np.array(ticks, dtype=np.int64), joining.finish()
+
+
+class _Joining:
+    """Joins tick after tick when a live source would have."""
+
+    def __init__(self, config: ObservationConfig, start_ns: int, ticks: list[int]) -> None:
+        self._builder = ObservationBuilder(config)
+        self._builder.reset(start_ns)
+        self.topics = frozenset(self._builder.topics)
+        self._ticks = ticks
+        self._rows: list[JoinedTick | Waiting] = []
+        self._newest_ns = 0
+        self._is_stale = False
+
+    def feed(self, sample: Sample) -> None:
+        """Take a sample, and join every tick that waited for it."""
+        topic, value, stamp_ns, arrival_ns = sample
+        self._builder.feed(topic, value, stamp_ns, arrival_ns)
+        if topic == JOINT_STATES.name:
+            self._newest_ns = max(self._newest_ns, stamp_ns)
+        if len(self._rows) == len(self._ticks):
+            return
         # An older sample cannot be the one that the next tick waits for.
-        if len(rows) == len(ticks) or stamp_ns < ticks[len(rows)] - CONTROL_GRID.stamp(1) - 1:
-            continue
-        while len(rows) < len(ticks) and builder.pending(ticks[len(rows)]) is None:
-            rows.append(builder.join(ticks[len(rows)]))
-    while len(rows) < len(ticks):
-        rows.append(builder.join(ticks[len(rows)]))
-    return np.array(ticks, dtype=np.int64), rows
+        first_ns = self._ticks[len(self._rows)] - CONTROL_GRID.stamp(1) - 1
+        if self._is_stale or stamp_ns >= first_ns:
+            self._join()
+
+    def finish(self) -> list[JoinedTick | Waiting]:
+        """Join the remaining ticks from what there is."""
+        rest = self._ticks[len(self._rows) :]
+        return [*self._rows, *(self._builder.join(tick_ns) for tick_ns in rest)]
+
+    def _join(self) -> None:
+        while len(self._rows) < len(self._ticks):
+            tick_ns = self._ticks[len(self._rows)]
+            if self._builder.pending(tick_ns) is not None:
+                return
+            row = self._builder.join(tick_ns)
+            # Until its successor is due, a source waits for what comes late.
+            self._is_stale = isinstance(row, Waiting) and not self._is_over(tick_ns)
+            if self._is_stale:
+                return
+            self._rows.append(row)
+
+    def _is_over(self, tick_ns: int) -> bool:
+        return POLICY_GRID.floor(self._newest_ns) > POLICY_GRID.floor(tick_ns)
 
 
 def _first_source(name: str) -> ControlSource:

@@ -7,8 +7,9 @@ decode messages and knows no topic names.
 import mmap
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from so101.data.unpacking import Allowance, unpack_frame, unpack_stream
 from so101.errors import BagError
 
 _MAX_FILES = 100_000
-_MAPPED_ABOVE = 1 << 26
+_MAPPED_ABOVE = 1 << 22
 _UNCOUNTED = -1
 _LATEST_NS = 2**63 - 1
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins so
@@ -52,7 +53,6 @@ class Bag:
         damage: Why the bag is not whole; empty when it is.
         is_cut: Only the end of its last file is missing; what precedes it is whole.
         metadata: What metadata.yaml says, or what was found in its place.
-        repeated: The metadata that the MCAP file repeats; None when it does not.
         is_ours: Made by this project's recorder.
     """
 
@@ -62,9 +62,18 @@ class Bag:
     damage: str = ""
     is_cut: bool = False
     metadata: BagMetadata
-    repeated: BagMetadata | None = None
     is_ours: bool = False
+    _repeated: str = field(default="", repr=False)
     _messages: tuple[BagMessage, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def repeated(self) -> BagMetadata | None:
+        """The metadata that the bag's last file repeats; None when it does not.
+
+        Raises:
+            BagError: It is broken.
+        """
+        return parse_metadata(self._repeated, str(self.path)) if self._repeated else None
 
     @property
     def is_recovered(self) -> bool:
@@ -178,19 +187,19 @@ def _open_mcap(path: Path, metadata: BagMetadata, check_all: bool) -> Bag:
         names = {number: channel.topic for number, channel in content.channels.items()}
         messages += [BagMessage(m[0], names[m[2]], m[3]) for m in content.messages]
     damages = {n: c.damage for n, c in zip(metadata.files, contents, strict=True) if c.damage}
-    told = (c.metadata.get("rosbag2", {}).get("serialized_metadata", "") for c in contents)
-    repeated = _repeated_metadata(told, str(path))
+    repeated = [c.metadata.get("rosbag2", {}).get("serialized_metadata", "") for c in contents]
     facts = next((c.metadata[FACTS_RECORD] for c in contents if FACTS_RECORD in c.metadata), None)
-    inner = repeated.custom_data if repeated is not None else facts
+    last_told = next((text for text in reversed(repeated) if text), "")
+    inner = metadata.custom_data or _inner_custom_data(last_told, str(path)) or facts
     return Bag(
         path=path,
         types=types,
-        custom_data=metadata.custom_data or inner or {},
+        custom_data=inner or {},
         damage=_said(damages) or _lost(messages, metadata),
         is_cut=[*damages] == [metadata.files[-1]],
         metadata=metadata,
-        repeated=repeated,
         is_ours=facts is not None,
+        _repeated=repeated[-1],
         _messages=_arranged(messages, metadata, path),
     )
 
@@ -203,10 +212,8 @@ def _read_file(path: Path, metadata: BagMetadata, check_all: bool) -> McapConten
     return read_mcap(data, str(path), check_all=check_all, allowance=allowance)
 
 
-def _repeated_metadata(texts: Iterable[str], where: str) -> BagMetadata | None:
-    """Read the metadata that the files of a bag repeat: the last one knows all of it."""
-    told = [text for text in texts if text]
-    return parse_metadata(told[-1], where) if told else None
+def _inner_custom_data(text: str, where: str) -> Mapping[str, str]:
+    return parse_metadata(text, where).custom_data if text else {}
 
 
 def load_file(path: Path, allowance: Allowance | None = None) -> memoryview:
@@ -236,16 +243,15 @@ def _open_sqlite(path: Path, metadata: BagMetadata) -> Bag:
         messages += [BagMessage(*message) for message in content.messages]
         if content.damage:
             damages[name] = content.damage
-    repeated = _repeated_metadata((content.metadata for content in contents), str(path))
-    inner = {} if repeated is None else repeated.custom_data
+    repeated = contents[-1].metadata
     return Bag(
         path=path,
         types=types,
-        custom_data=metadata.custom_data or inner,
+        custom_data=metadata.custom_data or _inner_custom_data(repeated, str(path)),
         damage=_said(damages) or _lost(messages, metadata),
         is_cut=[*damages] == [metadata.files[-1]],
         metadata=metadata,
-        repeated=repeated,
+        _repeated=repeated,
         _messages=_arranged(messages, metadata, path),
     )
 

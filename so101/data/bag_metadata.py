@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -31,10 +31,28 @@ _LATCHED = {
     "liveliness_lease_duration": _FOREVER,
     "avoid_ros_namespace_conventions": False,
 }
-# libyaml where it is there: the pure Python loader is 20 times slower. The base loader makes text
-# of everything: no merge keys and no numbers in base 60, which can take for ever.
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+# libyaml where it is there: the pure Python loader is 20 times slower
+_BASE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _TextLoader(_BASE_LOADER):  # type: ignore[misc]  # its class depends on what is installed
+    """A safe loader that makes nothing but text, lists and mappings.
+
+    No numbers in base 60 and no merged keys: a few kilobytes of either can take for ever.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        tag: yaml.SafeLoader.yaml_constructors[tag]
+        for tag in (None, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")))
+    }
+
+    def flatten_mapping(self, node: Any) -> None:
+        del node
+
+
+_LOADER = _TextLoader
 
 
 class _Dumper(_BASE_DUMPER):  # type: ignore[misc]  # its class depends on what is installed

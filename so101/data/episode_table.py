@@ -24,7 +24,7 @@ from so101.events import LabelEvent
 
 _STREAM_HEADER = (
     *("stream", "messages", "Hz", "mean age ms", "max age ms"),
-    *("missing", "dropped", "gaps", "longest ms"),
+    *("missing", "dropped", "gaps", "longest gap ms"),
 )
 _WIDTH = 96
 _WALL_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-.")

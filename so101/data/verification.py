@@ -66,8 +66,11 @@ def is_named(topic: str, name: str) -> bool:
 
 def _check_metadata(entry: EpisodeEntry, bag: Bag) -> list[str]:
     """Compare metadata.yaml with what the last file, which has checksums, repeats of it."""
-    told, repeated = bag.metadata, bag.repeated
-    if not bag.is_ours or repeated is None or told.messages < 0:
+    told = bag.metadata
+    if not bag.is_ours or told.messages < 0:
+        return []
+    repeated = bag.repeated
+    if repeated is None:  # a bag that was recovered has no last word
         return []
     pairs = {}
     if RECOVERED not in told.custom_data:  # whoever recovers a bag says so behind its back

@@ -7,10 +7,13 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from so101.config import from_mapping, to_mapping
 from so101.data.bag_writer import BagWriter
+from so101.data.episode_mapping import episode_mapping
 from so101.data.episode_reader import EpisodeReader, read_episode
+from so101.data.episode_table import format_episode
 from so101.data.messages import create, decode, definition, encode
 from so101.data.raw_images import compressed, raw_image
 from so101.data.segments import ReaderConfig
+from so101.data.store_entry import EpisodeEntry
 from so101.data.stream_reports import QualityConfig
 from so101.errors import BagError, ConfigError
 from so101.images import decode_image
@@ -272,6 +275,16 @@ def test_every_stream_is_reported_with_what_it_lost(tmp_path):
     assert front.max_age_s == pytest.approx(2 / 30, abs=1e-6)
     assert (joints.dropped, joints.gaps, joints.longest_gap_s) == (0, 0, 0.0)
     assert joints.rate_hz == pytest.approx(60, abs=1e-3)
+    entry = EpisodeEntry(path=tmp_path / "bag", facts=episode.facts)
+    titles, row = (
+        next(line.split() for line in format_episode(entry, episode).splitlines() if word in line)
+        for word in ("mean age", FRONT.name)
+    )
+    assert titles[-6:] == ["missing", "dropped", "gaps", "longest", "gap", "ms"]
+    assert row[-4:] == ["0", "3", "2", "100"]
+    streams = episode_mapping(entry, episode, ())["streams"]
+    (told,) = (one for one in streams if one["stream"] == FRONT.name)
+    assert (told["dropped"], told["gaps"], told["longest_gap_s"]) == (3, 2, front.longest_gap_s)
     told = {"published/joint_states": "70", FRONT.name: "0"}
     known = read_episode(make_bag(directory=tmp_path / "known", rollout=torn, custom_data=told))
     assert report_of(known, JOINT_STATES).dropped == 70 - 61
