@@ -53,17 +53,19 @@ class EpisodeRecording:
         """Hand everything to the operating system."""
         self._writer.flush()
 
-    def finish(self, outcome: Outcome, custom_data: Mapping[str, str]) -> EpisodeEntry:
+    def finish(self, outcome: Outcome | None, custom_data: Mapping[str, str]) -> EpisodeEntry:
         """Close the bag, durably, and list the episode.
 
         Args:
-            outcome: How the episode ended.
+            outcome: How the episode ended; None when nobody has said.
             custom_data: Further text by key; see `so101.data.custom_data`.
 
         Raises:
             StoreError: The disk refused a part of the bag. It is left for `EpisodeStore.recover`.
         """
-        told = {**facts_to_text(self.facts), **custom_data, OUTCOME: outcome.value}
+        told = {**facts_to_text(self.facts), **custom_data}
+        if outcome is not None:
+            told[OUTCOME] = outcome.value
         self._store._recording.discard(self._writer.part.name)
         summary = self._writer.close(told)
         if not summary.is_complete:

@@ -6,8 +6,8 @@ where it agrees with it to float32's rounding; where somebody changed the one, t
 as stale and ignored.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,63 +38,6 @@ JOINT_NAMES = tuple(f"{joint}.pos" for joint in JOINTS)
 Columns = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A stretch of an episode without gaps: constant rate is all that a LeRobotDataset knows.
-
-    Attributes:
-        episode: The stretch as an episode of its own.
-        number: Its number within the episode, from 1.
-        count: Parts of the episode.
-    """
-
-    episode: Episode
-    number: int
-    count: int
-
-
-def split_at_gaps(episode: Episode, min_steps: int = 2) -> tuple[list[Part], int]:
-    """Cut an episode where a stream was missing; nothing is filled in.
-
-    A part that does not reach the end of the episode is truncated there.
-
-    Args:
-        episode: The episode.
-        min_steps: Shorter stretches are left out.
-
-    Returns:
-        The parts, and the number of ticks that are in none of them.
-    """
-    is_gap = np.zeros(len(episode), dtype=np.bool_) if episode.is_gap is None else episode.is_gap
-    spans = [span for span in _stretches(~is_gap) if span[1] - span[0] >= min_steps]
-    parts = []
-    for number, (begin, end) in enumerate(spans, start=1):
-        part = cut(episode, begin, end)
-        if end < len(episode):
-            last = np.arange(end - begin) == end - begin - 1
-            part = replace(part, truncated=last & ~part.terminated, outcome=Outcome.TRUNCATED)
-        if len(spans) > 1:
-            facts = replace(part.facts, id=f"{episode.facts.id}.part{number}")
-            part = replace(part, facts=facts)
-        parts.append(Part(episode=part, number=number, count=len(spans)))
-    return parts, len(episode) - sum(end - begin for begin, end in spans)
-
-
-def cut(episode: Episode, begin: int, end: int) -> Episode:
-    """Return the steps from ``begin`` to before ``end``, without chunks and auxiliary arrays."""
-    names = ("stamps_ns", "positions", "velocities", "effort", "commands", "actions", "sources")
-    names += ("rewards", "terminated", "truncated", "objects", "wishes")
-    columns = {name: getattr(episode, name) for name in names}
-    return replace(
-        episode,
-        **{name: None if column is None else column[begin:end] for name, column in columns.items()},
-        images={camera: jpegs[begin:end] for camera, jpegs in episode.images.items()},
-        planned={},
-        aux={},
-        is_gap=np.zeros(end - begin, dtype=np.bool_),
-    )
-
-
 def features(
     image_shapes: Mapping[str, tuple[int, int]], objects: int, image_kind: str
 ) -> dict[str, dict[str, Any]]:
@@ -109,8 +52,8 @@ def features(
     described = {STATE: _feature("float32", joints, JOINT_NAMES)}
     described[ACTION] = _feature("float32", joints, JOINT_NAMES)
     for camera, (height, width) in image_shapes.items():
-        names = ("height", "width", "channels")
-        described[IMAGE_PREFIX + camera] = _feature(image_kind, (height, width, 3), names)
+        axes = ("height", "width", "channels")
+        described[IMAGE_PREFIX + camera] = _feature(image_kind, (height, width, 3), axes)
     described[REWARD] = _feature("float32")
     for name in (DONE, TRUNCATED, SUCCESS, INTERVENTION):
         described[name] = _feature("bool")
@@ -332,8 +275,3 @@ def _objects(columns: Columns, steps: int) -> FloatArray | None:
     if OBJECTS not in columns:
         return None
     return np.asarray(columns[OBJECTS], dtype=np.float64).reshape(steps, -1, len(_POSE))
-
-
-def _stretches(is_whole: BoolArray) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], is_whole.astype(np.int8), [0]))))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
