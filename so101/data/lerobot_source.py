@@ -240,6 +240,6 @@ def read_table(path: Path, columns: Sequence[str] | None = None, filters: Any = 
     import pyarrow.parquet as pq
 
     try:
-        return pq.readread_table(path, columns=columns, filters=filters)
+        return pq.read_table(path, columns=columns, filters=filters)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise BagError(f"{path}: cannot be read: {error}") from error
