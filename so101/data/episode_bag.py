@@ -105,11 +105,11 @@ def episode_messages(
             yield from _consequences(taken, i - 1, stamp_ns)
         if i and episode.sources[i] != episode.sources[i - 1]:
             yield _control(episode, i)
-        yield from _observed(episode, i)
-        for camera, jpegs in images.items():
-            yield StampedMessage(
-                image_topic(camera), stamp_ns, compressed_image(stamp_ns, next(jpegs))
-            )
+        yield from _seen(episode, i, images)
+        state = joint_state(
+            stamp_ns, episode.positions[i], episode.velocities[i], episode.effort[i]
+        )
+        yield StampedMessage(JOINT_STATES, stamp_ns, state)
         if episode.wishes is not None and np.isfinite(episode.wishes[i]).all():
             due_ns = _after(stamp_ns, taken.period_ns)
             wish = joint_trajectory(stamp_ns, [due_ns], episode.wishes[i : i + 1])
@@ -132,10 +132,15 @@ def _beginning(episode: Episode, before_ns: int) -> Iterator[StampedMessage]:
         yield _command(start_ns, first)
 
 
-def _observed(episode: Episode, i: int) -> Iterator[StampedMessage]:
+def _seen(
+    episode: Episode, i: int, images: Mapping[str, Iterator[bytes]]
+) -> Iterator[StampedMessage]:
+    """Yield what goes with a joint state, before it: a tick is joined when that arrives."""
     stamp_ns = int(episode.stamps_ns[i])
-    state = joint_state(stamp_ns, episode.positions[i], episode.velocities[i], episode.effort[i])
-    yield StampedMessage(JOINT_STATES, stamp_ns, state)
+    for camera, jpegs in images.items():
+        yield StampedMessage(
+            image_topic(camera), stamp_ns, compressed_image(stamp_ns, next(jpegs))
+        )
     if episode.objects is not None:
         yield StampedMessage(OBJECTS, stamp_ns, pose_array(stamp_ns, episode.objects[i]))
 
