@@ -125,7 +125,7 @@ def requirements(path):
 
 
 def input_names(*inputs):
-    """Return the names of the packages that inputs ask for; without any, what the project needs."""
+    """Return the names of the packages that inputs ask for; of those always used without any."""
     paths = [ROOT / "requirements" / n for n in inputs or ("run.in", "ros_wheels.in", "dev.in")]
     return {
         normalized(re.match(r"[\w.-]+", line)[0]) for path in paths for line in requirements(path)
