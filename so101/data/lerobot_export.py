@@ -1,7 +1,7 @@
 """Episodes of a store to a LeRobotDataset: which go in, in which parts, what is left out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,15 @@ class ExportReport:
     left_out: int = 0
     skipped: list[SkippedEpisode] = field(default_factory=list)
 
+    def since(self, before: "ExportReport") -> str:
+        """Return what became of the episode that came in between, for a person."""
+        said = f"{self.frames - before.frames} frames"
+        left_out = self.left_out - before.left_out
+        if not left_out:
+            return said
+        parts = self.episodes - before.episodes
+        return f"{said} in {parts} parts, {left_out} ticks at gaps left out"
+
 
 def export_episodes(
     store: EpisodeStore,
@@ -67,11 +76,11 @@ def export_episodes(
     export = _Export(directory, repo_id, images)
     try:
         for entry in entries:
-            before = export.report.frames
+            before = replace(export.report)
             reason = export.add(store, entry)
             if reason:
                 export.report.skipped.append(SkippedEpisode(episode=entry.facts.id, reason=reason))
-            say(f"{entry.facts.id}: {reason or f'{export.report.frames - before} frames'}")
+            say(f"{entry.facts.id}: {reason or export.report.since(before)}")
         if export.writer is None:
             why = "; ".join(f"{one.episode}: {one.reason}" for one in export.report.skipped[:5])
             raise BagError(f"{store.root}: no episode to export: {why or 'there is none'}")
@@ -106,8 +115,10 @@ class _Export:
                 self._check(episode)
         except BagError as error:
             return str(error)
-        for episode in episodes:
-            parts, left_out = split_at_gaps(episode)
+        split = [split_at_gaps(episode) for episode in episodes]
+        if not any(parts for parts, _ in split):
+            return "has no two ticks without a gap between them"
+        for parts, left_out in split:
             self.report.left_out += left_out
             for part in parts:
                 self._write(part)

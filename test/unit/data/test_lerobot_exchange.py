@@ -276,8 +276,12 @@ def test_episodes_with_gaps_are_split_and_joined_by_nobody(tmp_path):
     make_bag(directory=path, rollout=rollout, cameras=(), outcome=Outcome.SUCCESS)
     gaps = int(read_episode(path).is_gap.sum())
     assert gaps
-    report = export_episodes(store, store.episodes(), tmp_path / "ds", repo_id="local/ds")
+    said = []
+    report = export_episodes(
+        store, store.episodes(), tmp_path / "ds", repo_id="local/ds", say=said.append
+    )
     assert (report.episodes, report.left_out) == (2, gaps)
+    assert said == [f"rollout-1: {40 - gaps} frames in 2 parts, {gaps} ticks at gaps left out"]
     back, taken = take(tmp_path / "ds", tmp_path / "back")
     assert taken.episodes == ["rollout-1.part1", "rollout-1.part2"]
     outcomes = [entry.outcome for entry in back.episodes()]
