@@ -18,12 +18,13 @@ CLEAN := env $(addprefix -u ,$(FOREIGN_VARIABLES))
 IN_VENV := $(CLEAN) OMP_NUM_THREADS=1
 BIN := $(VENV)/bin
 
-.PHONY: help setup rl test tests lint format chaos bench where doctor-gl lock clean
+.PHONY: help setup lerobot rl test tests lint format chaos bench where doctor-gl lock clean
 
 help:
 	@echo "make rl      set up, then demonstrations, training and evaluation (ARGS=--help for options)"
 	@echo "make test    set up, then checks and all tests"
 	@echo "make setup   the virtual environment $(VENV); instant and offline when it is up to date"
+	@echo "make lerobot setup with LeRobot, for so101 export-lerobot and import-lerobot"
 	@echo "make lint    ruff, mypy, import-linter       make format  ruff format"
 	@echo "make chaos   long kill and fuzz rounds       make bench   all benchmarks, small"
 	@echo "make where   which Python, numpy and ROS     make doctor-gl  can cameras be rendered"
@@ -31,16 +32,20 @@ help:
 setup:
 	@tools/check_platform.sh
 	@python=$$($(CLEAN) tools/find_python.sh "$(VENV)" "$(PYTHON)") \
-	  && $(CLEAN) "$$python" tools/setup_venv.py --venv "$(VENV)"
+	  && $(CLEAN) "$$python" tools/setup_venv.py --venv "$(VENV)" $(SETUP_ARGS)
+
+# What the tests need on top, and whoever exchanges datasets with LeRobot. Empty on Python 3.11.
+lerobot: SETUP_ARGS := --lerobot
+lerobot: setup
 
 rl: setup
 	@$(CLEAN) $(BIN)/so101 rl $(ARGS)
 
 # The checks run beside the tests, and their lines come together when they are done.
-test: setup doctor-gl
+test: lerobot doctor-gl
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint tests
 
-tests: setup
+tests: lerobot
 	+@env -u MAKEFLAGS $(IN_VENV) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup

@@ -21,8 +21,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 EPILOG = """\
-so101 rl           the whole job with two cameras; --state: object poses instead
-Ctrl-C at any time; the same command goes on where it was.
+Ctrl-C at any time; the same command goes on. so101 rl --state: no cameras.
 """
 CLEANED = "_SO101_ENVIRONMENT_CLEANED"
 _VERB = "VERB [options]"  # as long as the longest verb, or argparse breaks that one's help line
@@ -49,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     from so101_bringup import (
         cli_bench,
         cli_checkpoints,
+        cli_exchange,
         cli_graph,
         cli_policy,
         cli_report,
@@ -61,9 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
         description="A ROS 2 stack for the SO-101 arm that learns on your desk.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    # Everybody knows these two; left out, the verbs fit on a screen.
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
-    for module in (cli_graph, cli_policy, cli_bench, cli_report, cli_store, cli_checkpoints):
+    modules = (cli_graph, cli_policy, cli_bench, cli_report, cli_store, cli_checkpoints)
+    for module in (*modules, cli_exchange):
         module.add_verbs(verbs)
     return parser
 

@@ -1,7 +1,8 @@
 """Build the virtual environment: `python3.12 tools/setup_venv.py --venv .venv`. Standard library.
 
-Installs what `requirements/dev.in` names in the versions of this Python's lock, then this project
-itself, editable, without network. `so101-setup.txt` in the environment records what was installed;
+Installs what `requirements/dev.in` names in the versions of this Python's lock, with `--lerobot`
+also `lerobot.in`, then this project itself, editable, without network. An environment that has
+LeRobot keeps it. `so101-setup.txt` in the environment records what was installed;
 while it matches, there is nothing to do and no network is needed. A mark lies there while pip
 works: found at the start, it means that a set-up was killed half-way, and the environment is built
 anew (pip's cache still has what was downloaded).
@@ -23,6 +24,7 @@ MARK = "so101-setup-unfinished"
 LOG = "so101-setup.log"
 LAST_LINES = 15
 REPORT_EVERY = 20
+BASE, LEROBOT = "dev.in", "lerobot.in"
 
 Runner = Callable[[list[str]], None]
 
@@ -40,12 +42,14 @@ class Record:
         version: Its version, such as ``3.12.1``.
         requirements: Digest of the inputs and the lock.
         package: Digest of the files that define this project's own installation.
+        inputs: The files of `requirements` that were installed, separated by spaces.
     """
 
     python: str
     version: str
     requirements: str
     package: str
+    inputs: str = BASE
 
     def text(self) -> str:
         """Return the record as ``key=value`` lines."""
@@ -82,15 +86,17 @@ def lock_path(root: Path) -> Path:
     return path
 
 
-def wanted_record(root: Path) -> Record:
+def wanted_record(root: Path, *, has_lerobot: bool = False) -> Record:
     """Return the record that the environment must have."""
-    inputs = [root / "requirements" / name for name in ("run.in", "ros_wheels.in", "dev.in")]
+    names = (BASE, LEROBOT) if has_lerobot else (BASE,)
+    inputs = [root / "requirements" / name for name in ("run.in", "ros_wheels.in", *names)]
     package = [root / name for name in ("setup.py", "setup.cfg", "package.xml", "pyproject.toml")]
     return Record(
         python=sys.executable,
         version=sys.version.split()[0],
         requirements=digest([*inputs, lock_path(root)]),
         package=digest(package),
+        inputs=" ".join(names),
     )
 
 
@@ -115,13 +121,14 @@ def is_usable(venv: Path, record: Record | None, wanted: Record) -> bool:
     )
 
 
-def build(venv: Path, root: Path, run: Runner) -> bool:
+def build(venv: Path, root: Path, run: Runner, *, with_lerobot: bool = False) -> bool:
     """Bring an environment up to date.
 
     Args:
         venv: The environment's directory.
         root: This project's directory.
         run: Runs a command; raises SetupError when it fails.
+        with_lerobot: Install LeRobot, too; one that is there already stays.
 
     Returns:
         Whether anything had to be done.
@@ -129,7 +136,9 @@ def build(venv: Path, root: Path, run: Runner) -> bool:
     Raises:
         SetupError: A step failed.
     """
-    record, wanted = read_record(venv), wanted_record(root)
+    record = read_record(venv)
+    had_lerobot = record is not None and LEROBOT in record.inputs
+    wanted = wanted_record(root, has_lerobot=with_lerobot or had_lerobot)
     usable = is_usable(venv, record, wanted)
     if usable and record == wanted:
         return False
@@ -141,7 +150,8 @@ def build(venv: Path, root: Path, run: Runner) -> bool:
         (venv / RECORD).unlink(missing_ok=True)
         lock = ["-c", str(lock_path(root))]
         run([*pip, "pip", "setuptools", *lock])
-        run([*pip, "-r", str(root / "requirements" / "dev.in"), *lock])
+        inputs = [str(root / "requirements" / name) for name in wanted.inputs.split()]
+        run([*pip, *(word for path in inputs for word in ("-r", path)), *lock])
     run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "-e", str(root)])
     (venv / MARK).unlink()
     temporary = venv / f"{RECORD}.new"
@@ -200,7 +210,9 @@ def main() -> int:
     """Build the environment and say in one line what is used."""
     parser = argparse.ArgumentParser(description="build the virtual environment")
     parser.add_argument("--venv", type=Path, default=Path(".venv"))
-    venv: Path = parser.parse_args().venv.absolute()
+    parser.add_argument("--lerobot", action="store_true", help="install LeRobot, too")
+    arguments = parser.parse_args()
+    venv: Path = arguments.venv.absolute()
     try:
         lock = lock_path(ROOT)
         version = sys.version.split()[0]
@@ -208,7 +220,8 @@ def main() -> int:
         wanted = wanted_record(ROOT)
         if not is_usable(venv, read_record(venv), wanted) or read_record(venv) is None:
             print("so101: first set-up: about 2 GB to download, some minutes", flush=True)
-        build(venv, ROOT, logged_runner(venv, count_pins(lock)))
+        runner = logged_runner(venv, count_pins(lock))
+        build(venv, ROOT, runner, with_lerobot=arguments.lerobot)
     except (SetupError, OSError) as error:
         print(f"so101: set-up failed: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Write the lock of the running Python: every package of `dev.in`, transitive ones too, pinned.
+"""Write the lock of the running Python: every package of its inputs, transitive ones too, pinned.
 
     python3.12 tools/write_lock.py [--constraint FILE]
 
@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
-HEADER = "# Written by tools/write_lock.py from dev.in: do not edit. Python {version}."
+INPUTS = ("dev.in", "lerobot.in")  # together, so that one lock serves with and without LeRobot
+HEADER = "# Written by tools/write_lock.py from {inputs}: do not edit. Python {version}."
 
 
 def lock_path(version: tuple[int, int]) -> Path:
@@ -47,7 +48,9 @@ def resolve(constraint: Path | None) -> list[tuple[str, str]]:
         subprocess.CalledProcessError: If pip finds no solution; pip has then said why.
     """
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
-    command += ["--quiet", "--report", "-", "-r", str(REQUIREMENTS / "dev.in")]
+    command += ["--quiet", "--report", "-"]
+    for name in INPUTS:
+        command += ["-r", str(REQUIREMENTS / name)]
     if constraint is not None:
         command += ["-c", str(constraint)]
     report = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -58,10 +61,11 @@ def resolve(constraint: Path | None) -> list[tuple[str, str]]:
 def main() -> None:
     """Resolve and write the lock of the running Python."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--constraint", type=Path, help="pip constraints on top of dev.in")
+    parser.add_argument("--constraint", type=Path, help="pip constraints on top of the inputs")
     constraint = parser.parse_args().constraint
     version = sys.version_info[:2]
-    lines = [HEADER.format(version=f"{version[0]}.{version[1]}"), *pins(resolve(constraint))]
+    header = HEADER.format(inputs=" and ".join(INPUTS), version=f"{version[0]}.{version[1]}")
+    lines = [header, *pins(resolve(constraint))]
     lock_path(version).write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{lock_path(version)}: {len(lines) - 1} packages")
 

@@ -80,7 +80,8 @@ class EpisodeRecording:
         """Close the bag, durably, and list the episode.
 
         Args:
-            outcome: How the episode ended; None for a bag of several episodes.
+            outcome: How the episode ended; None for a bag of several episodes, or when nobody
+                has said.
             custom_data: Further text by key; see `so101.data.custom_data`.
 
         Returns:

@@ -124,9 +124,9 @@ def requirements(path):
     return [line for line in lines if line and not line.startswith("-r ")]
 
 
-def input_names():
-    """Return the names of all packages the project asks for."""
-    paths = [ROOT / "requirements" / name for name in ("run.in", "ros_wheels.in", "dev.in")]
+def input_names(*inputs):
+    """Return the names of the packages that inputs ask for; of those always used without any."""
+    paths = [ROOT / "requirements" / n for n in inputs or ("run.in", "ros_wheels.in", "dev.in")]
     return {
         normalized(re.match(r"[\w.-]+", line)[0]) for path in paths for line in requirements(path)
     }
@@ -151,6 +151,7 @@ def test_a_lock_pins_exact_versions_and_names_no_source(path):
     names = [line.split("==")[0] for line in lines]
     assert names == sorted(set(names))
     assert input_names() <= set(names)
+    assert (input_names("lerobot.in") <= set(names)) == (path.stem != "py311")
 
 
 def test_python_3_12_fits_lerobot():
@@ -163,7 +164,7 @@ def test_python_3_12_fits_lerobot():
 
 
 def test_every_third_party_import_is_a_declared_requirement():
-    declared = input_names() | extra_names()
+    declared = input_names() | input_names("lerobot.in") | extra_names()
     providers = packages_distributions()
     known = {*sys.stdlib_module_names, *PACKAGES, *DISTRIBUTION_ONLY}
     for path in FILES:

@@ -34,13 +34,13 @@ class Place:
         self.venv = root / ".venv"
         (self.root / "requirements").mkdir(parents=True)
         self.lock = self.root / "requirements" / setup_venv.lock_path(ROOT).name
-        for name in ("run.in", "ros_wheels.in", "dev.in", self.lock.name):
+        for name in ("run.in", "ros_wheels.in", "dev.in", "lerobot.in", self.lock.name):
             (self.root / "requirements" / name).write_text(f"{name}\n")
         for name in ("setup.py", "setup.cfg", "package.xml", "pyproject.toml"):
             (self.root / name).write_text(f"{name}\n")
 
-    def build(self, die_at=None):
-        """Build and return the steps taken: venv, pip, requirements, project."""
+    def build(self, die_at=None, **options):
+        """Build and return the steps taken: venv, pip, requirements, lerobot, project."""
         steps = []
 
         def run(command):
@@ -60,13 +60,16 @@ class Place:
                 assert "--no-deps" in command
             else:
                 step = "requirements" if "-r" in command else "pip"
+                if any(word.endswith("lerobot.in") for word in command):
+                    assert any(word.endswith("dev.in") for word in command)
+                    step = "lerobot"
                 assert command[-2:] == ["-c", str(self.lock)]
             steps.append(step)
             if step == die_at:
                 raise Killed
 
         try:
-            setup_venv.build(self.venv, self.root, run)
+            setup_venv.build(self.venv, self.root, run, **options)
         except Killed:
             steps.append("killed")
         return steps
@@ -90,6 +93,33 @@ def test_changed_requirements_are_installed_into_the_same_environment(place, nam
     place.build()
     (place.root / "requirements" / name).write_text("other\n")
     assert place.build() == ALL[1:]
+    assert place.build() == []
+
+
+def test_lerobot_is_installed_when_asked_for_and_stays(place):
+    assert place.build() == ALL
+    with_lerobot = ["pip", "lerobot", "project"]
+    assert place.build(with_lerobot=True) == with_lerobot
+    assert place.build(with_lerobot=True) == []
+    assert place.build() == []
+    place.lock.write_text("other\n")
+    assert place.build() == with_lerobot
+
+
+def test_lerobot_requirements_concern_only_whoever_has_it(place):
+    place.build()
+    (place.root / "requirements" / "lerobot.in").write_text("other\n")
+    assert place.build() == []
+    place.build(with_lerobot=True)
+    (place.root / "requirements" / "lerobot.in").write_text("yet another\n")
+    assert place.build() == ["pip", "lerobot", "project"]
+
+
+def test_a_record_of_before_lerobot_is_still_read(place):
+    place.build()
+    path = place.venv / setup_venv.RECORD
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("inputs=")) + "\n")
     assert place.build() == []
 
 
