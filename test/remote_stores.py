@@ -27,7 +27,9 @@ def make_store(root: Path) -> Path:
         for stamp_ns in range(3):
             writer.write(TASK.name, f"message {stamp_ns} of {name}".encode(), stamp_ns, stamp_ns)
         writer.close({**facts_to_text(facts), OUTCOME: Outcome.SUCCESS.value})
-    EpisodeStore(root).rebuild_index()
+    store = EpisodeStore(root)
+    store.rebuild_index()
+    store.close()
     return root
 
 

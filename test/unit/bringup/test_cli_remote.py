@@ -137,6 +137,26 @@ def test_a_bad_url_is_refused_before_a_session_touches_anything(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(("code", "is_sent"), [(0, True), (3, True), (130, False), (1, False)])
+def test_the_rest_is_sent_when_a_session_ended_by_itself(
+    tmp_path, monkeypatch, url, code, is_sent
+):
+    begun, sent = [], []
+
+    def instead(*_, others, **__):
+        begun.extend(others)
+        return code
+
+    monkeypatch.setattr("so101_bringup.run_job._run_graph", instead)
+    monkeypatch.setattr("so101_bringup.run_job.send_rest", lambda *where: sent.append(where[:2]))
+    options = options_of({"robot": "sim", "state": True, "store": str(tmp_path / "new")})
+    assert run_job("record", options, {}, say=print, upload_to=url) == code
+    root = tmp_path / "new" / "episodes"
+    assert [program.argv for program in begun] == [watcher_argv(root, url)]
+    assert not any(program.is_essential or program.respawn for program in begun)
+    assert sent == ([(root, url)] if is_sent else [])
+
+
 def test_a_run_starts_from_the_demonstrations_of_a_url(capsys, run_directory, url, tmp_path):
     episodes(capsys, "upload", "--store", run_directory, "--to", url)
     episodes(capsys, "label", "3", "--outcome", "failure", "--store", url)
