@@ -9,7 +9,8 @@ Side by side in one run, in turn, each in one process with one thread:
   DataLoader in the same process and with two worker processes;
 - cache: `EpisodeDataset` with the memory-mapped cache;
 - lerobot: LeRobotDataset v3 in video mode (AV1, pyav) made from the same frames, with
-  delta_timestamps for the 16 actions; it returns 640x480 images and is spared the resize.
+  delta_timestamps for the 16 actions and torchvision's resize to 224x224 as its image transform;
+  and without the resize, named by what it returns.
 
 Speeds are samples per second of CPU time, which other processes disturb less; those with workers
 and those named cold are of wall-clock time. Cold: the pages of the bags were dropped from the
@@ -207,7 +208,9 @@ def compare(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     for number in range(arguments.rounds):
         found = contest.measure(arguments.samples)
         if peer is not None:
-            found["lerobot"] = peer.speed(arguments.lerobot_samples, number)
+            drawn = arguments.lerobot_samples
+            found["lerobot"] = peer.speed(drawn, number, is_resized=True)
+            found["lerobot, 640x480"] = peer.speed(drawn, number, is_resized=False)
         rounds.append(found)
     if peer is not None:
         peer.close()
@@ -218,6 +221,7 @@ def compare(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "lazy_over_bare": ratio(rounds, "lazy", "bare"),
         "lazy_over_bare_cold": ratio(rounds, "lazy, cold", "bare, cold"),
         "lazy_over_lerobot": ratio(rounds, "lazy", "lerobot"),
+        "lazy_over_lerobot_640x480": ratio(rounds, "lazy", "lerobot, 640x480"),
         "cache_over_lerobot": ratio(rounds, "cache", "lerobot"),
         "lerobot": "measured" if peer is not None else "skipped: not installed",
         "steps": len(contest.lazy),

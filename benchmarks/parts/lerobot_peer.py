@@ -1,6 +1,8 @@
 """LeRobotDataset v3 made from given frames and drawn from, in a process of its own.
 
-python lerobot_peer.py DIRECTORY     one line on standard input per measurement: COUNT SEED
+    python lerobot_peer.py DIRECTORY
+
+One line on standard input per measurement: COUNT SEED IS_RESIZED.
 """
 
 import argparse
@@ -31,10 +33,10 @@ class Peer:
         )
         self.facts = self._answer()
 
-    def speed(self, count: int, seed: int) -> float:
-        """Return samples per CPU second."""
+    def speed(self, count: int, seed: int, *, is_resized: bool) -> float:
+        """Return samples per CPU second, of images resized or as they are."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{count} {seed}\n")
+        self._process.stdin.write(f"{count} {seed} {int(is_resized)}\n")
         self._process.stdin.flush()
         return float(self._answer()["speed"])
 
@@ -53,6 +55,7 @@ class Peer:
 
 def serve_lerobot(root: Path) -> None:
     """Make a LeRobotDataset from frames and draw from it as often as asked on standard input."""
+    import torchvision
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     torch.set_num_threads(1)
@@ -81,15 +84,17 @@ def serve_lerobot(root: Path) -> None:
             made.add_frame({**frame, "task": "bench"})
         made.save_episode()
     made.finalize()
-    data = LeRobotDataset(
-        "bench/bench",
-        root=root / "lerobot",
-        delta_timestamps={"action": [k / FPS for k in range(16)]},
-        video_backend="pyav",
-    )
-    print(json.dumps({"frames": len(data)}), flush=True)
+    chunk = {"action": [k / FPS for k in range(16)]}
+    options = {"root": root / "lerobot", "delta_timestamps": chunk, "video_backend": "pyav"}
+    resize = torchvision.transforms.v2.Resize((224, 224))
+    kinds = [
+        LeRobotDataset("bench/bench", **options),
+        LeRobotDataset("bench/bench", image_transforms=resize, **options),
+    ]
+    print(json.dumps({"frames": len(kinds[0])}), flush=True)
     for line in sys.stdin:
-        count, seed = map(int, line.split())
+        count, seed, kind = map(int, line.split())
+        data = kinds[kind]
         steps = np.random.default_rng(seed).integers(0, len(data), count).tolist()
         began = time.process_time()
         for step in steps:
