@@ -32,7 +32,8 @@ __all__ = ["INDEX_NAME", "QUARANTINE", "EpisodeRecording", "EpisodeStore"]
 
 _LOCK_NAME = ".lock"
 _LABEL_LOCK_NAME = ".labels.lock"
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+EPISODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+"""What an episode may be called: it is the name of a directory, too."""
 _WALL_TIME = re.compile(r"\d{8}-\d{6}")
 
 
@@ -191,7 +192,7 @@ class EpisodeStore:
         return EpisodeRecording(self, writer, facts)
 
     def _check_room(self, episode: str, wall_time: str) -> None:
-        if not _ID.fullmatch(episode):
+        if not EPISODE_NAME.fullmatch(episode):
             raise StoreError(f"episode id {episode!r}: use letters, digits, '_', '.' and '-'")
         if not _WALL_TIME.fullmatch(wall_time):
             raise StoreError(f"wall time {wall_time!r} is not YYYYMMDD-HHMMSS")

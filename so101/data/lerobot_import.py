@@ -12,7 +12,7 @@ from so101.arrays import IntArray
 from so101.clock import NS_PER_S, POLICY_HZ, TickGrid
 from so101.config import option
 from so101.data.episode_bag import write_episode
-from so101.data.episode_store import EpisodeStore
+from so101.data.episode_store import EPISODE_NAME, EpisodeStore
 from so101.data.fitness import SkippedEpisode
 from so101.data.lerobot_facts import ToldEpisode, read_told
 from so101.data.lerobot_format import check_installed
@@ -216,7 +216,15 @@ class _Reading:
     def _facts(self, episode: SourceEpisode, columns: Mapping[str, Any]) -> EpisodeFacts:
         task = self.source.tasks.get(int(columns["task_index"].flat[0]), "")
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", self.source.root.name).strip("-_") or "dataset"
-        return EpisodeFacts(id=f"{name[:64]}-{episode.index:06d}", task=task, source="teleop")
+        told = set(columns.get(EPISODE_ID, ()))  # LeRobot's tools keep columns, not our file
+        is_named = len(told) == 1 and all(EPISODE_NAME.fullmatch(one) for one in told)
+        acted = next(iter(columns.get(SOURCE, ())), "teleop")
+        return EpisodeFacts(
+            id=told.pop() if is_named else f"{name[:64]}-{episode.index:06d}",
+            task=task,
+            source=acted,
+            checkpoint=next((one for one in columns.get(POLICY_ID, ()) if one), ""),
+        )
 
     def _stamps(self, columns: Mapping[str, Any], where: str) -> tuple[IntArray, int]:
         """Return when each step was [ns], and the time between two steps."""

@@ -1,6 +1,7 @@
 """Episodes to LeRobot and back: its own loader reads them, its own policy trains on them."""
 
 import json
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -239,6 +240,18 @@ def test_bags_come_back_to_the_bit(exported, store, tmp_path):
         for camera in CAMERAS:
             pairs = zip(before.images[camera], after.images[camera], strict=True)
             assert min(psnr_db(*map(decode_image, pair)) for pair in pairs) > MIN_PSNR_DB
+
+
+def test_without_our_own_file_the_steps_still_tell_who_they_are(exported, tmp_path):
+    """LeRobot's tools, which take episodes out or merge datasets, keep the columns only."""
+    directory = tmp_path / "edited"
+    shutil.copytree(exported[0], directory)
+    (directory / "meta" / "so101.json").unlink()
+    back, report = take(directory, tmp_path / "back")
+    assert sorted(report.episodes) == ["demo-2", "rollout-1"]
+    facts = back.find("rollout-1").facts
+    assert (facts.source, facts.checkpoint) == ("policy", "c0ffee")
+    assert back.find("demo-2").facts.source == "teleop"
 
 
 def test_a_dataset_comes_back_to_the_bit(exported, tmp_path):
