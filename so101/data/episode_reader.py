@@ -118,6 +118,17 @@ class EpisodeReader:
         """Read one episode after the other."""
         return (self.read(number) for number in range(len(self)))
 
+    def readable(self) -> tuple[list[Episode], dict[str, str]]:
+        """Read every episode that is good enough; the others are named, each with its reason."""
+        episodes: list[Episode] = []
+        refused: dict[str, str] = {}
+        for number, recorded in enumerate(self.segments):
+            try:
+                episodes.append(self.read(number))
+            except BagError as error:
+                refused[recorded.facts.id] = str(error)
+        return episodes, refused
+
     def read(self, number: int) -> Episode:
         """Read one episode.
 

@@ -11,13 +11,13 @@ from so101.arrays import ImageArray, IntArray
 from so101.config import option
 from so101.data.bag_cache import BagCache
 from so101.data.columns import Columns, episode_columns, joined_columns
-from so101.data.episode_reader import read_episodes
+from so101.data.episode_reader import EpisodeReader
 from so101.data.fitness import Scene, SkippedEpisode, check_arrays, check_entry, check_episode
 from so101.data.frames import CompressedPictures, DecodedPictures, Frames, PictureSource
 from so101.data.jpegs import digest
 from so101.data.segments import ReaderConfig
 from so101.data.store_entry import EpisodeEntry
-from so101.data.tick_cache import TickCache
+from so101.data.tick_cache import BagTables, TickCache
 from so101.data.tick_table import TickTable, left_in_bag, tick_table
 from so101.data.trimming import TrimConfig
 from so101.episode import Episode
@@ -108,13 +108,16 @@ class Loader:
             if not reason:
                 try:
                     fetch(entry)
-                    tables = self._read(entry)
+                    bag = self._read(entry)
                 except BagError as error:
                     reason = str(error)
             if reason:
                 self.skipped.append(SkippedEpisode(episode=entry.facts.id, reason=reason))
             else:
-                self._take(tables)
+                self.skipped += (
+                    SkippedEpisode(episode=e, reason=r) for e, r in bag.refused.items()
+                )
+                self._take(bag.tables)
 
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Take episodes that are already read; raises as `add_bags`."""
@@ -132,16 +135,17 @@ class Loader:
             raise BagError(f"{where}: no episode to train on: {why or 'there is none'}")
         return joined_columns(self.parts)
 
-    def _read(self, entry: EpisodeEntry) -> list[TickTable]:
-        tables = None if self._ticks is None else self._ticks.read(entry)
-        if tables is None:
-            episodes = read_episodes(entry.path, self._config.reader)
-            tables = [tick_table(episode, self._spec.cameras) for episode in episodes]
-            if self._ticks is not None:
-                tables = self._ticks.keep(entry, tables)
-            elif self._config.images == "lazy":
-                tables = left_in_bag(entry.path, tables)
-        return tables
+    def _read(self, entry: EpisodeEntry) -> BagTables:
+        known = None if self._ticks is None else self._ticks.read(entry)
+        if known is not None:
+            return known
+        episodes, refused = EpisodeReader(entry.path, self._config.reader).readable()
+        bag = BagTables([tick_table(one, self._spec.cameras) for one in episodes], refused)
+        if self._ticks is not None and episodes:
+            return self._ticks.keep(entry, bag)
+        if self._config.images == "lazy":
+            return bag._replace(tables=left_in_bag(entry.path, bag.tables))
+        return bag
 
     def _take(self, tables: Sequence[TickTable]) -> None:
         for table in tables:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,18 @@ from so101.errors import BagError
 _Arrays = dict[str, npt.NDArray[Any]]
 
 
+class BagTables(NamedTuple):
+    """What a bag holds.
+
+    Attributes:
+        tables: One per episode that may be used.
+        refused: Id of every other episode, and why.
+    """
+
+    tables: Sequence[TickTable]
+    refused: Mapping[str, str]
+
+
 class TickCache:
     """The kept tables of one way of reading."""
 
@@ -49,8 +61,8 @@ class TickCache:
         reading = {"config": to_mapping(config), "cameras": self._cameras}
         self._reading = json.dumps(reading, sort_keys=True)
 
-    def read(self, entry: EpisodeEntry) -> list[TickTable] | None:
-        """Return a bag's tables; None when they are not there as the bag is now.
+    def read(self, entry: EpisodeEntry) -> BagTables | None:
+        """Return what a bag holds; None when it is not there as the bag is now.
 
         Raises:
             BagError: The bag cannot be read.
@@ -64,19 +76,21 @@ class TickCache:
             if zlib.crc32(payload) != found.facts["crc32"]:
                 return None
             arrays = unpack(payload, found.facts["layout"])
-            return [_table(f"{n}/", one, arrays) for n, one in enumerate(found.facts["tables"])]
+            told = enumerate(found.facts["tables"])
+            tables = [_table(f"{number}/", one, arrays) for number, one in told]
+            return BagTables(tables, dict(found.facts["refused"]))
         except (BagError, KeyError, TypeError, ValueError):
             return None  # whatever it was: the bag itself says everything
 
-    def keep(self, entry: EpisodeEntry, tables: Sequence[TickTable]) -> list[TickTable]:
-        """Keep a bag's tables.
+    def keep(self, entry: EpisodeEntry, content: BagTables) -> BagTables:
+        """Keep what a bag holds.
 
         Args:
             entry: The bag.
-            tables: Its tables, their images in memory.
+            content: What it holds, images in memory.
 
         Returns:
-            The tables, their images in files.
+            The same, images in files.
 
         Raises:
             BagError: The bag cannot be read.
@@ -84,25 +98,27 @@ class TickCache:
         """
         bag = bag_key(entry)
         made_from = self._made_from(entry)
-        kept = [self._placed(replace(table, bag=bag)) for table in left_in_bag(entry.path, tables)]
+        found = left_in_bag(entry.path, content.tables)
+        kept = [self._placed(replace(table, bag=bag)) for table in found]
         arrays: _Arrays = {}
         for number, table in enumerate(kept):
             arrays |= {f"{number}/{name}": array for name, array in _arrays(table).items()}
         plain = [np.ascontiguousarray(array) for array in arrays.values()]
-        content = np.frombuffer(b"".join(array.tobytes() for array in plain), dtype=np.uint8)
+        payload = np.frombuffer(b"".join(array.tobytes() for array in plain), dtype=np.uint8)
         facts = {
             "kind": "ticks",
             "made_from": made_from,
             "tables": [_facts(table) for table in kept],
+            "refused": dict(content.refused),
             "layout": layout(arrays),
-            "crc32": zlib.crc32(content),
-            "bytes": len(content),
+            "crc32": zlib.crc32(payload),
+            "bytes": len(payload),
         }
         self._cache.make_directory(bag)
         path = self._path(entry, bag)
         with waiting_lock(path.with_name(".lock")):
-            write_cache_file(path, facts, [content])
-        return kept
+            write_cache_file(path, facts, [payload])
+        return content._replace(tables=kept)
 
     def _path(self, entry: EpisodeEntry, bag: str) -> Path:
         """Return where a bag's tables are: copies of a bag have each their own."""

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import make_bag, make_episode
+from factories import make_bag, make_episode, make_rollout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from so101.action import ActionSpace
+from so101.clock import POLICY_GRID
 from so101.config import from_mapping
 from so101.data import bag_cache, loading
 from so101.data.bag import open_bag
@@ -189,9 +190,9 @@ def test_a_cache_needs_a_place(store, tmp_path):
 def test_an_opened_bag_is_not_read_again_until_something_changes(tmp_path, monkeypatch):
     store, cache = write_store(tmp_path / "episodes"), tmp_path / "cache"
     read = []
-    real = loading.read_episodes
+    real = loading.EpisodeReader
     monkeypatch.setattr(
-        loading, "read_episodes", lambda path, config: read.append(path.name) or real(path, config)
+        loading, "EpisodeReader", lambda path, config: read.append(path.name) or real(path, config)
     )
     expected = batches(opened(store, "cache", cache))
     assert len(read) == 2
@@ -218,6 +219,23 @@ def test_an_opened_bag_is_not_read_again_until_something_changes(tmp_path, monke
     os.utime(file, ns=(0, 0))
     opened(store, "lazy", cache)
     assert read[7:] == ["20260102-030401-e1"]
+
+
+@pytest.mark.parametrize("images", SOURCES)
+def test_of_a_bag_of_several_episodes_the_unfit_ones_are_named(images, tmp_path):
+    first = make_rollout(steps=12, episode="a", cameras=CAMERAS)
+    begins = [POLICY_GRID.stamp(tick) for tick in (320, 330)]
+    short = make_rollout(steps=1, episode="b", start_ns=begins[0], seed=1, cameras=CAMERAS)
+    last = make_rollout(steps=9, episode="c", start_ns=begins[1], seed=2, cameras=CAMERAS)
+    messages = first.messages + short.messages + last.messages
+    rollout = first._replace(messages=messages)
+    make_bag(directory=tmp_path / "episodes" / "all", rollout=rollout, cameras=CAMERAS)
+    for _ in range(2):  # the second time from what was kept
+        found = opened(EpisodeStore(tmp_path / "episodes"), images, tmp_path / "cache")
+        assert found.episodes == ("a", "c")
+        (skipped,) = found.skipped
+        assert skipped.episode == "b"
+        assert "b: " in skipped.reason
 
 
 def test_a_broken_bag_is_skipped_although_it_was_opened_before(tmp_path):
@@ -385,7 +403,15 @@ def test_a_bag_of_several_episodes_is_opened_from_the_cache_as_it_was_read(tmp_p
     episodes[1] = replace(episodes[1], values=values, aux={"noise": {1: np.zeros((1, 2))}})
     bag = make_bag(directory=tmp_path / "bag", cameras=CAMERAS, outcome=Outcome.SUCCESS)
     read = []
-    monkeypatch.setattr(loading, "read_episodes", lambda *_: read.append(1) or episodes)
+
+    class Reader:
+        def __init__(self, *_) -> None:
+            read.append(1)
+
+        def readable(self):
+            return episodes, {}
+
+    monkeypatch.setattr(loading, "EpisodeReader", Reader)
     store, made = EpisodeStore(bag), []
     for images, cache in (("memory", ""), ("cache", tmp_path / "c"), ("lazy", tmp_path / "c")):
         data = opened(store, images, cache)
