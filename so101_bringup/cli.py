@@ -20,11 +20,9 @@ from so101_bringup.environment import clean_environment, is_clean
 USER_ERROR = 2
 INTERRUPTED = 130
 
-EPILOG = """\
-Ctrl-C at any time; the same command goes on. so101 rl --state: no cameras.
-"""
+EPILOG = "Ctrl-C at any time; the same command goes on where it was."
 CLEANED = "_SO101_ENVIRONMENT_CLEANED"
-_VERB = "VERB [options]"  # as long as the longest verb, or argparse breaks that one's help line
+_VERB = "VERB [arguments]"  # two longer than the longest verb, or argparse breaks its help line
 _CHOICE = re.compile(r"argument (\w+)[^:]*: invalid choice: '(.*)' \(choose from (.*)\)")
 
 
@@ -61,10 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="A ROS 2 stack for the SO-101 arm that learns on your desk.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
     )
-    # Everybody knows these two; left out, the verbs fit on a screen.
-    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
     modules = (cli_graph, cli_policy, cli_bench, cli_report, cli_store, cli_checkpoints)
     for module in (*modules, cli_exchange):
