@@ -20,7 +20,9 @@ from so101_bringup.environment import clean_environment, is_clean
 USER_ERROR = 2
 INTERRUPTED = 130
 
-EPILOG = "Ctrl-C at any time; the same command goes on where it was."
+DESCRIPTION = """\
+A ROS 2 stack for the SO-101 arm that learns on your desk.
+Ctrl-C at any time; the same command goes on where it was."""
 CLEANED = "_SO101_ENVIRONMENT_CLEANED"
 _VERB = "VERB [arguments]"  # two longer than the longest verb, or argparse breaks its help line
 _CHOICE = re.compile(r"argument (\w+)[^:]*: invalid choice: '(.*)' \(choose from (.*)\)")
@@ -56,8 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="so101",
         usage=f"so101 {_VERB}",
-        description="A ROS 2 stack for the SO-101 arm that learns on your desk.",
-        epilog=EPILOG,
+        description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
