@@ -48,7 +48,8 @@ class Remote:
     """A remote in memory whose content outlives connections, honest unless faults are set."""
 
     def __init__(self) -> None:
-        self.system = FaultySystem(skip_instance_cache=True, global_store=False)
+        self.system = FaultySystem(skip_instance_cache=True)
+        self.system.store, self.system.pseudo_dirs = {}, [""]  # else all of a process share one
 
     def files(self, *, is_honest: bool = False) -> RemoteFiles:
         """Return access to it; an honest one shows what is really there."""
@@ -129,7 +130,7 @@ class _Honest:
     """What the store of a faulty system really holds."""
 
     def __init__(self, system: FaultySystem) -> None:
-        self._plain = MemoryFileSystem(skip_instance_cache=True, global_store=False)
+        self._plain = MemoryFileSystem(skip_instance_cache=True)
         self._plain.store = system.store
         self._plain.pseudo_dirs = system.pseudo_dirs
 

@@ -83,19 +83,28 @@ class Taps:
         Args:
             now_ns: The system clock as the call begins [ns].
         """
-        fresh = [
-            _tapped(topic, *message)
-            for topic, subscription in self._subscriptions
-            for message in _take_all(subscription)
-        ]
-        late_ns = range(now_ns + 1, now_ns + MEANWHILE_NS)
-        taken = [*self._later, *(one for one in fresh if one.received_ns not in late_ns)]
-        self._later = [one for one in fresh if one.received_ns in late_ns]
+        taken, self._later = self._later, []
+        for topic, subscription in self._subscriptions:
+            fresh = [_tapped(topic, *message) for message in _take_all(subscription)]
+            before = arrived_before(fresh, now_ns)
+            taken += fresh[:before]
+            self._later += fresh[before:]
         return in_order(taken)
 
     def close(self) -> None:
         """Unsubscribe."""
         self.node.destroy_node()
+
+
+def arrived_before(messages: Sequence[Tapped], now_ns: int) -> int:
+    """Return how many messages of one topic arrived before a call that began at ``now_ns``.
+
+    One that had to be sent again was received after its followers and is delivered before them: they
+    wait with it.
+    """
+    late_ns = range(now_ns + 1, now_ns + MEANWHILE_NS)
+    received = enumerate(message.received_ns for message in messages)
+    return next((place for place, at in received if at in late_ns), len(messages))
 
 
 def in_order(messages: Sequence[Tapped]) -> list[Tapped]:

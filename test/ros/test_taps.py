@@ -12,8 +12,8 @@ from so101.ros import taps as taps_module
 from so101.ros.convert import to_joint_command, to_text
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner, wait_for_matched
-from so101.ros.taps import Taps
-from so101.topics import JOINT_COMMANDS, LABEL, TASK
+from so101.ros.taps import Tapped, Taps, arrived_before, in_order
+from so101.topics import JOINT_COMMANDS, JOINT_STATES, LABEL, TASK
 
 MESSAGES = 2000
 
@@ -121,3 +121,14 @@ def test_nothing_there_is_nothing_taken(make_node):
     taps = Taps(make_node("alone"), (LABEL,))
     assert taps.drain(time.time_ns()) == []
     taps.close()
+
+
+def test_who_was_sent_again_keeps_its_followers_waiting():
+    received = {10: 500, 11: 1200, 12: 600, 13: 700}  # 11 was lost at first
+    messages = [
+        Tapped(topic=JOINT_STATES, data=b"", received_ns=at, sequence=n, publisher=b"a")
+        for n, at in received.items()
+    ]
+    assert arrived_before(messages, 1000) == 1
+    assert arrived_before(messages, 1200) == 4
+    assert [one.sequence for one in in_order(messages)] == [10, 11, 12, 13]
