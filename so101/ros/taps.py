@@ -99,8 +99,8 @@ class Taps:
 def arrived_before(messages: Sequence[Tapped], now_ns: int) -> int:
     """Return how many messages of one topic arrived before a call that began at ``now_ns``.
 
-    One that had to be sent again was received after its followers and is delivered before them: they
-    wait with it.
+    One that had to be sent again was received after its followers and is delivered before them:
+    they wait with it.
     """
     late_ns = range(now_ns + 1, now_ns + MEANWHILE_NS)
     received = enumerate(message.received_ns for message in messages)
