@@ -37,6 +37,13 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_of(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names one episode of a bag that holds several."""
+    parser.add_argument(
+        "--of", default="", metavar="ID", help="which episode of a bag that holds several"
+    )
+
+
 def open_store(name: str, cache: str = "") -> "EpisodeStore":
     """Return the store of a directory or URL; the directory of a run means the bags in it.
 

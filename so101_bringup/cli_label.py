@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_common import add_action, add_json, add_store, open_store, print_json
+from so101_bringup.cli_common import (
+    add_action,
+    add_json,
+    add_of,
+    add_store,
+    open_store,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from so101.data.episode_store import EpisodeStore
@@ -26,6 +33,7 @@ def add_action_label(actions: Any) -> None:
     label.add_argument("--undo", action="store_true", help="take the rater's last word back")
     label.add_argument("--all", action="store_true", help="with --undo: everybody's last word")
     label.add_argument("--rater", default="", metavar="NAME", help="who says so (your user name)")
+    add_of(label)
     add_store(label)
     add_json(label)
 
@@ -36,13 +44,31 @@ def _label(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     store = open_store(arguments.store, arguments.cache)
-    chosen = select(store.episodes(), arguments.selection)
-    labels = [label for entry in chosen for label in _words(arguments, entry)]
+    bags = select(store.episodes(), arguments.selection)
+    chosen = [_inner(arguments, store, bag) for bag in bags] if arguments.of else bags
+    said = [(entry, label) for entry in chosen for label in _words(arguments, entry)]
+    labels = [label for _, label in said]
     for label in labels:  # all of them before the first is written
         check_label(label)
-    store.add_labels(labels)
-    _report(arguments, store, chosen, labels)
+    store.add_labels(labels, [entry for entry, _ in said])
+    if arguments.of:
+        after = [_inner(arguments, store, bag) for bag in bags]
+    else:
+        now = {entry.path: entry for entry in store.episodes()}
+        after = [now.get(entry.path, entry) for entry in chosen]
+    _report(arguments, chosen, after, labels)
     return 0
+
+
+def _inner(
+    arguments: argparse.Namespace, store: "EpisodeStore", bag: "EpisodeEntry"
+) -> "EpisodeEntry":
+    """Return the one episode of a bag of several that is meant."""
+    from so101.data.episode_reader import EpisodeReader
+    from so101.data.inner_episodes import find_inner, inner_entries
+
+    reader = EpisodeReader(store.fetch(bag))
+    return inner_entries(reader, bag)[find_inner(reader, arguments.of)]
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -64,7 +90,10 @@ def _words(arguments: argparse.Namespace, entry: "EpisodeEntry") -> list["LabelE
     from so101.data.labels import last_words, read_labels
     from so101.events import LabelEvent
 
-    said = last_words(read_labels(entry.path))
+    history = read_labels(entry.path)
+    if arguments.of:
+        history = tuple(label for label in history if label.episode == entry.facts.id)
+    said = last_words(history)
     rater = arguments.rater or getpass.getuser()
     label = LabelEvent(
         stamp_ns=time.time_ns(),
@@ -114,8 +143,8 @@ def _whose(entry: "EpisodeEntry", said: Sequence["LabelEvent"], rater: str) -> l
 
 def _report(
     arguments: argparse.Namespace,
-    store: "EpisodeStore",
     chosen: Sequence["EpisodeEntry"],
+    after: Sequence["EpisodeEntry"],
     labels: Sequence["LabelEvent"],
 ) -> None:
     """Print what was said, and what is now held for true."""
@@ -123,8 +152,6 @@ def _report(
     from so101.data.label_table import label_mapping
     from so101.data.store_stats import outcome_of
 
-    now = {entry.path: entry for entry in store.episodes()}
-    after = [now.get(entry.path, entry) for entry in chosen]
     if not arguments.json:
         print(format_labelled(chosen, after, labels))
         return

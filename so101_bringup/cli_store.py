@@ -8,6 +8,7 @@ from so101_bringup import cli_label, cli_store_care, cli_store_remote
 from so101_bringup.cli_common import (
     add_action,
     add_json,
+    add_of,
     add_store,
     open_store,
     print_json,
@@ -30,6 +31,7 @@ def add_verbs(verbs: Any) -> None:
     show.add_argument(
         "--history", action="store_true", help="everything that was ever said, and what counts"
     )
+    add_of(show)
     add_store(show)
     add_json(show)
     cli_label.add_action_label(actions)
@@ -54,16 +56,27 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_mapping import episode_mapping
-    from so101.data.episode_reader import read_episode
-    from so101.data.episode_table import format_episode
+    from so101.data.episode_mapping import entry_mapping, episode_mapping
+    from so101.data.episode_reader import EpisodeReader
+    from so101.data.episode_table import format_episode, format_inner
+    from so101.data.inner_episodes import find_inner, inner_entries
     from so101.data.label_table import format_history, format_labels
     from so101.data.labels import last_words, read_labels
 
     store = open_store(arguments.store, arguments.cache)
     entry = select_one(store, arguments.episode)
     target = _picture_path(arguments.png, entry.path) if arguments.png else None
-    episode, history = read_episode(store.fetch(entry)), read_labels(entry.path)
+    reader = EpisodeReader(store.fetch(entry))
+    history = read_labels(entry.path)
+    if len(reader) > 1:
+        inner = inner_entries(reader, entry)
+        if not (arguments.of or arguments.png):
+            shown = [entry_mapping(one) for one in inner]
+            print_json(shown) if arguments.json else print(format_inner(inner))
+            return 0
+        entry = inner[find_inner(reader, arguments.of)]
+        history = tuple(label for label in history if label.episode == entry.facts.id)
+    episode = reader.read(find_inner(reader, arguments.of))
     if target is not None:
         from so101_bringup.sheet.sheet import write_sheet
 

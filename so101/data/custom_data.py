@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from so101.episode import EpisodeFacts, Outcome
@@ -48,6 +49,11 @@ def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
 @lru_cache(maxsize=4096)  # ten thousand episodes of a store say the same few things
 def _decoded(key: str, text: str, kind: type) -> Any:
     return decode(Event(stamp_ns=0, name="facts", values={key: text}), key, kind)
+
+
+def default_id(path: Path) -> str:
+    """Return the id of an episode whose bag, a directory or a lone file, does not name one."""
+    return path.stem if path.suffix in (".mcap", ".db3") else path.name
 
 
 def check_schema_version(values: Mapping[str, str], where: str) -> None:

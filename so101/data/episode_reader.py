@@ -148,14 +148,30 @@ class EpisodeReader:
             values = align_series(series, episode.stamps_ns, span_ns)
         except BagError as error:
             raise BagError(f"{self.path}: {error}") from error
-        said = [label for label in self._labels if label.episode == recorded.facts.id]
-        advantage = resolve_advantage(said)
+        advantage = resolve_advantage(self.said(number))
         return replace(
             episode,
-            outcome=self._find_outcome(number, said),
+            outcome=self.outcome(number),
             labels={} if advantage is None else {"advantage": advantage},
             values=values,
         )
+
+    def said(self, number: int) -> tuple[LabelEvent, ...]:
+        """Return what was said of an episode, in the bag and beside it, oldest first."""
+        episode = self.segments[number].facts.id
+        return tuple(label for label in self._labels if label.episode == episode)
+
+    def outcome(self, number: int) -> Outcome | None:
+        """Return how an episode went by what was recorded and said; None when nobody says."""
+        recorded = self.segments[number].outcome
+        told = outcome_from_text(self.bag.custom_data, str(self.path))
+        # What ended before the last episode is whole, even if the recorder died in that one.
+        is_whole = recorded is not None and number < len(self) - 1
+        if (self.damage and not (is_whole and self.bag.is_cut)) or (
+            told is Outcome.INCOMPLETE and not is_whole
+        ):
+            return Outcome.INCOMPLETE
+        return resolve_outcome(recorded or told, self.said(number))
 
     @cached_property
     def _timeline(self) -> Timeline:
@@ -182,14 +198,3 @@ class EpisodeReader:
         places = np.flatnonzero((self._stamps >= begin_ns) & (self._stamps <= end_ns))
         samples = self._timeline.samples
         return replace(self._timeline, samples=[samples[place] for place in places.tolist()])
-
-    def _find_outcome(self, number: int, said: list[LabelEvent]) -> Outcome | None:
-        recorded = self.segments[number].outcome
-        told = outcome_from_text(self.bag.custom_data, str(self.path))
-        # What ended before the last episode is whole, even if the recorder died in that one.
-        is_whole = recorded is not None and number < len(self) - 1
-        if (self.damage and not (is_whole and self.bag.is_cut)) or (
-            told is Outcome.INCOMPLETE and not is_whole
-        ):
-            return Outcome.INCOMPLETE
-        return resolve_outcome(recorded or told, said)

@@ -243,15 +243,22 @@ class EpisodeStore:
         """
         self.add_labels([label])
 
-    def add_labels(self, labels: Sequence[LabelEvent]) -> None:
+    def add_labels(
+        self, labels: Sequence[LabelEvent], bags: Sequence[EpisodeEntry] | None = None
+    ) -> None:
         """Add words on several episodes; none is written while an episode cannot be found.
+
+        Args:
+            labels: The words.
+            bags: Whose sidecar each goes to; None for the bags that are called like the episodes.
 
         Raises:
             StoreError: There is no such episode, or a label cannot be written.
         """
-        entries = self.episodes()
-        found = [self._named(entries, label.episode) for label in labels]
-        for entry, label in zip(found, labels, strict=True):
+        if bags is None:
+            entries = self.episodes()
+            bags = [self._named(entries, label.episode) for label in labels]
+        for entry, label in zip(bags, labels, strict=True):
             with self._changing(entry) as path:
                 append_label(path, label)
 

@@ -111,6 +111,15 @@ def format_list(
     return "\n".join(lines)
 
 
+def format_inner(entries: Sequence[EpisodeEntry]) -> str:
+    """Return a table of the episodes of one bag, and how one of them is named."""
+    rows = [("#", "episode", "phase", "outcome", "said by", "seconds")]
+    for number, entry in enumerate(entries, 1):
+        row = (clip(entry.facts.id, 40), clip(entry.facts.phase, 16), outcome_of(entry))
+        rows.append((str(number), *row, said_by(entry), f"{entry.duration_s:.1f}"))
+    return f"{align(rows, _NUMBERS)}\n\n{len(entries)} episodes in one bag; --of ID names one"
+
+
 def recorded_at(entry: EpisodeEntry) -> str:
     """Return when an episode was recorded, ``YYYY-MM-DD HH:MM:SS``, as its directory says."""
     match = _WALL_TIME.match(entry.path.name)

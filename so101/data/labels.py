@@ -56,7 +56,8 @@ def append_label(directory: Path, label: LabelEvent) -> None:
     history = [_from_json(known, sidecar.path) for known in sidecar.labels]
     if label.stamp_ns and label in history:
         return
-    if label.undoes and all(word.rater != label.undoes for word in live_labels(history)):
+    same = live_labels([known for known in history if known.episode == label.episode])
+    if label.undoes and all(word.rater != label.undoes for word in same):
         raise StoreError(f"{label.episode}: {label.undoes} has no label that can be taken back")
     write_sidecar(replace(sidecar, labels=[*sidecar.labels, _to_json(label)]))
 

@@ -8,7 +8,7 @@ from so101.clock import CONTROL_GRID
 from so101.config import option
 from so101.data.assembly import Recorded
 from so101.data.bag import Bag
-from so101.data.custom_data import IS_LOCK_STEP, facts_from_text, published_from_text
+from so101.data.custom_data import IS_LOCK_STEP, default_id, facts_from_text, published_from_text
 from so101.data.stream_reports import QualityConfig
 from so101.data.timeline import Timeline
 from so101.episode import EpisodeState, Outcome
@@ -65,7 +65,7 @@ def find_segments(bag: Bag, timeline: Timeline) -> list[Recorded]:
         elif event.state.is_end and segments and segments[-1].outcome is None:
             _end(segments, event, bag.path)
     if not segments:
-        facts = facts_from_text(bag.custom_data, bag.path.stem)
+        facts = facts_from_text(bag.custom_data, default_id(bag.path))
         whole = Recorded(facts=facts, start_ns=int(stamps[0]), end_ns=last_ns, outcome=None)
         segments = [whole]
     if len(segments) == 1:  # what was sent is counted per bag

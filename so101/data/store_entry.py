@@ -9,7 +9,7 @@ from pathlib import Path
 
 from so101.data.bag_metadata import FILE_NAME as METADATA_NAME
 from so101.data.bag_metadata import read_metadata
-from so101.data.custom_data import facts_from_text, outcome_from_text
+from so101.data.custom_data import default_id, facts_from_text, outcome_from_text
 from so101.data.labels import FILE_NAME as LABELS_NAME
 from so101.data.labels import read_labels, resolve_outcome, who_said
 from so101.episode import EpisodeFacts, Outcome
@@ -161,7 +161,9 @@ class IndexLine:
         if now == self.labels:
             return self
         recorded = outcome_from_text(self.custom_data, str(path))
-        history = read_labels(path)
+        episode = self.custom_data.get("id") or default_id(path)
+        # a bag of several episodes has words on each of them, which are none on the bag
+        history = [label for label in read_labels(path) if label.episode == episode]
         outcome = resolve_outcome(recorded, history)
         return replace(
             self,
@@ -182,9 +184,8 @@ def stamp_of(path: str) -> str:
 
 def to_entry(path: Path, line: IndexLine) -> EpisodeEntry:
     """Return the listing's entry of an episode, from a line that knows its present labels."""
-    name = line.directory if line.stamp or not path.is_file() else path.stem
     try:
-        facts = facts_from_text(line.custom_data, name)
+        facts = facts_from_text(line.custom_data, default_id(path))
     except BagError as error:
         return broken_entry(path, f"{path}: {error}")
     return EpisodeEntry(

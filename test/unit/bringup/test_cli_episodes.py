@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import make_bag
+from factories import make_bag, make_rollout
 
-from so101.data.episode_reader import read_episode
+from so101.clock import POLICY_GRID
+from so101.data.episode_reader import read_episode, read_episodes
 from so101.data.episode_store import EpisodeStore
 from so101.data.value_series import ValueSeries
 from so101.episode import Outcome
@@ -314,3 +315,51 @@ class TestPicture:
         )
         shown = json.loads(call(capsys, store, "show", "1", "--json")[1])
         assert shown["values"]["advantage"] == [-1.0, 0.0, 4.0, *[None] * 27]
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A store of one bag that holds two episodes."""
+    first = make_rollout(steps=20, episode="one", cameras=())
+    begins = POLICY_GRID.stamp(330)
+    second = make_rollout(
+        steps=15, episode="two", start_ns=begins, seed=1, cameras=(), outcome=Outcome.FAILURE
+    )
+    both = first._replace(messages=first.messages + second.messages)
+    directory = tmp_path / "store" / "20260102-030405-all"
+    make_bag(
+        directory=directory, rollout=both, cameras=(), custom_data={"id": "all"}, outcome=None
+    )
+    return tmp_path / "store"
+
+
+def test_episodes_of_one_bag_are_listed_shown_and_labelled_by_their_ids(capsys, several):
+    code, said, _ = call(capsys, several, "show", "1")
+    assert code == 0
+    assert re.search(r"1  one +\w+ +success +recorder", said)
+    assert re.search(r"2  two +\w+ +failure +recorder", said)
+    code, said, _ = call(capsys, several, "show", "1", "--of", "two")
+    assert code == 0
+    assert "15 (" in said
+    assert call(capsys, several, "label", "1", "--of", "two", "--outcome", "discarded")[0] == 0
+    (bag,) = EpisodeStore(several).episodes()
+    assert bag.outcome is None  # a word on one of its episodes is none on the bag
+    found = {one.facts.id: one.outcome for one in read_episodes(bag.path)}
+    assert found == {"one": Outcome.SUCCESS, "two": Outcome.DISCARDED}
+    assert call(capsys, several, "label", "1", "--of", "one", "--undo")[0] != 0
+    assert call(capsys, several, "label", "1", "--of", "two", "--undo")[0] == 0
+    assert read_episodes(bag.path)[1].outcome is Outcome.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("show", "1", "--of", "three"), "holds 2 episodes, 0 are called 'three'"),
+        (("show", "1", "--png", "."), "holds 2 episodes, say which: --of ID"),
+        (("label", "1", "--of", "three", "--outcome", "success"), "0 are called 'three'"),
+    ],
+)
+def test_which_of_several_is_asked_for(capsys, several, arguments, complaint):
+    code, _, said = call(capsys, several, *arguments)
+    assert code == 2
+    assert complaint in said
