@@ -30,7 +30,7 @@ _WIDTH = 96
 _WALL_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-.")
 _NUMBERS = frozenset(
     {"#", "seconds", "MB", "messages", "Hz", "mean age ms", "max age ms", "missing", "dropped"}
-    | {"gaps", "longest ms", "episodes", "minutes", "median success s", *OUTCOMES}
+    | {"gaps", "longest gap ms", "episodes", "minutes", "median success s", *OUTCOMES}
 )
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
