@@ -1,8 +1,8 @@
 """The MCAP format as the recorder writes it: whole chunks, an index, checksums of everything.
 
-Knows records and their order, not files: every finished piece goes to one write, so that what
-is on the disk always ends with a whole record. `McapIndex` also makes the end of a file whose
-writer died. Chunks are not compressed: JPEG does not shrink, and readers map the file.
+Knows records and their order, not files. Whatever writes them cuts off a record that was refused
+half-way; `size` counts whole ones. `McapIndex` also makes the end of a file whose writer died.
+Chunks are not compressed: JPEG does not shrink, and readers map the file.
 """
 
 import struct
@@ -266,12 +266,12 @@ class McapWriter:
         size = len(records)
         span = (self._start_ns, self._end_ns)
         head = _CHUNK_HEAD.pack(_CHUNK, 40 + size, *span, size, zlib.crc32(records), 0, size)
-        pieces: list[bytes | bytearray] = [head, records]
+        indexes: list[bytes | bytearray] = []
         places, counts = {}, {}
         indexes_at = end = self.size + len(head) + size
         for channel, entries in self._entries.items():
             places[channel], counts[channel] = end, len(entries) // _ENTRY.size
-            pieces += (
+            indexes += (
                 _INDEX_HEAD.pack(_MESSAGE_INDEX, 6 + len(entries), channel, len(entries)),
                 entries,
             )
@@ -285,7 +285,7 @@ class McapWriter:
             indexes_length=end - indexes_at,
             size=size,
         )
-        self._write(b"".join(pieces))
+        self._write(head, records, b"".join(indexes))  # the records are not copied again
         self.index.add_chunk(place, counts)
         self._clear()
 
@@ -294,6 +294,8 @@ class McapWriter:
         self.flush()
         self._write(self.index.ending(self.size, self._sink.crc()))
 
-    def _write(self, data: bytes) -> None:
-        self._sink.write(data)
-        self.size += len(data)
+    def _write(self, *pieces: bytes) -> None:
+        """Write whole records; the size grows when all of it is written."""
+        for piece in pieces:
+            self._sink.write(piece)
+        self.size += sum(map(len, pieces))
