@@ -9,7 +9,7 @@ import queue
 import threading
 import zlib
 
-_WAITING = 64
+_WAITING = 8
 
 
 class Digest:

@@ -103,12 +103,12 @@ class Uploader:
                 self._settled[path.name] = state
                 failures = 0
             except RemoteError as error:
-                report.failed[path.name] = str(error)
+                _note(report.failed, path, error)
                 failures += 1
                 if failures == _MOST_FAILURES:  # no use in waiting for every other one as well
                     break
             except (BagError, StoreError, OSError) as error:
-                report.refused[path.name] = str(error)
+                _note(report.refused, path, error)
                 self._settled[path.name] = state
         if deletes:
             self._delete([*report.sent, *report.present], present, report)
@@ -227,6 +227,12 @@ def describe(path: Path) -> Manifest:
         messages=line.messages,
         custom_data=line.custom_data,
     )
+
+
+def _note(problems: dict[str, str], path: Path, error: Exception) -> None:
+    """Remember what went wrong with a bag, unless it was deleted meanwhile."""
+    if path.exists():
+        problems[path.name] = str(error)
 
 
 def read_local_labels(path: Path) -> Sidecar | None:

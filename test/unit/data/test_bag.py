@@ -278,9 +278,9 @@ def test_everything_flushed_survives_a_crash(tmp_path):
 
 def test_a_full_disk_leaves_whole_records_and_says_so(tmp_path, monkeypatch):
     writer = BagWriter(tmp_path / "b", [TASK], name="b", now_ns=lambda: 0)
-    writer.write("task", b"x" * 50_000, 0, 0)
+    writer.write("task", b"x" * 400_000, 0, 0)
     writer.flush()
-    room = [80_000]
+    room = [640_000]
     real = os.write
 
     def write(descriptor, data):
@@ -291,10 +291,10 @@ def test_a_full_disk_leaves_whole_records_and_says_so(tmp_path, monkeypatch):
         return done
 
     monkeypatch.setattr(os, "write", write)
-    writer.write("task", b"y" * 50_000, 1, 1)
-    writer.write("task", b"y" * 50_000, 2, 2)
+    writer.write("task", b"y" * 400_000, 1, 1)
+    writer.write("task", b"y" * 400_000, 2, 2)
     with pytest.raises(StoreError, match="no space left"):
-        writer.write("task", b"y" * 50_000, 3, 3)
+        writer.write("task", b"y" * 400_000, 3, 3)
     with pytest.raises(StoreError, match="takes no more"):
         writer.write("task", b"z", 0, 0)
     monkeypatch.undo()
@@ -302,7 +302,7 @@ def test_a_full_disk_leaves_whole_records_and_says_so(tmp_path, monkeypatch):
     assert not summary.is_complete
     assert summary.path.name == "b.part"
     found = read_mcap(memoryview(next(summary.path.glob("*.mcap")).read_bytes()), "x")
-    assert [len(m.data) for m in found.messages] == [50_000]
+    assert [len(m.data) for m in found.messages] == [400_000]
     assert "footer" in found.damage
 
 
