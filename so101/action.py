@@ -50,6 +50,29 @@ class ActionChunk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChunkPrefix:
+    """What the arm does while a chunk is planned, and what it was about to do after that.
+
+    Row ``i`` is the previous plan at the stamp at which point ``i`` of the new chunk is due.
+
+    Attributes:
+        positions: The previous plan from there to its end [rad]. Shape (points, joints).
+        decided: How many of them are executed before the new chunk can arrive: its first points
+            must be these. Those behind are what it should not depart from without need.
+    """
+
+    positions: FloatArray
+    decided: int
+
+    def __post_init__(self) -> None:
+        """Refuse to decide more points than there are."""
+        if not 0 <= self.decided <= len(self.positions):
+            raise ConfigError(
+                f"chunk prefix: decided={self.decided} of {len(self.positions)} points"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionSpace:
     """How the numbers of a policy's network relate to joint positions. Part of policy.json.
 

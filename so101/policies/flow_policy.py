@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from so101.action import ActionChunk
+from so101.action import ActionChunk, ChunkPrefix
 from so101.arrays import Float32Array, FloatArray, frozen
 from so101.control.action_codec import ActionCodec
 from so101.data.batch import ChunkBatch, ObservationBatch
@@ -95,7 +95,7 @@ class FlowPolicy:
         noise: Float32Array | None = None,
         indicator: int | None = None,
         guidance: float | None = None,
-        prefix: FloatArray | None = None,
+        prefix: ChunkPrefix | None = None,
     ) -> Inference:
         """Plan a chunk; see `so101.policies.policy.Policy.infer`."""
         return self.infer_batch(
@@ -113,7 +113,7 @@ class FlowPolicy:
         *,
         indicator: int | None = None,
         guidance: float | None = None,
-        prefix: FloatArray | None = None,
+        prefix: ChunkPrefix | None = None,
     ) -> list[Inference]:
         """Plan a chunk for each observation.
 
@@ -122,7 +122,7 @@ class FlowPolicy:
             noises: Standard normal, shape (observations, *noise_shape); None draws them.
             indicator: Advantage to ask for, the same for all; None leaves it open.
             guidance: How far to lean toward the indicator; None means 1.
-            prefix: Points already decided [rad], the same for all. Shape (k, joints).
+            prefix: What is already decided, the same for all.
         """
         noise = self._noise(noises, len(observations))
         references = np.stack([self._codec.reference(item) for item in observations])
@@ -261,11 +261,12 @@ class FlowPolicy:
         return self._tensor(np.asarray(noises, dtype=np.float32))
 
     def _native_prefix(
-        self, prefix: FloatArray | None, references: FloatArray
+        self, prefix: ChunkPrefix | None, references: FloatArray
     ) -> torch.Tensor | None:
-        if prefix is None or len(prefix) == 0:
+        if prefix is None or prefix.decided == 0:
             return None
-        points = np.broadcast_to(prefix, (len(references), *np.shape(prefix)))
+        decided = prefix.positions[: prefix.decided]
+        points = np.broadcast_to(decided, (len(references), *decided.shape))
         return self._tensor(self._norms.actions.normalize(self._codec.encode(points, references)))
 
     def _sample(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from so101.action import ActionChunk
-from so101.arrays import Float32Array, FloatArray, frozen
+from so101.action import ActionChunk, ChunkPrefix
+from so101.arrays import Float32Array, frozen
 from so101.errors import ObservationError
 from so101.observation import Observation
 from so101.policies.policy import Inference
@@ -25,15 +25,15 @@ class HoldPolicy:
         noise: Float32Array | None = None,
         indicator: int | None = None,
         guidance: float | None = None,
-        prefix: FloatArray | None = None,
+        prefix: ChunkPrefix | None = None,
     ) -> Inference:
-        """Return the command in force at every point, after the prefix."""
+        """Return the command in force at every point, after what is decided."""
         if not np.isfinite(observation.command).all():
             raise ObservationError("observation: the command is not finite")
         space = self.spec.action_space
         positions = np.tile(observation.command, (space.horizon, 1))
         if prefix is not None:
-            positions[: len(prefix)] = prefix
+            positions[: prefix.decided] = prefix.positions[: prefix.decided]
         chunk = ActionChunk(
             stamp_ns=observation.stamp_ns, positions=frozen(positions), rate_hz=space.rate_hz
         )

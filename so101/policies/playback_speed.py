@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from so101.arrays import Float32Array, FloatArray
+from so101.action import ChunkPrefix
+from so101.arrays import Float32Array
 from so101.errors import ConfigError
 from so101.observation import Observation
 from so101.policies.policy import Inference, Policy
@@ -48,7 +49,7 @@ class PlaybackSpeed:
         noise: Float32Array | None = None,
         indicator: int | None = None,
         guidance: float | None = None,
-        prefix: FloatArray | None = None,
+        prefix: ChunkPrefix | None = None,
     ) -> Inference:
         """Plan a chunk and set its speed."""
         inference = self._policy.infer(

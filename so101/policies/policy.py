@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from so101.action import ActionChunk
+from so101.action import ActionChunk, ChunkPrefix
 from so101.arrays import Float32Array, FloatArray
 from so101.data.batch import ChunkBatch
 from so101.observation import Observation
@@ -53,7 +53,7 @@ class Policy(Protocol):
         noise: Float32Array | None = None,
         indicator: int | None = None,
         guidance: float | None = None,
-        prefix: FloatArray | None = None,
+        prefix: ChunkPrefix | None = None,
     ) -> Inference:
         """Plan a chunk. The same arguments always give the same chunk when noise is given.
 
@@ -62,7 +62,7 @@ class Policy(Protocol):
             noise: Standard normal, shape `noise_shape`; None draws it.
             indicator: Advantage to ask for: 1 good, 0 bad; None leaves it open.
             guidance: How far to lean toward the indicator; None means 1.
-            prefix: Points of the new chunk that are already decided [rad]. Shape (k, joints).
+            prefix: What the arm does until the chunk can arrive, and was about to do after it.
 
         Raises:
             ObservationError: An input is missing or not finite.

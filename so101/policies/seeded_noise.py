@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from so101.arrays import Float32Array, FloatArray
+from so101.action import ChunkPrefix
+from so101.arrays import Float32Array
 from so101.observation import Observation
 from so101.policies.policy import Inference, Policy
 from so101.spec import PolicySpec
@@ -46,7 +47,7 @@ class SeededNoise:
         noise: Float32Array | None = None,
         indicator: int | None = None,
         guidance: float | None = None,
-        prefix: FloatArray | None = None,
+        prefix: ChunkPrefix | None = None,
     ) -> Inference:
         """Plan a chunk from this episode's next noise, unless one is given."""
         if noise is None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from so101.action import ChunkPrefix
 from so101.errors import CheckpointError, ObservationError
 
 
@@ -47,10 +48,11 @@ class PolicyContract:
         with pytest.raises(ObservationError):
             policy.infer(replace(observation, positions=bad, command=bad))
 
-    def test_a_prefix_is_kept(self, policy, observation):
-        prefix = np.tile(observation.positions, (2, 1)) + 0.01
+    def test_what_is_decided_is_kept(self, policy, observation):
+        wish = np.tile(observation.positions, (3, 1)) + 0.01
+        prefix = ChunkPrefix(positions=wish, decided=2)
         chunk = policy.infer(observation, noise=self.noise(policy), prefix=prefix).chunk
-        np.testing.assert_allclose(chunk.positions[:2], prefix, atol=1e-5)
+        np.testing.assert_allclose(chunk.positions[:2], wish[:2], atol=1e-5)
 
 
 class TrainablePolicyContract(PolicyContract):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.action import ActionChunk, ActionSpace, is_finite_chunk
+from so101.action import ActionChunk, ActionSpace, ChunkPrefix, is_finite_chunk
 from so101.clock import POLICY_GRID, POLICY_HZ
 from so101.config import from_mapping, to_mapping
 from so101.errors import ConfigError
@@ -91,3 +91,9 @@ def test_a_space_that_cannot_be_executed_is_refused(execute_steps, horizon):
 )
 def test_only_a_finite_table_of_joints_is_a_chunk(positions, is_good):
     assert is_finite_chunk(ActionChunk(stamp_ns=0, positions=positions), 6) is is_good
+
+
+@pytest.mark.parametrize("decided", [-1, 3])
+def test_a_prefix_cannot_decide_more_points_than_it_has(decided):
+    with pytest.raises(ConfigError, match="chunk prefix: decided"):
+        ChunkPrefix(positions=np.zeros((2, 6)), decided=decided)
