@@ -28,7 +28,7 @@ from so101.policies.seeded_noise import SeededNoise
 from so101.policies.threads import use_one_thread
 from so101.robot import JOINTS
 from so101.ros.aux_tables import to_aux
-from so101.ros.convert import to_header, to_joint_trajectory
+from so101.ros.convert import to_header
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.observing import observe
@@ -172,7 +172,7 @@ class PolicyNode(Node):
         inference = actor.infer(observation)
         elapsed_ms = (time.perf_counter() - began) * 1e3
         trajectory = chunk_to_trajectory(inference.chunk, JOINTS)
-        self._endpoints.publish(POLICY_TRAJECTORY, to_joint_trajectory(trajectory))
+        self._endpoints.command(POLICY_TRAJECTORY, trajectory)
         for name in self._params.aux:
             self._endpoints.publish(
                 aux_topic(name), to_aux(observation.stamp_ns, inference.aux[name])

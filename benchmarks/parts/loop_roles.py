@@ -6,6 +6,7 @@ Each notes when what happened, by the system clock that DDS stamps arrivals with
 import functools
 import json
 import os
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,10 +82,8 @@ class Notes:
 
             def noted(message: Any) -> None:
                 entered = time.time_ns()
-                stamp = message.header.stamp
                 callback(message)
-                stamp_ns = stamp.sec * 10**9 + stamp.nanosec
-                self.add("heard", topic, stamp_ns, entered, time.time_ns())
+                self.add("heard", topic, _stamp_of(message), entered, time.time_ns())
 
             return create(kind, topic, noted, *args, **options)
 
@@ -159,7 +158,7 @@ def listen(setting: Setting, notes: Notes) -> None:
         def __init__(self) -> None:
             super().__init__("controller", start_parameter_services=False)
             notes.hear(self, (ARM_TRAJECTORY.name,))
-            Endpoints(self).listen(ARM_TRAJECTORY, lambda message: None)
+            Endpoints(self).follow(ARM_TRAJECTORY, lambda message: None)
 
     run(Controller, [])
 
@@ -279,8 +278,7 @@ def _probed(kind: Any, notes: Notes, heard: tuple[str, ...]) -> Any:
         before = time.time_ns()
         publish(self, topic, message)
         if topic in (POLICY_TRAJECTORY, ARM_TRAJECTORY):
-            stamp = message.header.stamp
-            notes.add("told", stamp.sec * 10**9 + stamp.nanosec, before, time.time_ns())
+            notes.add("told", _stamp_of(message), before, time.time_ns())
 
     Endpoints.publish = noted  # type: ignore[method-assign]
 
@@ -293,6 +291,14 @@ def _probed(kind: Any, notes: Notes, heard: tuple[str, ...]) -> Any:
             return self.create_subscription(*args, **options)
 
     return Probed()
+
+
+def _stamp_of(message: Any) -> int:
+    """Return the header stamp of a message, or of its bytes [ns]."""
+    if isinstance(message, bytes):
+        sec, nanosec = struct.unpack_from("<iI", message, 4)
+        return int(sec) * 10**9 + int(nanosec)
+    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
 
 
 def _count_decodes(notes: Notes) -> None:
