@@ -63,8 +63,13 @@ class Endpoints:
 
     def follow(self, topic: Topic, callback: Callable[[JointTrajectory], None]) -> None:
         """Subscribe to a topic of trajectories. One that is no table is dropped with a warning."""
-        guarded = self._guarded(topic, lambda data: callback(trajectory_from_bytes(data)))
-        self.listen(topic, guarded, raw=True)
+        self.read(topic, lambda data: callback(trajectory_from_bytes(data)))
+
+    def read(
+        self, topic: Topic, callback: Callable[[bytes], None], *, depth: int = EVENTS
+    ) -> None:
+        """Subscribe to a topic's serialized messages. One that cannot be read is dropped, too."""
+        self.listen(topic, self._guarded(topic, callback), depth=depth, raw=True)
 
     def listen(
         self,
