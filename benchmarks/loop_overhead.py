@@ -104,11 +104,12 @@ def measure(setting: Setting, root: Path, domain: int) -> dict[str, Any]:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Return median, p95, p99 and maximum."""
+    """Return minimum, median, p95, p99 and maximum."""
     ordered = sorted(values)
     at = {"p95": 0.95, "p99": 0.99, "max": 1.0}
     last = len(ordered) - 1
     return {
+        "min": round(ordered[0], 3),
         "median": round(statistics.median(ordered), 3),
         **{name: round(ordered[round(part * last)], 3) for name, part in at.items()},
     }
@@ -142,7 +143,7 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """Return where the time goes, for a person."""
     lines = []
-    head = f"{'':64}{'median':>9}{'p95':>9}{'p99':>9}{'max':>9}  ms"
+    head = f"{'':64}{'min':>9}{'median':>9}{'p95':>9}{'p99':>9}{'max':>9}  ms"
     for name, one in result["scenarios"].items():
         ours = one["ours"]
         lines += [f"{name}: {ours['decisions']} decisions, {ours['lost']} of them lost", head]

@@ -6,6 +6,7 @@ so here its bytes (CDR, little endian) are written and read at once. Whatever is
 such as points with velocities, goes through the message; the values are the same.
 """
 
+import functools
 import struct
 from typing import Any
 
@@ -77,6 +78,7 @@ def trajectory_from_bytes(data: bytes) -> JointTrajectory:
     return from_joint_trajectory(message)
 
 
+@functools.cache
 def _row(joints: int) -> np.dtype[Any]:
     """Return one point and the count in front of the next one's positions, as they are laid out.
 
