@@ -3,10 +3,12 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from so101.policies.remote.following import Follower
 from so101.policies.remote.server import PolicyServer
+
+if TYPE_CHECKING:
+    from so101.policies.remote.following import Follower
 
 FOLLOW_S = 1.0
 Companion = Callable[[PolicyServer], Coroutine[Any, Any, None]]
@@ -46,7 +48,7 @@ async def serve_until_signal(
         await server.stop()
 
 
-def following(follower: Follower, say: Callable[[str], None]) -> Companion:
+def following(follower: "Follower", say: Callable[[str], None]) -> Companion:
     """Return the work of following a directory of checkpoints.
 
     Args:
