@@ -51,3 +51,11 @@ class ObservationError(So101Error):
 
 class TrainingError(So101Error):
     """Training cannot go on: its data, its losses or its saved state are unusable."""
+
+
+class ServerLostError(So101Error):
+    """An inference server does not answer in time, or cannot be reached: worth another try."""
+
+
+class ServerRefusedError(So101Error):
+    """An inference server answers, and says no: to this client, this request or this policy."""
