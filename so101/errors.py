@@ -59,3 +59,7 @@ class ServerLostError(So101Error):
 
 class ServerRefusedError(So101Error):
     """An inference server answers, and says no: to this client, this request or this policy."""
+
+
+class ProtocolError(So101Error):
+    """A message from the network breaks the rules of its protocol or its limits."""
