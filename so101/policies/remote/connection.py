@@ -10,6 +10,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from websockets.client import ClientProtocol
@@ -17,12 +18,31 @@ from websockets.exceptions import InvalidStatus, InvalidURI
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
+from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from so101.errors import ConfigError, ServerLostError, ServerRefusedError
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """A chunk has a few kilobytes; whoever sends more than this is no inference server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server is, and how it is spoken to.
+
+    Attributes:
+        url: ``ws://host:port`` or, encrypted, ``wss://host:port``.
+        headers: Sent with the request to connect, such as the token.
+        ca: Certificates that are trusted, PEM; None for those the machine trusts.
+        subprotocol: What the server must speak; empty when it does not say.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca: Path | None = None
+    subprotocol: str = ""
+
 
 _READ_BYTES = 1 << 16
 _REFUSALS = {CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.UNSUPPORTED_DATA}
@@ -40,25 +60,27 @@ class WebSocket:
     """
 
     def __init__(
-        self, url: str, sock: socket.socket, uri: WebSocketURI, clock: Callable[[], float]
+        self,
+        address: Address,
+        sock: socket.socket,
+        uri: WebSocketURI,
+        clock: Callable[[], float],
     ) -> None:
         """Take over a socket that is connected; `open_websocket` makes one that is ready."""
-        self.url = url
+        self.url = address.url
+        self._address = address
         self.heard_s = clock()
         self.has_pinged = False
         self._socket = sock
         self._clock = clock
-        self._protocol = ClientProtocol(uri, max_size=MAX_ANSWER_BYTES)
+        spoken = [Subprotocol(address.subprotocol)] if address.subprotocol else None
+        self._protocol = ClientProtocol(uri, max_size=MAX_ANSWER_BYTES, subprotocols=spoken)
         self._inbox: deque[bytes | str] = deque()
         self._fragments: list[bytes] = []
         self._opcode = Opcode.BINARY
 
-    def shake_hands(self, headers: Mapping[str, str], deadline_s: float) -> None:
-        """Become a websocket.
-
-        Args:
-            headers: Sent with the request, such as the token.
-            deadline_s: By the clock [s].
+    def shake_hands(self, deadline_s: float) -> None:
+        """Become a websocket, by the clock at the latest then [s].
 
         Raises:
             ServerLostError: Nothing, or no websocket, answers in time.
@@ -66,7 +88,7 @@ class WebSocket:
             TimeoutError: The deadline passed.
         """
         request = self._protocol.connect()
-        for name, value in headers.items():
+        for name, value in self._address.headers.items():
             request.headers[name] = value
         self._protocol.send_request(request)
         self._flush(deadline_s)
@@ -78,6 +100,9 @@ class WebSocket:
         if error is not None:
             why = error.__cause__ or error
             raise ServerLostError(f"{self.url}: no websocket answers there: {why}")
+        if self._protocol.subprotocol != (self._address.subprotocol or None):
+            wanted = self._address.subprotocol
+            raise ServerRefusedError(f"{self.url}: a websocket, but not one of {wanted}")
 
     def send(self, message: bytes, deadline_s: float) -> None:
         """Send one binary message.
@@ -204,19 +229,12 @@ class WebSocket:
 
 
 def open_websocket(
-    url: str,
-    *,
-    headers: Mapping[str, str],
-    ca: Path | None,
-    deadline_s: float,
-    clock: Callable[[], float],
+    address: Address, *, deadline_s: float, clock: Callable[[], float]
 ) -> WebSocket:
     """Connect, and shake hands.
 
     Args:
-        url: ``ws://host:port`` or, encrypted, ``wss://host:port``.
-        headers: Sent with the request, such as the token.
-        ca: Certificates that are trusted, PEM; None for those the machine trusts.
+        address: Where.
         deadline_s: By the clock [s].
         clock: Monotonic [s].
 
@@ -225,8 +243,9 @@ def open_websocket(
         ServerLostError: Nothing answers in time.
         ServerRefusedError: The server refuses, or cannot be trusted.
     """
+    url = address.url
     uri = _parse(url)
-    context = _trust(url, ca) if uri.secure else None
+    context = _trust(url, address.ca) if uri.secure else None
     within_s = deadline_s - clock()
     try:
         sock = socket.create_connection((uri.host, uri.port), timeout=max(within_s, 1e-3))
@@ -237,8 +256,8 @@ def open_websocket(
         if context is not None:
             sock.settimeout(max(deadline_s - clock(), 1e-3))
             sock = context.wrap_socket(sock, server_hostname=uri.host)
-        made = WebSocket(url, sock, uri, clock)
-        made.shake_hands(headers, deadline_s)
+        made = WebSocket(address, sock, uri, clock)
+        made.shake_hands(deadline_s)
     except BaseException as error:
         sock.close()
         if isinstance(error, ssl.SSLCertVerificationError):

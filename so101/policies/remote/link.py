@@ -7,14 +7,14 @@ that a server is gone whose connection still looks alive.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from so101.config import option
-from so101.errors import ServerLostError, So101Error
+from so101.errors import ProtocolError, ServerLostError, ServerRefusedError, So101Error
 from so101.policies.remote.backoff import Backoff
 from so101.policies.remote.connection import WebSocket
 
@@ -105,25 +105,26 @@ class Link:
         self._thread.start()
 
     def exchange(
-        self, message: bytes, take: Callable[[bytes | str], T | None], deadline_s: float
+        self, messages: Sequence[bytes], take: Callable[[bytes | str], T | None], deadline_s: float
     ) -> T:
-        """Send a request and wait for its answer.
+        """Send a request, which may be several messages, and wait for its answer.
 
         Args:
-            message: The request.
+            messages: The request.
             take: Makes a message what it means; None for one that answers something else. Raises
-                `ServerLostError` when the connection is of no more use.
+                `ProtocolError` when it means nothing: that ends the connection.
             deadline_s: By the clock [s].
 
         Raises:
             ServerLostError: There is no connection, or no answer in time.
-            So101Error: What ``take`` raises.
+            ServerRefusedError: The server ended the connection because of the request, or does
+                not speak this protocol.
         """
         began_s = self._clock()
         if not self._lock.acquire(timeout=max(deadline_s - began_s, 0.0)):
             raise ServerLostError(f"{self.url}: another request has not been answered yet")
         try:
-            return self._ask(message, take, deadline_s)
+            return self._ask(messages, take, deadline_s)
         except TimeoutError:
             within_s = deadline_s - began_s
             late = ServerLostError(f"{self.url}: no answer within {within_s:.3g} s")
@@ -168,20 +169,28 @@ class Link:
         return _LOOK_S if self._socket is not None else 0.0
 
     def _ask(
-        self, message: bytes, take: Callable[[bytes | str], T | None], deadline_s: float
+        self,
+        messages: Sequence[bytes],
+        take: Callable[[bytes | str], T | None],
+        deadline_s: float,
     ) -> T:
         if self._socket is None:
             raise ServerLostError(f"{self.url}: not connected: {self.problem}")
         try:
-            self._socket.send(message, deadline_s)
+            for message in messages:
+                self._socket.send(message, deadline_s)
             while True:
                 answer = take(self._socket.receive(deadline_s))
                 if answer is not None:
                     self._backoff.reset()
                     return answer
-        except ServerLostError as error:
+        except (ServerLostError, ServerRefusedError) as error:
             self._drop(str(error))
             raise
+        except ProtocolError as error:
+            refused = ServerRefusedError(f"{self.url}: does not speak this protocol: {error}")
+            self._drop(str(refused))
+            raise refused from error
 
     def _doubt(self, late: ServerLostError) -> None:
         """After a missed deadline: is the server slow, or gone? Who asks on and on finds out."""

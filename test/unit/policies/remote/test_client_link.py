@@ -11,7 +11,7 @@ from proxy import Proxy
 from websockets.sync.server import serve
 
 from so101.errors import ConfigError, ServerLostError, ServerRefusedError
-from so101.policies.remote.connection import open_websocket
+from so101.policies.remote.connection import Address, open_websocket
 from so101.policies.remote.link import Link, LinkConfig
 
 QUICK = LinkConfig(
@@ -72,9 +72,7 @@ def make(port, config=QUICK, **options):
     url = f"ws://127.0.0.1:{port}"
 
     def dial(deadline_s):
-        return open_websocket(
-            url, headers={}, ca=None, deadline_s=deadline_s, clock=time.monotonic
-        )
+        return open_websocket(Address(url=url), deadline_s=deadline_s, clock=time.monotonic)
 
     return Link(url, dial, config, rng=np.random.default_rng(0), **options)
 
@@ -83,7 +81,7 @@ def ask(link, message=b"hello", within_s=1.0):
     def take(answer):
         return answer if answer == message else None
 
-    return link.exchange(message, take, time.monotonic() + within_s)
+    return link.exchange([message], take, time.monotonic() + within_s)
 
 
 def eventually(condition, within_s=5.0):
@@ -125,12 +123,12 @@ def test_without_names_for_answers_a_missed_deadline_ends_the_connection(server)
     try:
         server.delay_s = 0.3
         with pytest.raises(ServerLostError, match="no answer"):
-            link.exchange(b"slow", lambda answer: answer, time.monotonic() + 0.1)
+            link.exchange([b"slow"], lambda answer: answer, time.monotonic() + 0.1)
         server.delay_s = 0.0
 
         def next_answer():
             with contextlib.suppress(ServerLostError):
-                return link.exchange(b"quick", lambda answer: answer, time.monotonic() + 0.2)
+                return link.exchange([b"quick"], lambda answer: answer, time.monotonic() + 0.2)
 
         answers = []
         eventually(lambda: answers.append(next_answer()) or answers[-1])
@@ -290,6 +288,4 @@ def test_a_server_of_another_kind_is_named(version, error, words):
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:1", "ws://", "ws://host:x"])
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ConfigError, match="not a ws://"):
-        open_websocket(
-            url, headers={}, ca=None, deadline_s=time.monotonic() + 1.0, clock=time.monotonic
-        )
+        open_websocket(Address(url=url), deadline_s=time.monotonic() + 1.0, clock=time.monotonic)
