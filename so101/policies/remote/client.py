@@ -28,13 +28,12 @@ from so101.policies.remote.link import Link, LinkConfig
 from so101.policies.remote.messages import (
     SUBPROTOCOL,
     Answer,
-    Failure,
     Hello,
     InferRequest,
     Reset,
 )
 from so101.policies.remote.protocol import finite, pack_message
-from so101.policies.remote.replies import error_of, greeting, is_alike, take_answer
+from so101.policies.remote.replies import greeting, is_alike, take_answer
 from so101.spec import PolicySpec
 
 OnChange = Callable[[Hello, Hello], None]
@@ -269,12 +268,10 @@ class RemotePolicy:
         request = replace(request, id=self._next_id(), observation=seen, compressed=jpegs)
         messages.append(self._packed(request))
 
-        def take(data: bytes | str) -> Answer | Failure | None:
-            return take_answer(data, request.id)
+        def take(data: bytes | str) -> Answer | None:
+            return take_answer(data, request.id, self.url)
 
-        answer: Answer | Failure = self._link.exchange(messages, take, deadline_s)
-        if isinstance(answer, Failure):
-            raise error_of(self.url, answer)
+        answer = self._link.exchange(messages, take, deadline_s)
         self._check_answer(answer, request)
         return answer
 

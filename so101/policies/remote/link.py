@@ -111,14 +111,15 @@ class Link:
 
         Args:
             messages: The request.
-            take: Makes a message what it means; None for one that answers something else. Raises
-                `ProtocolError` when it means nothing: that ends the connection.
+            take: Makes a message what it means; None for one that answers something else. May
+                raise what an answer means; a `ProtocolError` ends the connection.
             deadline_s: By the clock [s].
 
         Raises:
             ServerLostError: There is no connection, or no answer in time.
             ServerRefusedError: The server ended the connection because of the request, or does
                 not speak this protocol.
+            So101Error: What ``take`` raises.
         """
         began_s = self._clock()
         if not self._lock.acquire(timeout=max(deadline_s - began_s, 0.0)):
@@ -176,21 +177,31 @@ class Link:
     ) -> T:
         if self._socket is None:
             raise ServerLostError(f"{self.url}: not connected: {self.problem}")
+        self._tell(self._socket, messages, deadline_s)
         try:
-            for message in messages:
-                self._socket.send(message, deadline_s)
-            while True:
-                answer = take(self._socket.receive(deadline_s))
-                if answer is not None:
-                    self._backoff.reset()
-                    return answer
-        except (ServerLostError, ServerRefusedError) as error:
-            self._drop(str(error))
-            raise
+            while (answer := take(self._hear(self._socket, deadline_s))) is None:
+                pass
         except ProtocolError as error:
             refused = ServerRefusedError(f"{self.url}: does not speak this protocol: {error}")
             self._drop(str(refused))
             raise refused from error
+        self._backoff.reset()
+        return answer
+
+    def _tell(self, sock: WebSocket, messages: Sequence[bytes], deadline_s: float) -> None:
+        try:
+            for message in messages:
+                sock.send(message, deadline_s)
+        except So101Error as error:
+            self._drop(str(error))
+            raise
+
+    def _hear(self, sock: WebSocket, deadline_s: float) -> bytes | str:
+        try:
+            return sock.receive(deadline_s)
+        except So101Error as error:
+            self._drop(str(error))
+            raise
 
     def _doubt(self, late: ServerLostError) -> None:
         """After a missed deadline: is the server slow, or gone? Who asks on and on finds out."""

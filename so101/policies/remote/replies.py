@@ -35,17 +35,25 @@ def greeting(made: WebSocket, deadline_s: float) -> Hello:
     return hello
 
 
-def take_answer(data: bytes | str, request_id: int) -> Answer | Failure | None:
+def take_answer(data: bytes | str, request_id: int, url: str) -> Answer | None:
     """Return what answers a request; None for what answers an earlier one.
 
+    Args:
+        data: A message of the server.
+        request_id: Of the request that waits.
+        url: The server's, for errors.
+
     Raises:
-        ProtocolError: It answers nothing.
+        ProtocolError: It is no answer.
+        ObservationError: The policy cannot use the observation.
+        ServerLostError: The server did not get to it, but might next time.
+        ServerRefusedError: The server says no.
     """
     if isinstance(data, str):
         raise ProtocolError("a text")
     message = unpack_answer(data)
     if isinstance(message, Failure) and message.id in (-1, request_id):
-        return message
+        raise _error(url, message)
     if isinstance(message, Hello):
         raise ProtocolError("a second hello")
     if message.id != request_id:
@@ -55,7 +63,7 @@ def take_answer(data: bytes | str, request_id: int) -> Answer | Failure | None:
     return message
 
 
-def error_of(url: str, failure: Failure) -> So101Error:
+def _error(url: str, failure: Failure) -> So101Error:
     """Return what a failure means to the caller."""
     said = f"{url}: {failure.code.value}: {failure.message}"
     if failure.code is Code.OBSERVATION:
