@@ -1,7 +1,8 @@
 """Policy node: observations in, joint trajectories out.
 
-Owns the topics, the decision ticks and the swap of checkpoints between episodes. Networks and
-checkpoints are in ``so101.policies``; who follows the trajectories is the arbiter's business.
+Owns the topics, the decision ticks and the swap of checkpoints between episodes. It never waits
+for a network: inference has a thread of its own. Networks and checkpoints are in
+``so101.policies``; who follows the trajectories is the arbiter's business.
 """
 
 import os
@@ -15,13 +16,13 @@ from rclpy.node import Node
 from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.params import PolicyParams
 from policy_node.succession import Succession
+from policy_node.worker import Answer, InferenceWorker, Question
 from so101.acting import ActingLoop
 from so101.clock import POLICY_GRID, nanoseconds
 from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import SessionError, So101Error
 from so101.events import EpisodeEvent
-from so101.observation import Observation
 from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.seeded_noise import SeededNoise
 from so101.policies.threads import use_one_thread
@@ -29,6 +30,7 @@ from so101.robot import JOINTS
 from so101.ros.aux_tables import to_aux
 from so101.ros.convert import to_header, to_joint_trajectory
 from so101.ros.endpoints import Endpoints
+from so101.ros.handover import Handover
 from so101.ros.health import Health
 from so101.ros.observing import observe
 from so101.ros.params import declare
@@ -61,7 +63,10 @@ class PolicyNode(Node):
         self._loader = CheckpointLoader(params.cameras, params.decision_ticks, params.aux)
         self._latency_ticks = POLICY_GRID.ceil(nanoseconds(params.latency))
         self._succession = Succession()
+        self._worker = InferenceWorker(Handover(self, self._on_answers).ask)
         self._actor: SeededNoise | PlaybackSpeed | None = None
+        self._refused = 0
+        self._is_hung = False
         self._unheard_polls: int | None = None
         self._is_newcomer = True
         self._is_enabled = True
@@ -99,6 +104,7 @@ class PolicyNode(Node):
             self._loader.want(path, None if self._live is None else self._live.policy)
 
     def _on_poll(self) -> None:
+        self._on_answers()
         answer = self._loader.take()
         if answer is None or not self._succession.is_wanted(answer):
             pass  # another one was announced meanwhile
@@ -121,11 +127,13 @@ class PolicyNode(Node):
         self._is_newcomer = False
         if event.state in (EpisodeState.RESETTING, EpisodeState.RUNNING):
             self._unheard_polls = None
+        self._on_answers()
+        self._worker.forget()
         if self._loop.has_ended(event):
             self._endpoints.publish(POLICY_ALIVE, to_header(event.stamp_ns))
         if not self._loop.on_episode(event):
             return
-        self._actor = None
+        self._actor, self._refused = None, 0
         if is_late:  # it began with a policy that is gone, and its first ticks were not heard
             self._succession.step_down()
         live = self._live
@@ -153,31 +161,48 @@ class PolicyNode(Node):
         if self._actor is None or not self._is_enabled:
             return
         observation = self._loop.due()
-        if observation is None:
-            return
-        try:
-            self._plan(self._actor, observation)
-        except So101Error as error:
-            self.get_logger().error(f"no chunk for this observation: {error}")
-            self._inform(waiting_for=str(error), stamp_ns=observation.stamp_ns)
+        if observation is not None:
+            asked_ns = time.monotonic_ns()
+            ages_ms = self._loop.ages_ms
+            self._worker.ask(
+                Question(
+                    actor=self._actor, observation=observation, ages_ms=ages_ms, asked_ns=asked_ns
+                )
+            )
 
-    def _plan(self, actor: SeededNoise | PlaybackSpeed, observation: Observation) -> None:
-        began = time.perf_counter()
-        inference = actor.infer(observation)
-        elapsed_ms = (time.perf_counter() - began) * 1e3
+    def _on_answers(self) -> None:
+        while (answer := self._worker.take()) is not None:
+            try:
+                self._plan(answer)
+            except So101Error as error:
+                self._refuse(answer, str(error))
+
+    def _plan(self, answer: Answer) -> None:
+        """Publish what came of an inference: chunk, arrays and how they came about."""
+        if answer.inference is None:
+            self._refuse(answer, answer.problem)
+            return
+        inference, stamp_ns = answer.inference, answer.question.observation.stamp_ns
         trajectory = chunk_to_trajectory(inference.chunk, JOINTS)
         self._endpoints.publish(POLICY_TRAJECTORY, to_joint_trajectory(trajectory))
         for name in self._params.aux:
-            self._endpoints.publish(
-                aux_topic(name), to_aux(observation.stamp_ns, inference.aux[name])
-            )
+            self._endpoints.publish(aux_topic(name), to_aux(stamp_ns, inference.aux[name]))
         self._inform(
-            stamp_ns=observation.stamp_ns,
-            inference_ms=elapsed_ms,
+            stamp_ns=stamp_ns,
+            inference_ms=answer.inference_ms,
+            waited_ms=answer.waited_ms,
             speed=inference.chunk.speed,
-            ages_ms=self._loop.ages_ms,
+            ages_ms=answer.question.ages_ms,
             native_action=tuple(inference.native_action.ravel().tolist()),
         )
+
+    def _refuse(self, answer: Answer, problem: str) -> None:
+        """Say that an observation gets no chunk; after a bug the policy is silent from now on."""
+        self._refused += 1
+        self.get_logger().error(f"no chunk for this observation: {answer.bug or problem}")
+        if answer.bug:
+            self._actor = None
+        self._inform(waiting_for=problem, stamp_ns=answer.question.observation.stamp_ns)
 
     def _inform(self, *, stamp_ns: int | None = None, **values: Any) -> None:
         stamp_ns = self._newest_ns if stamp_ns is None else stamp_ns
@@ -185,15 +210,30 @@ class PolicyNode(Node):
             space = self._live.policy.spec.action_space
             values["highest_speed"] = space.highest_speed(self._latency_ticks)
         sha256 = "" if self._live is None else self._live.sha256
-        info = PolicyInfo(stamp_ns=stamp_ns, checkpoint=sha256, **values)
+        info = PolicyInfo(
+            stamp_ns=stamp_ns,
+            checkpoint=sha256,
+            overtaken=self._worker.overtaken,
+            refused=self._refused,
+            **values,
+        )
         self._endpoints.tell(POLICY_INFO, info)
 
     def _on_alive(self) -> None:
-        if self._actor is not None and self._loop.facts is not None and self._is_enabled:
+        """Sign for the thread that infers, too: it must not hang."""
+        was_hung, busy_s = self._is_hung, self._worker.busy_s()
+        self._is_hung = busy_s > self._params.inference_timeout
+        if self._is_hung and not was_hung:
+            problem = f"an inference that has been running for {busy_s:.1f} s"
+            self.get_logger().error(f"silent: waits for {problem}")
+            self._inform(waiting_for=problem)
+        is_acting = self._actor is not None and self._loop.facts is not None
+        if is_acting and self._is_enabled and not self._is_hung:
             self._endpoints.publish(POLICY_ALIVE, to_header(self._newest_ns))
 
     def _on_enable(self, is_enabled: bool) -> str:
         self._is_enabled = is_enabled
+        self._worker.forget()
         return "the policy acts" if is_enabled else "the policy is silent"
 
     def _on_reload(self) -> str:
@@ -202,6 +242,11 @@ class PolicyNode(Node):
             raise SessionError("no checkpoint was announced yet")
         self._announce(newest)
         return f"loading {newest}"
+
+    def destroy_node(self) -> None:
+        """End the thread, too."""
+        self._worker.close()
+        super().destroy_node()
 
 
 def main() -> int:

@@ -24,6 +24,11 @@ class PolicyParams:
         "time from an observation to its chunk, simulated or real [s]; bounds the playback speed",
         range=(0.0, 1.0),
     )
+    inference_timeout: float = option(
+        1.0,
+        "an inference that runs longer hangs: no sign of life until it is over [s]",
+        range=(0.05, 600.0),
+    )
     seed: int = option(0, "seed of the noise, with the episode's own", range=(0, 1_000_000))
     lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")
     aux: tuple[str, ...] = option(

@@ -24,6 +24,10 @@ class PolicyInfo:
         guidance: Guidance weight.
         waiting_for: Why no chunk could be made; empty when one was.
         highest_speed: Largest playback factor at which its chunks reach to their successors.
+        waited_ms: From the observation to the beginning of its inference, wall time [ms].
+        overtaken: Observations that a newer one replaced before their inference began, in this
+            episode.
+        refused: Inferences of this episode that gave no chunk that may be followed.
     """
 
     stamp_ns: int
@@ -36,6 +40,9 @@ class PolicyInfo:
     guidance: float = 1.0
     waiting_for: str = ""
     highest_speed: float = 1.0
+    waited_ms: float = 0.0
+    overtaken: int = 0
+    refused: int = 0
 
     def to_event(self) -> Event:
         """Return the event."""
@@ -59,6 +66,9 @@ class PolicyInfo:
             guidance=decode(event, "guidance", float),
             waiting_for=decode(event, "waiting_for", str),
             highest_speed=decode(event, "highest_speed", float),
+            waited_ms=decode(event, "waited_ms", float),
+            overtaken=decode(event, "overtaken", int),
+            refused=decode(event, "refused", int),
         )
 
 
