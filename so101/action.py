@@ -1,6 +1,7 @@
 """What a policy asks for: a chunk of joint positions, and the space its network works in."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,38 +16,68 @@ from so101.errors import ConfigError
 class ActionChunk:
     """Joint positions planned from one observation.
 
-    Point ``i`` is due at ``stamp_ns + (i + 1) * period``, period = 1 / (rate_hz * speed).
+    Point ``i`` is due at ``stamp_ns + delay_ns + (i + 1) * period``, where period is
+    1 / (rate_hz * speed).
 
     Attributes:
         stamp_ns: Stamp of the observation the chunk was planned from [ns].
         positions: Planned joint positions [rad]. Shape (horizon, joints).
         rate_hz: Points per second at speed 1; divides the policy rate.
         speed: Playback factor; speed exploration plays chunks faster than they were planned.
+        delay_ns: Time from the observation to the start of the chunk [ns]. At 0 the time the
+            inference took is made up for: points that are past when the chunk arrives are left
+            out. An arm that stood still meanwhile starts when the chunk arrives.
     """
 
     stamp_ns: int
     positions: FloatArray
     rate_hz: int = POLICY_HZ
     speed: float = 1.0
+    delay_ns: int = 0
 
     def __post_init__(self) -> None:
         """Reject chunks whose points would not be due one after the other."""
         _check_rate("action chunk", self.rate_hz)
         if not (math.isfinite(self.speed) and self.speed > 0.0):
             raise ConfigError(f"action chunk: speed={self.speed} must be positive")
+        if self.delay_ns < 0:
+            raise ConfigError(f"action chunk: delay_ns={self.delay_ns} must be at least 0")
 
     def due_ns(self) -> list[int]:
         """Return the stamp at which each point is due [ns].
 
-        At speed 1 and a stamp on the policy grid the points fall exactly on the grid, so that a
+        At speed 1 and a start on the policy grid the points fall exactly on the grid, so that a
         recorded command of the same stamp is the planned point to the last bit.
         """
         ticks = POLICY_HZ // self.rate_hz
-        if self.speed == 1.0 and POLICY_GRID.is_tick(self.stamp_ns):
-            first = POLICY_GRID.floor(self.stamp_ns)
+        start_ns = self.stamp_ns + self.delay_ns
+        if self.speed == 1.0 and POLICY_GRID.is_tick(start_ns):
+            first = POLICY_GRID.floor(start_ns)
             return [POLICY_GRID.stamp(first + (i + 1) * ticks) for i in range(len(self.positions))]
-        period_ns = NS_PER_S / self.rate_hz / self.speed
-        return [self.stamp_ns + round((i + 1) * period_ns) for i in range(len(self.positions))]
+        period_ns = self.period_ns
+        return [start_ns + round((i + 1) * period_ns) for i in range(len(self.positions))]
+
+    @property
+    def period_ns(self) -> float:
+        """Time from one point to the next [ns]."""
+        return NS_PER_S / self.rate_hz / self.speed
+
+    def at(self, stamps_ns: Sequence[int]) -> FloatArray:
+        """Return where the chunk is at some stamps, on straight lines between its points.
+
+        Args:
+            stamps_ns: Before the first point the chunk is at its first, after its last at its
+                last [ns].
+
+        Returns:
+            [rad]. Shape (stamps, joints).
+        """
+        due = self.due_ns()
+        # counted from the first point, since a stamp of today has more digits than a float
+        known = [float(stamp - due[0]) for stamp in due]
+        asked = [float(stamp - due[0]) for stamp in stamps_ns]
+        columns = [np.interp(asked, known, column) for column in self.positions.T]
+        return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,17 @@ class DecisionClock:
         self.count = 0
         self._ticks = decision_ticks
 
+    def postpone(self, stamp_ns: int) -> None:
+        """Let the next decision wait for the first policy tick from a stamp on.
+
+        One that is due later anyway stays where it is: whoever was done in time keeps the rhythm.
+
+        Args:
+            stamp_ns: Before it nobody could act on a decision [ns].
+        """
+        if self.due_ns is not None:
+            self.due_ns = max(self.due_ns, POLICY_GRID.stamp(POLICY_GRID.ceil(stamp_ns)))
+
     def stop(self) -> None:
         """Owe nothing more."""
         self.due_ns = None

@@ -104,7 +104,7 @@ def chunk_to_trajectory(chunk: ActionChunk, joints: Sequence[str]) -> JointTraje
 
 
 def chunk_from_trajectory(
-    trajectory: JointTrajectory, *, rate_hz: int, speed: float = 1.0
+    trajectory: JointTrajectory, *, rate_hz: int, speed: float = 1.0, delay_ns: int = 0
 ) -> ActionChunk:
     """Return the chunk of a trajectory, the inverse of `chunk_to_trajectory`.
 
@@ -112,6 +112,7 @@ def chunk_from_trajectory(
         trajectory: A recorded chunk.
         rate_hz: Points per second the policy planned at speed 1.
         speed: Playback factor.
+        delay_ns: Time from its stamp to its start [ns].
 
     Raises:
         TrajectoryError: The points are not due when a chunk's points would be.
@@ -121,6 +122,7 @@ def chunk_from_trajectory(
         positions=trajectory.positions,
         rate_hz=rate_hz,
         speed=speed,
+        delay_ns=delay_ns,
     )
     due = tuple(stamp - chunk.stamp_ns for stamp in chunk.due_ns())
     if due != tuple(trajectory.times_ns):
