@@ -15,18 +15,16 @@ from rclpy.node import Node
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.params import PolicyParams
+from policy_node.part import Part, PartConfig
 from policy_node.succession import Succession
 from policy_node.worker import Answer, InferenceWorker, Question
 from so101.acting import ActingLoop
 from so101.clock import POLICY_GRID, nanoseconds
-from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import SessionError, So101Error
-from so101.events import EpisodeEvent
-from so101.policies.playback_speed import PlaybackSpeed
-from so101.policies.seeded_noise import SeededNoise
+from so101.events import ControlEvent, EpisodeEvent
+from so101.policies.schedule_latency import LatencyEstimate
 from so101.policies.threads import use_one_thread
-from so101.robot import JOINTS
 from so101.ros.aux_tables import to_aux
 from so101.ros.convert import to_header, to_joint_trajectory
 from so101.ros.endpoints import Endpoints
@@ -38,6 +36,7 @@ from so101.ros.run import run
 from so101.status_events import CheckpointEvent, PolicyInfo
 from so101.streams import ObservationConfig
 from so101.topics import (
+    CONTROL_SOURCE,
     EPISODE,
     POLICY_ALIVE,
     POLICY_CHECKPOINT,
@@ -60,12 +59,18 @@ class PolicyNode(Node):
         super().__init__("policy_node", **kwargs)
         use_one_thread()
         self._params = params = declare(self, PolicyParams)
-        self._loader = CheckpointLoader(params.cameras, params.decision_ticks, params.aux)
-        self._latency_ticks = POLICY_GRID.ceil(nanoseconds(params.latency))
+        self._part_config = PartConfig(
+            schedule=params.schedule,
+            decision_ticks=params.decision_ticks,
+            latency_ns=nanoseconds(params.latency),
+            is_lock_step=params.lockstep,
+            seed=params.seed,
+        )
+        self._loader = CheckpointLoader(params.cameras, self._part_config, params.aux)
+        self._latency = self._new_latency()
         self._succession = Succession()
         self._worker = InferenceWorker(Handover(self, self._on_answers).ask)
-        self._actor: SeededNoise | PlaybackSpeed | None = None
-        self._refused = 0
+        self._part: Part | None = None
         self._is_hung = False
         self._unheard_polls: int | None = None
         self._is_newcomer = True
@@ -82,6 +87,7 @@ class PolicyNode(Node):
         endpoints.offer(POLICY_TRAJECTORY, POLICY_ALIVE, POLICY_INFO)
         endpoints.offer(*(aux_topic(name) for name in params.aux))
         endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
+        endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         endpoints.hear(POLICY_CHECKPOINT, CheckpointEvent, self._on_checkpoint)
         observe(endpoints, config, self._feed)
         endpoints.switch("policy/enable", self._on_enable)
@@ -115,6 +121,7 @@ class PolicyNode(Node):
             self._succession.line_up(answer)
         if self._loop.facts is None and (newcomer := self._succession.take_over()):
             self._loop.resize(newcomer.policy.spec.image_size)
+            self._latency = self._new_latency()
             self.get_logger().info(f"running {newcomer.path} ({newcomer.sha256[:12]})")
             self._unheard_polls = 0
         if self._unheard_polls is not None:
@@ -133,7 +140,7 @@ class PolicyNode(Node):
             self._endpoints.publish(POLICY_ALIVE, to_header(event.stamp_ns))
         if not self._loop.on_episode(event):
             return
-        self._actor, self._refused = None, 0
+        self._part = None
         if is_late:  # it began with a policy that is gone, and its first ticks were not heard
             self._succession.step_down()
         live = self._live
@@ -141,16 +148,19 @@ class PolicyNode(Node):
             self.get_logger().error(f"episode {event.facts.id} is not for this policy")
             self._unheard_polls = 0  # say so until it ends
             return
-        noisy = SeededNoise(live.policy, self._params.seed, event.facts.seed)
         try:
-            self._actor = self._played(noisy, event.facts.speed)
+            self._part = Part(live.policy, self._part_config, event.facts, self._latency)
         except So101Error as error:
             self.get_logger().error(f"episode {event.facts.id}: {error}")
             self._inform(waiting_for=str(error))
         self._act()
 
-    def _played(self, actor: SeededNoise, speed: float) -> SeededNoise | PlaybackSpeed:
-        return actor if speed == 1.0 else PlaybackSpeed(actor, speed, self._latency_ticks)
+    def _on_control(self, event: ControlEvent) -> None:
+        if self._part is not None:
+            self._part.on_control(event)
+
+    def _new_latency(self) -> LatencyEstimate:
+        return LatencyEstimate(self._part_config.latency_ns)
 
     def _feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -158,33 +168,35 @@ class PolicyNode(Node):
         self._act()
 
     def _act(self) -> None:
-        if self._actor is None or not self._is_enabled:
+        """Ask for a chunk when one is due and the last one has arrived."""
+        if self._part is None or not self._is_enabled or self._worker.is_owing:
             return
-        observation = self._loop.due()
-        if observation is not None:
-            asked_ns = time.monotonic_ns()
-            ages_ms = self._loop.ages_ms
-            self._worker.ask(
-                Question(
-                    actor=self._actor, observation=observation, ages_ms=ages_ms, asked_ns=asked_ns
-                )
+        if (observation := self._loop.due()) is not None:
+            question = Question(
+                actor=self._part.schedule,
+                observation=observation,
+                ages_ms=self._loop.ages_ms,
+                asked_ns=time.monotonic_ns(),
             )
+            self._worker.ask(question)
 
     def _on_answers(self) -> None:
-        while (answer := self._worker.take()) is not None:
+        while (answer := self._worker.take()) is not None and self._part is not None:
             try:
-                self._plan(answer)
+                self._plan(self._part, answer)
             except So101Error as error:
-                self._refuse(answer, str(error))
+                self._refuse(self._part, answer, str(error))
+        self._act()
 
-    def _plan(self, answer: Answer) -> None:
+    def _plan(self, part: Part, answer: Answer) -> None:
         """Publish what came of an inference: chunk, arrays and how they came about."""
         if answer.inference is None:
-            self._refuse(answer, answer.problem)
+            self._refuse(part, answer, answer.problem)
             return
         inference, stamp_ns = answer.inference, answer.question.observation.stamp_ns
-        trajectory = chunk_to_trajectory(inference.chunk, JOINTS)
+        trajectory = part.arrive(inference.chunk, self._newest_ns)
         self._endpoints.publish(POLICY_TRAJECTORY, to_joint_trajectory(trajectory))
+        part.overtaken += self._loop.hold_back(part.schedule.free_ns)
         for name in self._params.aux:
             self._endpoints.publish(aux_topic(name), to_aux(stamp_ns, inference.aux[name]))
         self._inform(
@@ -196,25 +208,28 @@ class PolicyNode(Node):
             native_action=tuple(inference.native_action.ravel().tolist()),
         )
 
-    def _refuse(self, answer: Answer, problem: str) -> None:
+    def _refuse(self, part: Part, answer: Answer, problem: str) -> None:
         """Say that an observation gets no chunk; after a bug the policy is silent from now on."""
-        self._refused += 1
+        part.refused += 1
         self.get_logger().error(f"no chunk for this observation: {answer.bug or problem}")
-        if answer.bug:
-            self._actor = None
         self._inform(waiting_for=problem, stamp_ns=answer.question.observation.stamp_ns)
+        if answer.bug:
+            self._part = None
 
     def _inform(self, *, stamp_ns: int | None = None, **values: Any) -> None:
         stamp_ns = self._newest_ns if stamp_ns is None else stamp_ns
         if self._live is not None:
             space = self._live.policy.spec.action_space
-            values["highest_speed"] = space.highest_speed(self._latency_ticks)
-        sha256 = "" if self._live is None else self._live.sha256
+            latency_ticks = POLICY_GRID.ceil(self._part_config.latency_ns)
+            values["highest_speed"] = space.highest_speed(latency_ticks)
+        if self._part is not None:
+            values["overtaken"] = self._part.overtaken
+            values["refused"] = self._part.refused
         info = PolicyInfo(
             stamp_ns=stamp_ns,
-            checkpoint=sha256,
-            overtaken=self._worker.overtaken,
-            refused=self._refused,
+            checkpoint="" if self._live is None else self._live.sha256,
+            schedule=self._params.schedule,
+            latency_ms=self._latency.expected_ns / 1e6,
             **values,
         )
         self._endpoints.tell(POLICY_INFO, info)
@@ -227,7 +242,7 @@ class PolicyNode(Node):
             problem = f"an inference that has been running for {busy_s:.1f} s"
             self.get_logger().error(f"silent: waits for {problem}")
             self._inform(waiting_for=problem)
-        is_acting = self._actor is not None and self._loop.facts is not None
+        is_acting = self._part is not None and self._loop.facts is not None
         if is_acting and self._is_enabled and not self._is_hung:
             self._endpoints.publish(POLICY_ALIVE, to_header(self._newest_ns))
 

@@ -13,6 +13,12 @@ class PolicyParams:
         ("wrist", "front"), "cameras of this robot; none in state mode"
     )
     uses_objects: bool = option(False, "object poses are observed: state mode, simulation only")
+    schedule: str = option(
+        "async",
+        "when the policy looks: sync (its chunk is over, the arm stands), async (its chunk runs), "
+        "rtc (as async, the chunk in force goes on in the new one), ensemble (mean of chunks)",
+        choices=("sync", "async", "rtc", "ensemble"),
+    )
     decision_ticks: int = option(
         8,
         "policy ticks from one chunk to the next; a checkpoint with others is refused",

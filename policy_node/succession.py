@@ -14,20 +14,20 @@ class Succession:
 
     Attributes:
         live: The policy that acts; None before the first.
-        newest: Directory of the checkpoint that was announced last.
+        newest: Directory of the checkpoint that was announced last, or the server's address.
     """
 
     def __init__(self) -> None:
         """Begin with no policy."""
         self.live: Loaded | None = None
-        self.newest: Path | None = None
+        self.newest: Path | str | None = None
         self._next: Loaded | None = None
 
-    def announce(self, path: Path, sha256: str = "") -> bool:
+    def announce(self, path: Path | str, sha256: str = "") -> bool:
         """Take note of the checkpoint that is wanted from now on.
 
         Args:
-            path: Its directory.
+            path: Its directory, or the server's address.
             sha256: Of its weights, empty when it is not known.
 
         Returns:

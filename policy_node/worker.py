@@ -1,7 +1,7 @@
 """Inference in a thread of its own, so that who receives and signs for life never waits. No ROS.
 
-One inference is in flight, and one observation may wait for it: the newest. What comes out is
-taken by one reader, in the order in which it was asked for.
+One inference is in flight. What comes out is taken by one reader, in the order in which it was
+asked for.
 """
 
 import threading
@@ -57,12 +57,7 @@ class Answer:
 
 
 class InferenceWorker:
-    """Asks policies in one thread; every method may be called from any other one.
-
-    Attributes:
-        overtaken: Observations that a newer one replaced before their inference began, since
-            `forget`.
-    """
+    """Asks policies in one thread; every method may be called from any other one."""
 
     def __init__(
         self, on_answer: Callable[[], None], now_ns: Callable[[], int] = time.monotonic_ns
@@ -73,7 +68,6 @@ class InferenceWorker:
             on_answer: Called in the thread when there is something to `take`.
             now_ns: Monotonic time [ns].
         """
-        self.overtaken = 0
         self._on_answer = on_answer
         self._now_ns = now_ns
         self._changed = threading.Condition()
@@ -86,9 +80,8 @@ class InferenceWorker:
         self._thread.start()
 
     def ask(self, question: Question) -> None:
-        """Let a policy infer as soon as the inference in flight is over."""
+        """Let a policy infer; after the inference in flight, instead of what waits for it."""
         with self._changed:
-            self.overtaken += self._waiting is not None
             self._waiting = question
             self._changed.notify()
 
@@ -102,7 +95,12 @@ class InferenceWorker:
         with self._changed:
             self._waiting = self._asked = None
             self._answers.clear()
-            self.overtaken = 0
+
+    @property
+    def is_owing(self) -> bool:
+        """Tell whether an answer is still to be taken."""
+        with self._changed:
+            return bool(self._waiting or self._asked or self._answers)
 
     def busy_s(self) -> float:
         """Return for how long the inference in flight has been running, dropped or not [s]."""
@@ -163,7 +161,7 @@ class InferenceWorker:
         """Offer an answer to whoever takes them, unless it was dropped meanwhile."""
         with self._changed:
             self._began_ns = None
-            is_wanted = self._asked is answer.question
+            is_wanted = self._asked is not None
             self._asked = None
             if is_wanted:
                 self._answers.append(answer)

@@ -25,8 +25,9 @@ class PolicyInfo:
         waiting_for: Why no chunk could be made; empty when one was.
         highest_speed: Largest playback factor at which its chunks reach to their successors.
         waited_ms: From the observation to the beginning of its inference, wall time [ms].
-        overtaken: Observations that a newer one replaced before their inference began, in this
-            episode.
+        schedule: When the policy looks (`so101.policies.scheduling`).
+        latency_ms: Time from an observation to its chunk that the schedule reckons with [ms].
+        overtaken: Decisions of this episode that were due while an inference was in flight.
         refused: Inferences of this episode that gave no chunk that may be followed.
     """
 
@@ -41,6 +42,8 @@ class PolicyInfo:
     waiting_for: str = ""
     highest_speed: float = 1.0
     waited_ms: float = 0.0
+    schedule: str = ""
+    latency_ms: float = 0.0
     overtaken: int = 0
     refused: int = 0
 
@@ -67,6 +70,8 @@ class PolicyInfo:
             waiting_for=decode(event, "waiting_for", str),
             highest_speed=decode(event, "highest_speed", float),
             waited_ms=decode(event, "waited_ms", float),
+            schedule=decode(event, "schedule", str),
+            latency_ms=decode(event, "latency_ms", float),
             overtaken=decode(event, "overtaken", int),
             refused=decode(event, "refused", int),
         )

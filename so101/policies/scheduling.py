@@ -4,9 +4,9 @@ A schedule wraps a policy and is one. Beyond `infer` it is told when each chunk 
 says what is followed from then on and when the next observation is worth its inference. One
 inference is under way at a time:
 
-    inference = schedule.infer(observation)       # may run in another thread
-    chunk = schedule.arrive(inference, now_ns)    # to be followed from now on
-    clock.postpone(schedule.free_ns)              # no decision before this stamp
+    inference = schedule.infer(observation)             # may run in another thread
+    chunk = schedule.arrive(inference.chunk, now_ns)    # to be followed from now on
+    clock.postpone(schedule.free_ns)                    # no decision before this stamp
 
 `SyncSchedule` lets the arm stand while the policy thinks; the others let it go on with the last
 chunk. They own neither a clock nor a thread: time is passed in. Points that are past on arrival
@@ -16,7 +16,7 @@ are left out, and a chunk that is past as a whole is refused and counted, by who
 
 import math
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -28,8 +28,6 @@ from so101.observation import Observation
 from so101.policies.policy import Inference, Policy
 from so101.policies.schedule_latency import LatencyEstimate
 from so101.spec import PolicySpec
-
-ScheduleName = Literal["sync", "async", "rtc", "ensemble"]
 
 ENSEMBLE_DECAY = 0.01
 """How much less each newer chunk counts (Zhao et al. 2023, arXiv:2304.13705: m = 0.01)."""
@@ -54,17 +52,21 @@ class Schedule(Policy, Protocol):
         """Stamp before which no observation is worth an inference [ns]; 0 before the first."""
         ...
 
-    def arrive(self, inference: Inference, now_ns: int) -> ActionChunk:
+    def arrive(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
         """Take note of a chunk that is there; return what is to be followed from now on.
 
         Args:
-            inference: What `infer` returned last.
+            chunk: What `infer` planned last.
             now_ns: When it reached the arm, in the time of the observations [ns].
 
         Returns:
             The chunk, still with the stamp of its observation. Whoever follows it leaves out its
             past points.
         """
+        ...
+
+    def let_go(self) -> None:
+        """Forget what the arm follows: somebody else has it. The episode goes on."""
         ...
 
 
@@ -126,18 +128,20 @@ class AsyncSchedule:
             observation, noise=noise, indicator=indicator, guidance=guidance, prefix=prefix
         )
 
-    def arrive(self, inference: Inference, now_ns: int) -> ActionChunk:
+    def arrive(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
         """Return what is followed from now on; see `Schedule.arrive`."""
-        chunk = inference.chunk
         self.latency.measured(now_ns - chunk.stamp_ns)
         chunk = self._followed(chunk, now_ns)
         self._free_ns = self._until(chunk, now_ns)
         return chunk
 
     def reset(self) -> None:
-        """Forget the episode, and what the arm follows; call it also when others took over."""
+        """Forget the episode, and what the arm follows."""
         self._free_ns = 0
         self._policy.reset()
+
+    def let_go(self) -> None:
+        """Forget what the arm follows; see `Schedule.let_go`."""
 
     def _prefix(self, stamp_ns: int) -> ChunkPrefix | None:
         """Return what a chunk planned from an observation is told of the plan in force."""
@@ -184,8 +188,12 @@ class RtcSchedule(AsyncSchedule):
 
     def reset(self) -> None:
         """Forget the episode, and what the arm follows."""
-        self._plan = None
+        self.let_go()
         super().reset()
+
+    def let_go(self) -> None:
+        """Forget what the arm follows."""
+        self._plan = None
 
     def _prefix(self, stamp_ns: int) -> ChunkPrefix | None:
         if self._plan is None:
@@ -251,8 +259,12 @@ class EnsembleSchedule(AsyncSchedule):
 
     def reset(self) -> None:
         """Forget the episode, and what the arm follows."""
-        self._chunks = []
+        self.let_go()
         super().reset()
+
+    def let_go(self) -> None:
+        """Forget what the arm follows."""
+        self._chunks = []
 
     def _followed(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
         due = chunk.due_ns()
@@ -275,6 +287,16 @@ SCHEDULES: dict[str, type[AsyncSchedule]] = {
 }
 
 
+def check_schedule(name: str) -> None:
+    """Refuse the name of a schedule that there is not.
+
+    Raises:
+        ConfigError: There is no such schedule.
+    """
+    if name not in SCHEDULES:
+        raise ConfigError(f"no schedule {name!r}: choose one of {', '.join(SCHEDULES)}")
+
+
 def make_schedule(
     name: str,
     policy: Policy,
@@ -293,6 +315,5 @@ def make_schedule(
     Raises:
         ConfigError: There is no such schedule.
     """
-    if name not in SCHEDULES:
-        raise ConfigError(f"no schedule {name!r}: choose one of {', '.join(SCHEDULES)}")
+    check_schedule(name)
     return SCHEDULES[name](policy, latency, speed=speed)

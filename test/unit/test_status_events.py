@@ -40,6 +40,8 @@ EVENTS = {
         waiting_for=texts,
         highest_speed=numbers,
         waited_ms=numbers,
+        schedule=texts,
+        latency_ms=numbers,
         overtaken=counts,
         refused=counts,
     ),
