@@ -20,6 +20,7 @@ from policy_node.succession import Succession
 from policy_node.worker import Answer, InferenceWorker, Question
 from so101.acting import ActingLoop
 from so101.clock import POLICY_GRID, nanoseconds
+from so101.decoding import EarlyDecoder
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import SessionError, So101Error
 from so101.events import ControlEvent, EpisodeEvent
@@ -82,7 +83,12 @@ class PolicyNode(Node):
             task=params.task,
             is_lock_step=params.lockstep,
         )
-        self._loop = ActingLoop(config, ControlSource.POLICY.value, params.decision_ticks)
+        self._loop = ActingLoop(
+            config,
+            ControlSource.POLICY.value,
+            params.decision_ticks,
+            EarlyDecoder(params.cameras),
+        )
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(POLICY_TRAJECTORY, POLICY_ALIVE, POLICY_INFO)
         endpoints.offer(*(aux_topic(name) for name in params.aux))

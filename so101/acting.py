@@ -7,12 +7,15 @@ exactly once. It neither plans nor publishes.
 from dataclasses import replace
 from typing import Any
 
+from so101.camera_images import CameraImage
+from so101.clock import nanoseconds
 from so101.decisions import DecisionClock
+from so101.decoding import EarlyDecoder
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent
 from so101.observation import Observation
 from so101.streams import JoinedTick, ObservationBuilder, ObservationConfig, Waiting
-from so101.topics import JOINT_STATES
+from so101.topics import JOINT_STATES, image_topic
 
 
 class ActingLoop:
@@ -25,21 +28,31 @@ class ActingLoop:
         waiting_for: Why the due observation is not there yet; empty when nothing is due.
     """
 
-    def __init__(self, config: ObservationConfig, source: str, decision_ticks: int) -> None:
+    def __init__(
+        self,
+        config: ObservationConfig,
+        source: str,
+        decision_ticks: int,
+        decoder: EarlyDecoder | None = None,
+    ) -> None:
         """Wait for an episode.
 
         Args:
             config: What an observation is made of.
             source: ``policy`` or ``teleop``: acts in episodes whose facts name it.
             decision_ticks: Policy ticks from one chunk to the next.
+            decoder: Decodes images of the due decision while the rest of it is waited for; None
+                leaves it to whoever looks.
         """
-        self.builder = ObservationBuilder(config)
+        self.builder = ObservationBuilder(config, decoder.take if decoder else CameraImage)
         self.clock = DecisionClock()
         self.facts: EpisodeFacts | None = None
         self.waiting_for = ""
         self.joined: JoinedTick | None = None
         self._source = source
         self._ticks = decision_ticks
+        self._decoder = decoder
+        self._cameras = {image_topic(camera).name: camera for camera in config.cameras}
         self._newest_ns = 0
 
     def on_episode(self, event: EpisodeEvent) -> bool:
@@ -72,6 +85,9 @@ class ActingLoop:
         self.builder.feed(topic, value, stamp_ns, arrival_ns)
         if topic == JOINT_STATES.name:
             self._newest_ns = max(self._newest_ns, stamp_ns)
+        if self._decoder and topic in self._cameras and self._may_use(stamp_ns):
+            size = self.builder.config.image_size
+            self._decoder.begin(self._cameras[topic], value, size)
 
     def hold_back(self, stamp_ns: int) -> int:
         """Decide on nothing before a stamp [ns]: so long the last decision was worth no other.
@@ -110,6 +126,16 @@ class ActingLoop:
     def ages_ms(self) -> dict[str, float]:
         """Age of every sample behind the last observation, by topic [ms]."""
         return {} if self.joined is None else self.joined.ages_ms()
+
+    def _may_use(self, stamp_ns: int) -> bool:
+        """Tell whether an image can belong to the due decision.
+
+        In lock-step that is the image of its very tick. Otherwise it is any within the age limit:
+        which one is the last in time is known too late.
+        """
+        config, due_ns = self.builder.config, self.clock.due_ns
+        oldest_s = 0.0 if config.is_lock_step else config.max_image_age_s
+        return due_ns is not None and 0 <= due_ns - stamp_ns <= nanoseconds(oldest_s)
 
     def _keep(self, joined: JoinedTick) -> None:
         self.joined = joined

@@ -51,3 +51,15 @@ class ObservationError(So101Error):
 
 class TrainingError(So101Error):
     """Training cannot go on: its data, its losses or its saved state are unusable."""
+
+
+class ServerLostError(So101Error):
+    """An inference server does not answer in time, or cannot be reached: worth another try."""
+
+
+class ServerRefusedError(So101Error):
+    """An inference server answers, and says no: to this client, this request or this policy."""
+
+
+class ProtocolError(So101Error):
+    """A message from the network breaks the rules of its protocol or its limits."""

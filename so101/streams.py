@@ -5,22 +5,23 @@ arrived by then, within the stream's age limit. Arrival time never enters a join
 neither ROS nor bags: values come in decoded, in the order in which they arrived.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from so101.arrays import FloatArray
+from so101.camera_images import CameraImage, CameraImages
 from so101.clock import CONTROL_GRID, nanoseconds
 from so101.config import option
 from so101.errors import ConfigError
-from so101.images import decode_image
 from so101.observation import Observation
 from so101.robot import JOINTS
 from so101.spec import PolicySpec
+from so101.stream_buffer import StreamBuffer
 from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
 
-T = TypeVar("T")
+TakeImage = Callable[[str, bytes, tuple[int, int]], CameraImage]
+"""Camera id, JPEG, height and width [px] to an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,80 +103,22 @@ class JoinedTick:
         return {name: (self.stamp_ns - stamp) * 1e-6 for name, stamp in self.stamps_ns.items()}
 
 
-class StreamBuffer(Generic[T]):
-    """The recent samples of one stream by header stamp, fed in arrival order.
-
-    Late and out-of-order samples take their place; of two with one stamp the later arrival counts.
-    """
-
-    def __init__(self, *, max_age_ns: int | None = None, capacity: int = 256) -> None:
-        """Create an empty buffer.
-
-        Args:
-            max_age_ns: Oldest usable sample at a tick [ns]; None for no limit.
-            capacity: Samples kept; the oldest stamps are dropped first.
-        """
-        self._max_age_ns = max_age_ns
-        self._capacity = capacity
-        self._stamps: list[int] = []
-        self._values: list[tuple[int, T]] = []
-
-    def __len__(self) -> int:
-        """Return the number of samples held."""
-        return len(self._stamps)
-
-    @property
-    def newest_stamp_ns(self) -> int | None:
-        """Largest stamp that has arrived [ns]; None when empty."""
-        return self._stamps[-1] if self._stamps else None
-
-    def add(self, stamp_ns: int, value: T, arrival_ns: int) -> None:
-        """Take a sample that arrived."""
-        at = bisect_left(self._stamps, stamp_ns)
-        if at < len(self._stamps) and self._stamps[at] == stamp_ns:
-            self._values[at] = (arrival_ns, value)
-            return
-        self._stamps.insert(at, stamp_ns)
-        self._values.insert(at, (arrival_ns, value))
-        if len(self._stamps) > self._capacity:
-            del self._stamps[0], self._values[0]
-
-    def newest(
-        self, tick_ns: int, *, is_inclusive: bool = True, arrived_by_ns: int | None = None
-    ) -> tuple[int, T] | None:
-        """Return stamp and value of the newest usable sample at a tick, or None.
-
-        Args:
-            tick_ns: The tick [ns].
-            is_inclusive: A sample stamped with the tick itself counts.
-            arrived_by_ns: Ignore samples that arrived later than this; None ignores none.
-        """
-        at = (bisect_right if is_inclusive else bisect_left)(self._stamps, tick_ns) - 1
-        while at >= 0:
-            stamp = self._stamps[at]
-            if self._max_age_ns is not None and tick_ns - stamp > self._max_age_ns:
-                return None
-            arrival_ns, value = self._values[at]
-            if arrived_by_ns is None or arrival_ns <= arrived_by_ns:
-                return stamp, value
-            at -= 1
-        return None
-
-    def drop_before(self, stamp_ns: int) -> None:
-        """Forget samples with an older stamp."""
-        at = bisect_left(self._stamps, stamp_ns)
-        del self._stamps[:at], self._values[:at]
-
-
 class ObservationBuilder:
     """Joins the streams of a policy: `feed` each message as it arrives, `build` at a tick.
 
     After a reset of the world call `reset`: samples from before it would show another world.
     """
 
-    def __init__(self, config: ObservationConfig) -> None:
-        """Create a builder that has seen nothing."""
+    def __init__(self, config: ObservationConfig, take_image: TakeImage = CameraImage) -> None:
+        """Create a builder that has seen nothing.
+
+        Args:
+            config: What an observation is made of.
+            take_image: Finds images that are being decoded already, such as
+                `so101.decoding.EarlyDecoder.take`.
+        """
         self.config = config
+        self._take_image = take_image
         self._start_ns: int | None = None
         self._task = config.task
         joint_age, image_age, object_age = (
@@ -291,31 +234,36 @@ class ObservationBuilder:
             tick_ns: The policy tick [ns].
             on_join: Called with the joined samples, for the stamps and ages that were used.
 
-        Raises:
-            BagError: An image cannot be decoded.
         """
         joined = self.pending(tick_ns) or self.join(tick_ns)
         if isinstance(joined, Waiting):
             return joined
         if on_join is not None:
             on_join(joined)
-        return to_observation(joined, self.config.image_size)
+        return to_observation(joined, self.config.image_size, self._take_image)
 
 
-def to_observation(joined: JoinedTick, image_size: tuple[int, int]) -> Observation:
-    """Decode the images of a joined tick.
+def to_observation(
+    joined: JoinedTick, image_size: tuple[int, int], take_image: TakeImage = CameraImage
+) -> Observation:
+    """Return a joined tick as an observation. Its images are decoded when somebody looks at them.
 
     Args:
         joined: The tick's samples.
         image_size: Height and width [px]; (0, 0) as recorded.
+        take_image: Finds images that are being decoded already.
     """
+    images = {
+        camera: take_image(camera, jpeg, image_size) for camera, jpeg in joined.images.items()
+    }
     return Observation(
         stamp_ns=joined.stamp_ns,
         positions=joined.joints.positions,
         velocities=joined.joints.velocities,
         effort=joined.joints.effort,
         command=joined.command,
-        images={name: decode_image(jpeg, image_size) for name, jpeg in joined.images.items()},
+        images=CameraImages(images),
+        jpegs=joined.images,
         missing=joined.missing,
         task=joined.task,
         objects=joined.objects,

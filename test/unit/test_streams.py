@@ -10,11 +10,11 @@ from so101.errors import ConfigError
 from so101.images import encode_jpeg
 from so101.robot import JOINTS
 from so101.spec import PolicySpec
+from so101.stream_buffer import StreamBuffer
 from so101.streams import (
     JointSample,
     ObservationBuilder,
     ObservationConfig,
-    StreamBuffer,
     Waiting,
 )
 from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
