@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,13 @@ class Loaded:
         path: Directory of its checkpoint, or the address of its server.
         sha256: Hash of its weights.
         policy: The policy.
+        close: Lets go of what it holds, such as a connection, once it acts no more.
     """
 
     path: Path | str
     sha256: str
     policy: Policy
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)

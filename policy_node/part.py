@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from policy_node.params import PolicyParams
 from so101.action import ActionChunk, is_finite_chunk
-from so101.clock import CONTROL_GRID, POLICY_GRID
+from so101.clock import CONTROL_GRID, POLICY_GRID, nanoseconds
 from so101.control.trajectory import JointTrajectory, chunk_to_trajectory
 from so101.episode import ControlSource, EpisodeFacts
 from so101.errors import ConfigError, TrajectoryError
@@ -26,6 +27,7 @@ class PartConfig:
         latency_ns: Declared time from an observation to its chunk [ns].
         is_lock_step: Time waits for the chunk, so every one arrives after the declared latency.
         seed: Run seed of the noise.
+        hangs_after_s: An inference that runs longer hangs [s].
     """
 
     schedule: str
@@ -33,6 +35,22 @@ class PartConfig:
     latency_ns: int
     is_lock_step: bool
     seed: int
+    hangs_after_s: float
+
+    @classmethod
+    def of(cls, params: PolicyParams) -> "PartConfig":
+        """Return what the node's parameters say of it.
+
+        Whoever asks a server keeps a deadline, and hangs only where even that does not help.
+        """
+        return cls(
+            schedule=params.schedule,
+            decision_ticks=params.decision_ticks,
+            latency_ns=nanoseconds(params.latency),
+            is_lock_step=params.lockstep,
+            seed=params.seed,
+            hangs_after_s=params.inference_timeout * (2.0 if params.server else 1.0),
+        )
 
     def check(self, policy: Policy, where: str, speed: float = 1.0) -> None:
         """Refuse a policy that decides in another rhythm than the graph.

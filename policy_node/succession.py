@@ -48,10 +48,18 @@ class Succession:
         """Let a policy wait for the end of the episode."""
         self._next = loaded
 
+    def withdraw(self) -> Loaded | None:
+        """Let nobody wait any more; return who did."""
+        waiting, self._next = self._next, None
+        return waiting
+
     def take_over(self) -> Loaded | None:
         """Between two episodes: let the policy that waits act, and return it; None for none."""
-        successor, self._next = self._next, None
-        self.live = successor or self.live
+        successor = self.withdraw()
+        if successor is not None:
+            if self.live is not None:
+                self.live.close()
+            self.live = successor
         return successor
 
     def step_down(self) -> None:

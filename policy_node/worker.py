@@ -42,7 +42,7 @@ class Answer:
     Attributes:
         question: What was asked.
         inference: What came of it; None when nothing did.
-        problem: Why nothing did, for a person; empty when something did.
+        error: Why nothing did; None when something did.
         bug: The traceback of what no policy should raise; empty otherwise.
         waited_ms: From the question to the beginning [ms].
         inference_ms: From the beginning to the end [ms].
@@ -50,7 +50,7 @@ class Answer:
 
     question: Question
     inference: Inference | None = None
-    problem: str = ""
+    error: Exception | None = None
     bug: str = ""
     waited_ms: float = 0.0
     inference_ms: float = 0.0
@@ -139,19 +139,21 @@ class InferenceWorker:
             return self._asked
 
     def _infer(self, question: Question, began_ns: int, *, is_new: bool) -> Answer:
-        inference, problem, bug = None, "", ""
+        inference: Inference | None = None
+        problem: Exception | None = None
+        bug = ""
         try:
             if is_new:
                 question.actor.reset()
             inference = question.actor.infer(question.observation)
         except So101Error as error:
-            problem = str(error) or type(error).__name__
+            problem = error
         except Exception as error:  # a bug, which must not end the thread in silence
-            problem, bug = repr(error), traceback.format_exc()
+            problem, bug = error, traceback.format_exc()
         return Answer(
             question=question,
             inference=inference,
-            problem=problem,
+            error=problem,
             bug=bug,
             waited_ms=(began_ns - question.asked_ns) / 1e6,
             inference_ms=(self._now_ns() - began_ns) / 1e6,
