@@ -29,10 +29,11 @@ from so101.config import from_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
-from so101.evaluation import PolicyPlanner, rollout_config
+from so101.evaluation import rollout_config
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
+from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater
 from so101.robot import CAMERAS
 from so101.simulation.build import make_cell

@@ -11,10 +11,10 @@ from so101.action import ActionChunk
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan, Use
 from so101.errors import SessionError
-from so101.evaluation import PolicyPlanner
 from so101.groups.rollout import RatedRollout
 from so101.observation import Observation
 from so101.policies.policy import Policy
+from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater
 from so101.simulation.build import make_cell
 from so101.simulation.demonstrator import ScriptedDemonstrator

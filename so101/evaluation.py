@@ -6,19 +6,18 @@ the same episodes in process and through the nodes.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from so101.action import ActionChunk
 from so101.episode import EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.errors import ConfigError
-from so101.observation import Observation
-from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Policy
-from so101.policies.seeded_noise import SeededNoise
+from so101.policies.policy_planner import PolicyPlanner
+from so101.policies.scheduling import check_schedule
 from so101.rewards.pick_rater import PickRater
 from so101.simulation.build import make_cell
+from so101.simulation.latency import NO_LATENCY, SimulatedLatency
 from so101.simulation.rollout import Rollout, RolloutConfig, RolloutRunner
 from so101.simulation.tasks.table import make_task
 from so101.spec import PolicySpec
@@ -38,6 +37,9 @@ class EvaluationConfig:
         start: Start region.
         task: Name of the task.
         camera_size: Height and width of the rendered images [px].
+        schedule: When the policy looks, and what becomes of its chunks; see
+            `so101.policies.scheduling`.
+        latency: Simulated time from an observation to its chunk.
     """
 
     episodes: int = 20
@@ -45,12 +47,15 @@ class EvaluationConfig:
     start: str = "std"
     task: str = "pick"
     camera_size: tuple[int, int] = (240, 320)
+    schedule: str = "async"
+    latency: SimulatedLatency = NO_LATENCY
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run.
 
         Raises:
-            ConfigError: There is no episode to run, or the seed, task or region is unusable.
+            ConfigError: There is no episode to run, or the seed, task, region or schedule is
+                unusable.
         """
         if self.episodes < 1 or self.seed < 0:
             raise ConfigError(
@@ -58,6 +63,7 @@ class EvaluationConfig:
                 f"seed={self.seed} at least 0"
             )
         make_task(self.task, self.start)
+        check_schedule(self.schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +75,18 @@ class Trial:
         outcome: How it ended.
         duration_s: From its first tick to its end, simulated [s].
         kind: What went wrong, in one word; empty after a success.
+        followed_ticks: Control ticks since the first chunk reached the arm.
+        stalled_ticks: Those of them at which the arm had nothing left to follow.
+        refused_chunks: Chunks that reached the arm when all their points were past.
     """
 
     seed: int
     outcome: Outcome
     duration_s: float
     kind: str = ""
+    followed_ticks: int = 0
+    stalled_ticks: int = 0
+    refused_chunks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +122,26 @@ class Evaluation:
         )
         return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
 
+    @property
+    def stalled(self) -> float:
+        """Share of the time, from the first chunk on, that the arm had nothing to follow."""
+        ticks = sum(t.followed_ticks for t in self.trials)
+        return sum(t.stalled_ticks for t in self.trials) / ticks if ticks else 0.0
+
     def lines(self) -> list[str]:
         """Say it in a few lines for a person."""
         low, high = self.interval
         typical_s = self.median_s
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.failures.items())
         share = f"{self.successes / len(self.trials):.2f}" if self.trials else "none"
+        late = sum(t.refused_chunks for t in self.trials)
         return [
             f"success   {self.successes}/{len(self.trials)} = {share} "
             f"(95 % interval {low:.2f}-{high:.2f})",
             f"duration  {'none' if typical_s is None else f'{typical_s:.2f} s'} "
             "(median of the successes)",
             f"failures  {kinds or 'none'}",
+            f"stalled   {100.0 * self.stalled:.1f} % of the time, {late} chunks came too late",
         ]
 
     def to_mapping(self) -> dict[str, Any]:
@@ -132,38 +152,20 @@ class Evaluation:
             "interval": list(self.interval),
             "median_s": self.median_s,
             "failures": self.failures,
+            "stalled": self.stalled,
             "trials": [
                 {
                     "seed": t.seed,
                     "outcome": t.outcome.value,
                     "duration_s": t.duration_s,
                     "kind": t.kind,
+                    "followed_ticks": t.followed_ticks,
+                    "stalled_ticks": t.stalled_ticks,
+                    "refused_chunks": t.refused_chunks,
                 }
                 for t in self.trials
             ],
         }
-
-
-class PolicyPlanner:
-    """A policy as a `Planner`, as in the policy node: seeded noise, the episode's speed."""
-
-    def __init__(self, policy: Policy, run_seed: int) -> None:
-        """Wrap a policy."""
-        self._noisy = SeededNoise(policy, run_seed)
-        self._playing: Policy = self._noisy
-
-    def begin(self, facts: EpisodeFacts) -> None:
-        """Begin an episode.
-
-        Raises:
-            ConfigError: At its speed a chunk would end before its successor takes over.
-        """
-        self._noisy.start(facts.seed)
-        self._playing = PlaybackSpeed(self._noisy, facts.speed)
-
-    def plan(self, observation: Observation) -> ActionChunk:
-        """Plan the next chunk."""
-        return self._playing.infer(observation).chunk
 
 
 def trial_facts(config: EvaluationConfig, number: int, checkpoint: str = "") -> EpisodeFacts:
@@ -208,11 +210,19 @@ def evaluate(
     """
     cell = make_cell(cameras=policy.spec.cameras, camera_size=config.camera_size)
     try:
-        runner = RolloutRunner(cell, PickRater(), rollout_config(policy.spec))
-        planner = PolicyPlanner(policy, config.seed)
+        planner = PolicyPlanner(
+            policy, config.seed, schedule=config.schedule, latency=config.latency
+        )
+        timed = replace(
+            rollout_config(policy.spec),
+            decision_ticks=planner.decision_ticks,
+            latency=config.latency,
+        )
+        runner = RolloutRunner(cell, PickRater(), timed)
         trials: list[Trial] = []
         for number in range(config.episodes):
-            trials.append(_to_trial(runner.run(trial_facts(config, number, checkpoint), planner)))
+            facts = trial_facts(config, number, checkpoint)
+            trials.append(_to_trial(runner.run(facts, planner, arrivals=planner)))
             if on_trial is not None:
                 on_trial(trials[-1])
     finally:
@@ -231,4 +241,7 @@ def _to_trial(rollout: Rollout) -> Trial:
         outcome=rollout.outcome,
         duration_s=rollout.duration_s,
         kind="" if rollout.outcome is Outcome.SUCCESS else rollout.kind,
+        followed_ticks=rollout.followed_ticks,
+        stalled_ticks=rollout.stalled_ticks,
+        refused_chunks=rollout.refused_chunks,
     )

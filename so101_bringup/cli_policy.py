@@ -19,6 +19,15 @@ def add_verbs(verbs: Any) -> None:
     evaluate.add_argument("--episodes", type=int, default=20, metavar="N", help="how many (20)")
     evaluate.add_argument("--seed", type=int, default=0, help="seed of starts and noise (0)")
     evaluate.add_argument("--start", default="std", help="start region: small, std, wide (std)")
+    evaluate.add_argument(
+        "--latency", type=float, default=0.0, metavar="S", help="simulated, per inference [s] (0)"
+    )
+    evaluate.add_argument(
+        "--jitter", type=float, default=0.0, metavar="R", help="share of it, either way (0)"
+    )
+    evaluate.add_argument(
+        "--schedule", default="async", metavar="NAME", help="sync, async, rtc, ensemble (async)"
+    )
     evaluate.add_argument("--ros", action="store_true", help="through the nodes, with bags")
     evaluate.add_argument("--store", default="", metavar="DIR", help="with --ros: keep the bags")
     evaluate.add_argument("--json", default="", metavar="FILE", help="write the result there")
@@ -42,14 +51,14 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from so101.evaluation import EvaluationConfig
     from so101.policies.checkpoint_copy import find_checkpoint
 
     path = find_checkpoint(Path(arguments.checkpoint).expanduser().absolute())
-    config = EvaluationConfig(
-        episodes=arguments.episodes, seed=arguments.seed, start=arguments.start
-    )
+    config = _evaluation_config(arguments)
     print(f"so101 eval: {path}, {config.episodes} episodes, start {config.start}")
+    if config.latency.mean_s or config.schedule != "async":
+        share = config.latency.jitter
+        print(f"schedule {config.schedule}, latency {config.latency.mean_s:g} s ± {share:.0%}")
     run = _evaluate_in_graph if arguments.ros else _evaluate_in_process
     evaluation = run(path, config, arguments)
     for trial in evaluation.trials:
@@ -59,9 +68,34 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     for line in evaluation.lines():
         print(line)
     if arguments.json:
-        values = {"checkpoint": str(path), "start": config.start, **evaluation.to_mapping()}
+        values = {
+            "checkpoint": str(path),
+            "start": config.start,
+            "schedule": config.schedule,
+            "latency_s": config.latency.mean_s,
+            "jitter": config.latency.jitter,
+            **evaluation.to_mapping(),
+        }
         _write_json(Path(arguments.json).expanduser(), values)
     return 0
+
+
+def _evaluation_config(arguments: argparse.Namespace) -> "EvaluationConfig":
+    from so101.errors import ConfigError
+    from so101.evaluation import EvaluationConfig
+    from so101.simulation.latency import SimulatedLatency
+
+    if arguments.ros and (arguments.jitter or arguments.schedule != "async"):
+        raise ConfigError("eval: --jitter and --schedule are for roll-outs in process, not --ros")
+    return EvaluationConfig(
+        episodes=arguments.episodes,
+        seed=arguments.seed,
+        start=arguments.start,
+        schedule=arguments.schedule,
+        latency=SimulatedLatency(
+            mean_s=arguments.latency, jitter=arguments.jitter, seed=arguments.seed
+        ),
+    )
 
 
 def _evaluate_in_process(
@@ -98,6 +132,7 @@ def _evaluate_in_graph(
             "start": config.start,
             "checkpoint": str(path),
             "evaluation_episodes": config.episodes,
+            "simulated_latency": config.latency.mean_s,
         }
         options = options_of({**values, "cameras": spec.cameras} if spec.cameras else values)
         goals = session_goals(options)

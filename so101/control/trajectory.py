@@ -31,6 +31,11 @@ class JointTrajectory:
     velocities: FloatArray | None = None
     source: str = ""
 
+    @property
+    def ends_ns(self) -> int:
+        """When the last point is due, if the stamp is not 0 [ns]."""
+        return self.stamp_ns + self.times_ns[-1]
+
 
 def validate(trajectory: JointTrajectory, joints: Sequence[str]) -> None:
     """Check a trajectory by the rules of JointTrajectoryController's topic, and then some.

@@ -21,7 +21,6 @@ from so101.data.batch import ChunkBatch, ObservationBatch
 from so101.errors import ConfigError, ObservationError
 from so101.observation import Observation
 from so101.policies.flow_config import (
-    OBJECT_FEATURES,
     DataSource,
     FlowConfig,
     FlowNorms,
@@ -29,17 +28,23 @@ from so101.policies.flow_config import (
     from_json,
     to_json,
 )
+from so101.policies.flow_guidance import CleanChunk, KnownPlan, PrefixGuidance, guided
+from so101.policies.flow_inputs import FlowInputs, to_tensor
 from so101.policies.flow_network import FlowNetwork, Inputs
 from so101.policies.networks import ObservationEncoder
-from so101.policies.observations import require_objects, stack_observations
+from so101.policies.observations import stack_observations
 from so101.policies.policy import Inference
 from so101.policies.tensor_file import load_weights, save_weights
-from so101.policies.transforms import fill_padding, object_features
+from so101.policies.transforms import fill_padding
 from so101.spec import PolicySpec
 
 
 class FlowPolicy:
-    """A `TrainablePolicy`."""
+    """A `TrainablePolicy`.
+
+    Attributes:
+        prefix_guidance: How a prefix pulls on what is not decided; no part of a checkpoint.
+    """
 
     kind = "flow"
 
@@ -57,11 +62,13 @@ class FlowPolicy:
             raise ConfigError("flow policy: object norm stats and spec.uses_objects must agree")
         self._spec, self._config, self._norms = spec, config, norms
         self._codec = ActionCodec(spec.action_space)
+        self._seen = FlowInputs(spec, config, norms)
+        self.prefix_guidance = PrefixGuidance()
         self._device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder = ObservationEncoder(
-                self._count_numbers(),
+                self._seen.count_numbers(),
                 spec.cameras,
                 spec.image_size,
                 config.channels,
@@ -122,14 +129,17 @@ class FlowPolicy:
             noises: Standard normal, shape (observations, *noise_shape); None draws them.
             indicator: Advantage to ask for, the same for all; None leaves it open.
             guidance: How far to lean toward the indicator; None means 1.
-            prefix: What is already decided, the same for all.
+            prefix: What is decided and what the plan was, the same for all; see
+                `so101.policies.flow_guidance`.
         """
         noise = self._noise(noises, len(observations))
         references = np.stack([self._codec.reference(item) for item in observations])
-        known = self._native_prefix(prefix, references)
-        with torch.inference_mode():
+        known = self._known_plan(prefix, references)
+        # guidance differentiates, which inference mode would not let it
+        with torch.inference_mode() if known is None else torch.no_grad():
             inputs = self._inputs(stack_observations(observations, self._spec))
-            sampled = self._sample(inputs, noise, known, indicator, guidance)
+            clean_chunk = self._clean_chunk(inputs, len(observations), indicator, guidance)
+            sampled = self._sample(clean_chunk, noise, known)
         native = self._norms.actions.denormalize(sampled.cpu().numpy())
         positions = self._codec.decode(native, references)
         aux = noise.cpu().numpy()
@@ -207,42 +217,11 @@ class FlowPolicy:
         """Read the weights back; see `so101.policies.policy.TrainablePolicy.load`."""
         load_weights(self._network, directory / "model.safetensors")
 
-    def _count_numbers(self) -> int:
-        joints = len(self._spec.joints) * (2 if self._config.uses_commands else 1)
-        return joints + (self._config.objects * OBJECT_FEATURES if self._spec.uses_objects else 0)
+    def _inputs(self, observation: ObservationBatch) -> Inputs:
+        return self._seen.build(observation, self._device)
 
     def _tensor(self, values: Any) -> torch.Tensor:
-        array = np.ascontiguousarray(values)
-        if array.dtype == np.float64:
-            array = array.astype(np.float32)
-        return torch.from_numpy(array).to(self._device)
-
-    def _inputs(self, observation: ObservationBatch) -> Inputs:
-        numbers = [self._norms.positions.normalize(observation.positions)]
-        if self._config.uses_commands:
-            numbers.append(self._norms.positions.normalize(observation.commands))
-        if self._norms.objects is not None:
-            numbers.append(
-                self._norms.objects.normalize(
-                    object_features(require_objects(observation, self._config.objects))
-                )
-            )
-        joined = np.concatenate(numbers, axis=1)
-        if not np.isfinite(joined).all():
-            raise ObservationError("observation: joints or objects are not finite")
-        images = {}
-        for camera in self._spec.cameras:
-            if camera not in observation.images:
-                raise ObservationError(f"observation: no image of camera {camera!r}")
-            pixels = observation.images[camera]
-            if pixels.shape[1:] != (*self._spec.image_size, 3) or pixels.dtype != np.uint8:
-                raise ObservationError(
-                    f"observation: camera {camera!r} gives {pixels.dtype} of shape "
-                    f"{pixels.shape[1:]}, needs uint8 of {(*self._spec.image_size, 3)}"
-                )
-            mask = observation.image_mask.get(camera, np.ones(len(pixels), dtype=np.bool_))
-            images[camera] = (self._tensor(pixels), self._tensor(mask.astype(np.float32)))
-        return Inputs(numbers=self._tensor(joined), images=images)
+        return to_tensor(values, self._device)
 
     def _targets(self, batch: ChunkBatch) -> tuple[torch.Tensor, torch.Tensor]:
         seen = batch.observation
@@ -260,43 +239,56 @@ class FlowPolicy:
             raise ObservationError(f"noise must be finite and of shape {shape}")
         return self._tensor(np.asarray(noises, dtype=np.float32))
 
-    def _native_prefix(
-        self, prefix: ChunkPrefix | None, references: FloatArray
-    ) -> torch.Tensor | None:
-        if prefix is None or prefix.decided == 0:
+    def _known_plan(self, prefix: ChunkPrefix | None, references: FloatArray) -> KnownPlan | None:
+        """Return the previous plan as this network would have said it, for each reference."""
+        horizon = self.noise_shape[0]
+        if prefix is None or not len(prefix.positions[:horizon]):
             return None
-        decided = prefix.positions[: prefix.decided]
-        points = np.broadcast_to(decided, (len(references), *decided.shape))
-        return self._tensor(self._norms.actions.normalize(self._codec.encode(points, references)))
+        plan = prefix.positions[:horizon]
+        points = np.broadcast_to(plan, (len(references), *plan.shape))
+        native = self._norms.actions.normalize(self._codec.encode(points, references))
+        padded = np.zeros((len(references), *self.noise_shape))
+        padded[:, : len(plan)] = native
+        decided = min(prefix.decided, horizon)
+        weights = self.prefix_guidance.mask(decided, len(plan), horizon)
+        return KnownPlan(
+            values=self._tensor(padded), weights=weights.to(self._device), decided=decided
+        )
 
-    def _sample(
-        self,
-        inputs: Inputs,
-        noise: torch.Tensor,
-        known: torch.Tensor | None,
-        indicator: int | None,
-        guidance: float | None,
-    ) -> torch.Tensor:
+    def _clean_chunk(
+        self, inputs: Inputs, rows: int, indicator: int | None, guidance: float | None
+    ) -> CleanChunk:
+        """Return the network as a function of noisy chunks and flow time."""
         if indicator is not None and not self._config.uses_indicator:
             raise ConfigError("flow policy: it was not built with uses_indicator")
         wish = None
         if indicator is not None:
-            wish = torch.full((len(noise),), indicator, device=self._device)
+            wish = torch.full((rows,), indicator, device=self._device)
         features = self._network.features(inputs, wish)
         plain = None
         if wish is not None and guidance is not None and guidance != 1.0:
             plain = self._network.features(inputs, None)
+
+        def clean_chunk(noisy: torch.Tensor, time: float) -> torch.Tensor:
+            times = torch.full((rows, 1), time, device=self._device)
+            clean: torch.Tensor = self._network(features, noisy[:, None], times)[:, 0]
+            if plain is not None and guidance is not None:
+                free = self._network(plain, noisy[:, None], times)[:, 0]
+                clean = free + guidance * (clean - free)
+            return clean.clamp(-self._config.clip, self._config.clip)
+
+        return clean_chunk
+
+    def _sample(
+        self, clean_chunk: CleanChunk, noise: torch.Tensor, known: KnownPlan | None
+    ) -> torch.Tensor:
         steps = self._config.euler_steps
         current = noise
         for step in range(steps):
-            time = torch.full((len(noise), 1), step / steps, device=self._device)
-            clean = self._network(features, current[:, None], time)[:, 0]
-            if plain is not None and guidance is not None:
-                free = self._network(plain, current[:, None], time)[:, 0]
-                clean = free + guidance * (clean - free)
-            clean = clean.clamp(-self._config.clip, self._config.clip)
-            if known is not None:
-                clean = torch.cat([known, clean[:, known.shape[1] :]], dim=1)
+            if known is None:
+                clean = clean_chunk(current, step / steps)
+            else:
+                clean = guided(clean_chunk, current, step / steps, known, self.prefix_guidance)
             # the implied velocity (clean - current) / (1 - t), times the step 1 / steps
             current = current + (clean - current) / (steps - step)
         return current

@@ -15,12 +15,15 @@ from so101.control.trajectory import JointTrajectory, chunk_to_trajectory
 from so101.data.assembly import Recorded, assemble_episode
 from so101.data.timeline import Sample, Timeline
 from so101.episode import ControlSource, Episode, EpisodeFacts, EpisodeState, Outcome
+from so101.errors import TrajectoryError
 from so101.events import ControlEvent, EpisodeEvent, RewardEvent
 from so101.images import encode_jpeg
 from so101.observation import Observation
 from so101.rewards.rater import Rater, Verdict
 from so101.robot import JOINTS
 from so101.simulation.cell import CellTick, SimulatedCell
+from so101.simulation.delivery import Delivery
+from so101.simulation.latency import NO_LATENCY, SimulatedLatency
 from so101.simulation.tasks.table import start_of
 from so101.streams import JointSample, ObservationConfig
 from so101.topics import (
@@ -49,6 +52,19 @@ class Planner(Protocol):
         ...
 
 
+class Arrivals(Protocol):
+    """What becomes of a chunk that took time to plan: `so101.policies.scheduling.Schedule`."""
+
+    @property
+    def free_ns(self) -> int:
+        """Stamp before which no observation is worth an inference [ns]."""
+        ...
+
+    def arrive(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
+        """Return what is followed once a chunk has reached the arm at ``now_ns``."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class RolloutConfig:
     """How episodes are run.
@@ -59,6 +75,7 @@ class RolloutConfig:
         observation: What the planner sees.
         keeps_episode: Return the recorded episode, not only how it ended.
         jpeg_quality: Of the images, as the simulation node's.
+        latency: Simulated time from an observation to its chunk.
     """
 
     time_limit_s: float = 12.0
@@ -68,6 +85,7 @@ class RolloutConfig:
     )
     keeps_episode: bool = False
     jpeg_quality: int = 90
+    latency: SimulatedLatency = NO_LATENCY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +98,9 @@ class Rollout:
         duration_s: From its first tick to its end, simulated [s].
         kind: How it stood at the end, in one word.
         changed_ticks: Control ticks at which the gate changed the goal.
+        followed_ticks: Control ticks since the first chunk reached the arm.
+        stalled_ticks: Those of them at which every point of the arm's plan was past.
+        refused_chunks: Chunks that were past as a whole when they reached the arm.
         episode: What was recorded, or None.
     """
 
@@ -88,6 +109,9 @@ class Rollout:
     duration_s: float
     kind: str
     changed_ticks: int
+    followed_ticks: int = 0
+    stalled_ticks: int = 0
+    refused_chunks: int = 0
     episode: Episode | None = None
 
 
@@ -105,13 +129,23 @@ class RolloutRunner:
         facts: EpisodeFacts,
         planner: Planner,
         on_tick: Callable[[CellTick], None] | None = None,
+        *,
+        arrivals: Arrivals | None = None,
     ) -> Rollout:
         """Run one episode from its start to its end.
+
+        While a chunk is under way time goes on, as in the graph with ``simulated_latency``: the
+        chunk planned from the observation of t reaches the arm right after the first control tick
+        at or after t + latency. One is under way at a time.
 
         Args:
             facts: Task, seed and start pose; ``source`` names who acts.
             planner: Who acts.
             on_tick: Called with every control tick, for pictures and statistics.
+            arrivals: The planner's schedule; without one, chunks are followed as planned.
+
+        Raises:
+            TrajectoryError: The arm refuses a chunk although it is not past.
         """
         start_ns = self._cell.reset(start_of(facts))
         self._cell.loop.arm()
@@ -123,13 +157,33 @@ class RolloutRunner:
             if on_tick is not None:
                 on_tick(tick)
             run.take(tick, self._rater)
-            observation = run.acting.due()
+            self._hand_over(run, arrivals)
+            observation = run.due()
             if observation is not None:
-                trajectory = chunk_to_trajectory(planner.plan(observation), JOINTS)
-                run.planned(trajectory)
-                self._cell.follow(trajectory)
+                run.send(planner.plan(observation))
+                self._hand_over(run, arrivals)
             self._cell.advance()
         return run.finish()
+
+    def _hand_over(self, run: "_Run", arrivals: Arrivals | None) -> None:
+        """Let the arm follow the chunk that has reached it by now, if there is one."""
+        now_ns = self._cell.last_ns
+        chunk = run.delivery.arrived(now_ns)
+        if chunk is None:
+            return
+        if arrivals is not None:
+            chunk = arrivals.arrive(chunk, now_ns)
+            run.acting.clock.postpone(arrivals.free_ns)
+        trajectory = chunk_to_trajectory(chunk, JOINTS)
+        run.planned(trajectory)
+        try:
+            self._cell.follow(trajectory)
+        except TrajectoryError:
+            if trajectory.ends_ns > now_ns:
+                raise
+            run.delivery.refused += 1
+        else:
+            run.delivery.followed(trajectory.ends_ns)
 
 
 class _Run:
@@ -141,6 +195,7 @@ class _Run:
         self._start_ns = self._stamp_ns = start_ns
         self._timeline = Timeline(cameras=config.observation.cameras)
         self._changed = 0
+        self.delivery = Delivery(config.latency, facts.seed)
         self.verdict: Verdict | None = None
         self._outcome = Outcome.TRUNCATED
         source = ControlSource(facts.source)
@@ -156,10 +211,19 @@ class _Run:
         """Tell whether anybody looks at this tick's images."""
         return self._config.keeps_episode or stamp_ns == self.acting.clock.due_ns
 
+    def due(self) -> Observation | None:
+        """Return the observation that is due, unless a chunk is still under way."""
+        return None if self.delivery.is_under_way else self.acting.due()
+
+    def send(self, chunk: ActionChunk) -> None:
+        """Send a chunk on its way to the arm; nobody decides before it is there."""
+        self.acting.clock.postpone(self.delivery.send(chunk))
+
     def take(self, tick: CellTick, rater: Rater) -> None:
         """Take what a control tick published."""
         stamp_ns, state = tick.stamp_ns, tick.arm.state
         self._stamp_ns = stamp_ns
+        self.delivery.on_tick(stamp_ns)
         self._changed += bool(tick.arm.reasons)
         sample = JointSample(
             positions=state.positions, velocities=state.velocities, effort=state.effort
@@ -187,6 +251,9 @@ class _Run:
             duration_s=duration_s,
             kind="" if self.verdict is None else self.verdict.kind,
             changed_ticks=self._changed,
+            followed_ticks=self.delivery.followed_ticks,
+            stalled_ticks=self.delivery.stalled_ticks,
+            refused_chunks=self.delivery.refused,
             episode=self._episode() if self._config.keeps_episode else None,
         )
 

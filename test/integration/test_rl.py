@@ -11,10 +11,11 @@ from so101 import evaluation
 from so101.clock import POLICY_GRID
 from so101.data.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
-from so101.evaluation import EvaluationConfig, PolicyPlanner, rollout_config, trial_facts
+from so101.evaluation import EvaluationConfig, rollout_config, trial_facts
 from so101.policies.checkpoint import load_policy
 from so101.policies.checkpoint_files import verify
 from so101.policies.checkpoint_roles import latest
+from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater
 from so101.robot import JOINTS
 from so101.simulation.build import make_cell

@@ -13,13 +13,13 @@ from so101.errors import ConfigError
 from so101.evaluation import (
     Evaluation,
     EvaluationConfig,
-    PolicyPlanner,
     Trial,
     evaluate,
     in_seed_order,
     trial_facts,
 )
 from so101.policies.hold_policy import HoldPolicy
+from so101.policies.policy_planner import PolicyPlanner
 from so101.spec import PolicySpec
 from so101.statistics import wilson_interval
 

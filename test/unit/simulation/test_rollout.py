@@ -8,8 +8,9 @@ import pytest
 from so101.action import ActionChunk
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts, Outcome
-from so101.evaluation import PolicyPlanner, rollout_config
+from so101.evaluation import rollout_config
 from so101.policies.hold_policy import HoldPolicy
+from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater
 from so101.simulation.build import make_cell
 from so101.simulation.cell import SimulatedCell
