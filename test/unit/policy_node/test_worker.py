@@ -90,20 +90,36 @@ def test_who_asks_does_not_wait_and_is_told(make):
     assert asked.worker.take() is None
     asked.go_on()
     answer = asked.answer()
-    assert (stamp_of(answer), answer.problem, answer.bug) == (1, "", "")
+    assert (stamp_of(answer), answer.error, answer.bug) == (1, None, "")
     assert answer.inference.chunk.stamp_ns == 1
     assert asked.worker.take() is None
 
 
-def test_while_one_is_in_flight_the_newest_waits_and_the_others_are_counted(make):
+def test_while_one_is_in_flight_only_the_newest_waits(make):
     asked = make()
     asked.begin(1)
     for stamp_ns in (2, 3, 4):
         asked.ask(stamp_ns)
     asked.go_on(2)
     assert [stamp_of(asked.answer()) for _ in range(2)] == [1, 4]
-    assert asked.worker.overtaken == 2
     assert asked.policy.seen == ["reset", 1, 4]
+
+
+def test_an_answer_is_owed_from_the_question_until_it_is_taken_or_dropped(make):
+    asked = make()
+    assert not asked.worker.is_owing
+    asked.begin(1)
+    assert asked.worker.is_owing
+    asked.go_on()
+    assert asked.news.acquire(timeout=PATIENCE_S)
+    assert asked.worker.is_owing
+    asked.worker.take()
+    assert not asked.worker.is_owing
+    asked.begin(2)
+    asked.worker.forget()
+    assert not asked.worker.is_owing
+    asked.ask(3)
+    assert asked.worker.is_owing
 
 
 def test_what_is_dropped_while_it_is_in_flight_gives_no_answer(make):
@@ -119,7 +135,6 @@ def test_what_is_dropped_while_it_is_in_flight_gives_no_answer(make):
     assert stamp_of(asked.answer()) == 3
     assert asked.worker.take() is None
     assert (asked.policy.seen, other.seen) == (["reset", 1], ["reset", 3])
-    assert asked.worker.overtaken == 0
 
 
 def test_an_answer_that_nobody_took_is_dropped_with_its_episode(make):
@@ -136,11 +151,11 @@ def test_a_problem_is_an_answer_and_a_bug_comes_with_its_traceback(make):
     asked.go_on(3)
     asked.ask(1)
     answer = asked.answer()
-    assert (answer.inference, answer.problem, answer.bug) == (None, "no image of front", "")
+    assert (answer.inference, str(answer.error), answer.bug) == (None, "no image of front", "")
     asked.ask(2)
     answer = asked.answer()
     assert answer.inference is None
-    assert "by nothing" in answer.problem
+    assert "by nothing" in str(answer.error)
     assert "Traceback" in answer.bug and "in infer" in answer.bug
     asked.ask(3)
     assert asked.answer().inference is not None
