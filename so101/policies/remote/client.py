@@ -23,7 +23,6 @@ from so101.errors import (
 from so101.observation import Observation
 from so101.policies.policy import Inference
 from so101.policies.remote.camera_slots import CameraSlots
-from so101.policies.remote.connection import Address, WebSocket, open_websocket
 from so101.policies.remote.link import Link, LinkConfig
 from so101.policies.remote.messages import (
     SUBPROTOCOL,
@@ -34,6 +33,7 @@ from so101.policies.remote.messages import (
 )
 from so101.policies.remote.protocol import finite, pack_message
 from so101.policies.remote.replies import greeting, is_alike, take_answer
+from so101.policies.remote.websocket import Address, WebSocket, open_websocket
 from so101.spec import PolicySpec
 
 OnChange = Callable[[Hello, Hello], None]
@@ -47,8 +47,9 @@ class RemoteConfig:
     deadline: float = option(
         1.0, "longest wait for a chunk; twice what is usual is plenty [s]", range=(0.01, 60.0)
     )
-    cameras: dict[str, str] = option(
-        {}, "camera id of the robot to the policy's; cameras it leaves out count as missing"
+    cameras: dict[str, str] = field(
+        default_factory=dict,
+        metadata={"doc": "camera id of the robot to the policy's; others of it are missing"},
     )
     link: LinkConfig = field(default_factory=LinkConfig)
 

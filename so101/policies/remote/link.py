@@ -16,7 +16,7 @@ import numpy as np
 from so101.config import option
 from so101.errors import ProtocolError, ServerLostError, ServerRefusedError, So101Error
 from so101.policies.remote.backoff import Backoff
-from so101.policies.remote.connection import WebSocket
+from so101.policies.remote.websocket import WebSocket
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from so101.errors import (
     ServerRefusedError,
     So101Error,
 )
-from so101.policies.remote.connection import WebSocket
 from so101.policies.remote.messages import SUBPROTOCOL, Answer, Code, Failure, Hello
 from so101.policies.remote.protocol import unpack_answer
+from so101.policies.remote.websocket import WebSocket
 
 
 def greeting(made: WebSocket, deadline_s: float) -> Hello:
