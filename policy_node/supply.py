@@ -1,15 +1,16 @@
 """Where the next policy comes from: checkpoints that are announced, or a server. No ROS."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.params import PolicyParams
 from policy_node.part import PartConfig
-from policy_node.served import PolicyServer, ServerAddress
 from policy_node.succession import Succession
 from so101.errors import ConfigError, SessionError
-from so101.policies.remote.access import read_token
+
+if TYPE_CHECKING:
+    from policy_node.served import PolicyServer
 
 
 class Supply(Protocol):
@@ -92,7 +93,7 @@ class ServerSupply:
     it refuses to, the policy in use steps down, and with it ends its episode.
     """
 
-    def __init__(self, server: PolicyServer) -> None:
+    def __init__(self, server: "PolicyServer") -> None:
         """Begin with no policy."""
         self.succession = Succession()
         self._server = server
@@ -168,6 +169,9 @@ def make_supply(params: PolicyParams, config: PartConfig) -> Supply:
         raise ConfigError(
             f"checkpoint={params.checkpoint!r}, but server={params.server!r}: choose one"
         )
+    from policy_node.served import PolicyServer, ServerAddress  # only who asks a server pays
+    from so101.policies.remote.access import read_token
+
     path = params.server_token_file
     address = ServerAddress(
         url=params.server,

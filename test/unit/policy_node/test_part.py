@@ -119,7 +119,9 @@ def test_a_policy_of_another_rhythm_is_refused_and_the_right_one_is_named(schedu
     if expected == ticks:
         config.check(others, "here")
         return
-    with pytest.raises(ConfigError, match=f"^here: decides every {expected} .* graph every {ticks}"):
+    with pytest.raises(
+        ConfigError, match=f"^here: decides every {expected} .* graph every {ticks}"
+    ):
         config.check(others, "here")
 
 
