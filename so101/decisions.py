@@ -59,7 +59,7 @@ class DecisionClock:
 
     def overdue(self, newest_ns: int) -> int:
         """Return how many decisions have been due by the newest tick and were not made."""
-        return max(0, self._over(newest_ns) + 1)
+        return 0 if self.due_ns is None else max(0, self._over(newest_ns) + 1)
 
     def stop(self) -> None:
         """Owe nothing more."""

@@ -236,9 +236,7 @@ def test_what_is_not_finite_is_refused_and_counted_and_the_next_decision_is_made
 
 
 @pytest.mark.parametrize("error", [ServerLostError("gone"), ServerRefusedError("too busy")])
-def test_while_its_server_is_away_it_lives_and_asks_again_about_the_newest_tick(
-    make_robot, error
-):
+def test_while_its_server_is_away_it_lives_and_asks_again_about_the_newest_tick(make_robot, error):
     """Time may stand still meanwhile, so nothing else would ask."""
     policy = Moody(error, error, error)
     robot = make_robot(policy)
