@@ -88,8 +88,9 @@ class ChunkPrefix:
 
     Attributes:
         positions: The previous plan from there to its end [rad]. Shape (points, joints).
-        decided: How many of them are executed before the new chunk can arrive: its first points
-            must be these. Those behind are what it should not depart from without need.
+        decided: How many of them the arm has executed, or is on its way to, when the new chunk
+            can arrive: its first points must be these. Those behind are what it should not depart
+            from without need.
     """
 
     positions: FloatArray

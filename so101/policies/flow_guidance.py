@@ -17,10 +17,13 @@ clean chunk ``a_hat(x_t, t) = E[a | x_t]`` itself.
 4. The velocity implied by a clean chunk is ``(a_hat - x_t) / (1 - t)``, so the same flow is that
    of the clean chunk ``a_hat + (1 - t) min(beta, (1 - t) / (t r²)) J' W (Y - a_hat)``.
 
-``J' e`` is one pass backward through the network, with respect to x_t only. The decided points are
-put in place of the prediction at every step, so that they are met exactly and x_t is, there, what
-the network was trained on: the noisy form of the very points. Both act together: the error at the
-decided points reaches the others through the off-diagonal part of J.
+``J' e`` is one pass backward through the network, with respect to x_t only. How far it reaches is
+the policy's: ``J = t / (1 - t)² Cov[a | x_t]``, and a policy that is sure of itself hardly moves.
+Its chunks still differ from the plan by the little that it is unsure of, and the arm would feel
+that as a jolt where the decided points end. So the plan is also put in place of the prediction:
+wholly at the decided points, which are thus met exactly, and by a share that falls smoothly to 0
+at the end of the plan. Where that is done, x_t is the noisy form of the very points, what the
+network was trained on.
 """
 
 import math
@@ -40,13 +43,13 @@ class PrefixGuidance:
     """How strongly the previous plan pulls.
 
     Attributes:
-        most: beta, the largest factor of the velocity; 0 leaves only what is decided in place.
-        decay: Points behind the decided ones weigh ``c (e^(decay c) - 1) / (e^decay - 1)``, where
-            c falls from 1 to 0 towards the plan's end; 1 as in the paper, towards 0 quadratic.
+        most: beta, the largest factor of the velocity; 0 does without the gradient.
+        blend: Share of the undecided plan that is put in place, times its own falling share; 0
+            puts in place only what is decided.
     """
 
     most: float = 5.0
-    decay: float = 1.0
+    blend: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what is no pull.
@@ -54,10 +57,10 @@ class PrefixGuidance:
         Raises:
             ConfigError: A value is out of range.
         """
-        if not (0.0 <= self.most < math.inf and 0.0 < self.decay <= 50.0):
+        if not (0.0 <= self.most < math.inf and 0.0 <= self.blend <= 1.0):
             raise ConfigError(
-                f"prefix guidance: need 0 <= most < inf and 0 < decay <= 50, got "
-                f"most={self.most}, decay={self.decay}"
+                f"prefix guidance: most={self.most} must be at least 0 and finite and "
+                f"blend={self.blend} in 0 to 1"
             )
 
     def gain(self, time: float) -> float:
@@ -67,23 +70,37 @@ class PrefixGuidance:
         left = 1.0 - time
         return left * min(self.most, (time * time + left * left) / (time * left))
 
-    def mask(self, decided: int, points: int, horizon: int) -> torch.Tensor:
-        """Return the weight of each point of a chunk (equation 5 there).
 
-        Args:
-            decided: Points that weigh 1.
-            points: Points of the previous plan; those behind weigh nothing.
-            horizon: Points of the chunk.
+def pull_weights(decided: int, points: int, horizon: int) -> torch.Tensor:
+    """Return W, the weight of each point's error (equation 5 there).
 
-        Returns:
-            Shape (horizon,).
-        """
-        weights = torch.zeros(horizon)
-        weights[:decided] = 1.0
-        for i in range(decided, min(points, horizon)):
-            share = (points - i) / (points - decided + 1)
-            weights[i] = share * math.expm1(self.decay * share) / math.expm1(self.decay)
-        return weights
+    Args:
+        decided: Points that weigh 1.
+        points: Points of the previous plan; from the decided ones to its end the weight falls
+            exponentially, behind it is 0.
+        horizon: Points of the chunk.
+
+    Returns:
+        Shape (horizon,).
+    """
+    falling = _falling(decided, points, horizon)
+    return falling * torch.expm1(falling) / math.expm1(1.0)
+
+
+def kept_shares(decided: int, points: int, horizon: int) -> torch.Tensor:
+    """Return how much of the plan is put in place at each point; arguments as `pull_weights`.
+
+    A cubic from 1 at the decided points to 0 behind the plan, level at both ends: neither end of
+    it bends the path.
+    """
+    falling = _falling(decided, points, horizon)
+    return falling * falling * (3.0 - 2.0 * falling)
+
+
+def _falling(decided: int, points: int, horizon: int) -> torch.Tensor:
+    """Return 1 for decided points, then evenly falling to 0 right behind the plan."""
+    left = points - torch.arange(horizon, dtype=torch.float32)
+    return (left / (points - decided + 1)).clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +109,12 @@ class KnownPlan:
 
     Attributes:
         values: Anything behind the plan's end. Shape (rows, horizon, size).
-        weights: Of each point, 0 behind the plan's end. Shape (horizon,).
-        decided: Points that are not to be changed.
+        points: How many of them are the plan's.
+        decided: How many of those are not to be changed.
     """
 
     values: torch.Tensor
-    weights: torch.Tensor
+    points: int
     decided: int
 
 
@@ -117,13 +134,17 @@ def guided(
         known: What to keep to.
         guidance: How strongly.
     """
-    if guidance.most == 0.0 or known.decided == len(known.weights):
+    marks = known.decided, known.points, noisy.shape[1]
+    if guidance.most == 0.0:
         clean = clean_chunk(noisy, time)
     else:
+        weights = pull_weights(*marks).to(noisy)[:, None]
         with torch.enable_grad():
             leaf = noisy.detach().requires_grad_(True)
             clean = clean_chunk(leaf, time)
-            error = known.weights[:, None] * (known.values - clean.detach())
+            error = weights * (known.values - clean.detach())
             (pull,) = torch.autograd.grad(clean, leaf, error)
         clean = clean.detach() + guidance.gain(time) * pull
-    return torch.cat([known.values[:, : known.decided], clean[:, known.decided :]], dim=1)
+    shares = kept_shares(*marks) * guidance.blend
+    shares[: known.decided] = 1.0
+    return torch.lerp(clean, known.values, shares.to(noisy)[:, None].expand_as(clean))

@@ -249,10 +249,8 @@ class FlowPolicy:
         native = self._norms.actions.normalize(self._codec.encode(points, references))
         padded = np.zeros((len(references), *self.noise_shape))
         padded[:, : len(plan)] = native
-        decided = min(prefix.decided, horizon)
-        weights = self.prefix_guidance.mask(decided, len(plan), horizon)
         return KnownPlan(
-            values=self._tensor(padded), weights=weights.to(self._device), decided=decided
+            values=self._tensor(padded), points=len(plan), decided=min(prefix.decided, horizon)
         )
 
     def _clean_chunk(

@@ -209,7 +209,7 @@ class RtcSchedule(AsyncSchedule):
         shared = [due_ns for due_ns in coming.due_ns() if due_ns <= ends_ns]
         if not shared:
             return None
-        passed = math.ceil(self.latency.expected_ns / coming.period_ns - _ROUNDING)
+        passed = math.floor(self.latency.expected_ns / coming.period_ns + _ROUNDING) + 1
         return ChunkPrefix(
             positions=frozen(self._plan.at(shared)), decided=min(passed, len(shared))
         )
