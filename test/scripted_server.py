@@ -65,6 +65,10 @@ class ThreadedServer:
     def admit(self, connection, request):
         """Return a response to refuse a request to connect."""
 
+    def pause(self, duration_s):
+        """Take a while."""
+        time.sleep(duration_s)
+
     def talk(self, connection):
         """Serve one connection; it ends when this returns or the connection does."""
         raise NotImplementedError
@@ -122,7 +126,7 @@ class ScriptedServer(ThreadedServer):
                 connection.send(pack_message(failure))
                 return
             self.requests.append(request)
-            time.sleep(self.delay_s)
+            self.pause(self.delay_s)
             connection.send(self.garble(pack_message(self.answer(request))))
 
     def answer(self, request):

@@ -25,7 +25,9 @@ def test_loopback_needs_no_token(host):
     assert Access(host, None).refusal([], [], "localhost:8000") is None
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.4", "robot.local", "127.0.0.1.evil"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.168.1.4", "robot.local", "127.0.0.1.evil"]
+)
 def test_any_other_address_needs_one_to_start(host):
     assert not is_loopback(host)
     with pytest.raises(ConfigError, match="--token-file"):
@@ -76,15 +78,22 @@ def test_tokens_are_compared_in_constant_time(monkeypatch):
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:8000", ""])
 def test_browsers_are_refused_even_with_the_token(origin):
-    assert Access("0.0.0.0", TOKEN).refusal(BEARER, [origin], "") == (403, "browsers may not connect")
+    assert Access("0.0.0.0", TOKEN).refusal(BEARER, [origin], "") == (
+        403,
+        "browsers may not connect",
+    )
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:80", "127.0.0.1:80", "[::1]:80", "0.0.0.0:8"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:80", "127.0.0.1:80", "[::1]:80", "0.0.0.0:8"]
+)
 def test_a_local_server_answers_to_addresses(host):
     assert Access("127.0.0.1", None).refusal([], [], host) is None
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil:80", "", "[x]:8"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil:80", "", "[x]:8"]
+)
 def test_a_local_server_answers_to_no_name_that_could_lead_here_by_a_trick(host):
     assert Access("127.0.0.1", None).refusal([], [], host) == (403, "unknown host")
 
@@ -102,7 +111,9 @@ def test_a_token_that_others_may_read_is_refused(tmp_path, mode):
     assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "short", "two words of a token", "sixteen\ncharacters\n", "x" * 4])
+@pytest.mark.parametrize(
+    "text", ["", "short", "two words of a token", "sixteen\ncharacters\n", "x" * 4]
+)
 def test_what_is_no_token_is_refused_and_not_shown(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
         read_token(token_file(tmp_path, text), {})

@@ -30,7 +30,9 @@ def png_bomb(side):
 
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * (1 + 3 * side) * side, 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("encode", [encode_jpeg, encode_png])
@@ -61,7 +63,8 @@ BAD = {
     "a JPEG of 8192": claimed(JPEG, 8192, 8192),
     "a JPEG of no height": claimed(JPEG, 0, 80),
     "a PNG bomb": png_bomb(6000),
-    "thousands of passes": JPEG[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * (MAX_SCANS + 1),
+    "thousands of passes": JPEG[:-2]
+    + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * (MAX_SCANS + 1),
     "a PNG without pixels": encode_png(PICTURE)[:60],
 }
 
