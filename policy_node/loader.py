@@ -2,9 +2,11 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_node.part import PartConfig
 from so101.errors import So101Error
 from so101.policies.canary import check_canary
 from so101.policies.checkpoint import load_policy
@@ -15,24 +17,26 @@ from so101.robot import JOINTS
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A checkpoint that was verified, loaded and tried.
+    """A policy that was verified, loaded and tried.
 
     Attributes:
-        path: Its directory.
+        path: Directory of its checkpoint, or the address of its server.
         sha256: Hash of its weights.
         policy: The policy.
+        close: Lets go of what it holds, such as a connection, once it acts no more.
     """
 
-    path: Path
+    path: Path | str
     sha256: str
     policy: Policy
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """A checkpoint that must not drive, and why."""
+    """A policy that must not drive, and why."""
 
-    path: Path
+    path: Path | str
     problem: str
 
 
@@ -43,17 +47,17 @@ class CheckpointLoader:
     """
 
     def __init__(
-        self, cameras: tuple[str, ...], decision_ticks: int, arrays: tuple[str, ...] = ()
+        self, cameras: tuple[str, ...], config: PartConfig, arrays: tuple[str, ...] = ()
     ) -> None:
         """Start the thread.
 
         Args:
             cameras: Camera ids of the robot.
-            decision_ticks: Policy ticks from one chunk to the next that the graph is set to.
+            config: How the policy will act.
             arrays: Names of auxiliary arrays that are asked of every policy.
         """
         self._cameras = cameras
-        self._ticks = decision_ticks
+        self._config = config
         self._arrays = arrays
         self._wanted: queue.SimpleQueue[tuple[Path, Policy | None]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Loaded | Refused] = queue.SimpleQueue()
@@ -75,10 +79,7 @@ class CheckpointLoader:
         try:
             sha256 = verify(path).sha256
             policy = load_policy(path, JOINTS, self._cameras)
-            ticks = policy.spec.action_space.decision_ticks
-            if ticks != self._ticks:
-                problem = f"{path}: decides every {ticks} ticks, the graph every {self._ticks}"
-                return Refused(path=path, problem=problem)
+            self._config.check(policy, str(path))
             check_canary(policy, previous, arrays=self._arrays, where=str(path))
         except So101Error as error:
             return Refused(path=path, problem=str(error))

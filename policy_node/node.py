@@ -1,7 +1,8 @@
 """Policy node: observations in, joint trajectories out.
 
-Owns the topics, the decision ticks and the swap of checkpoints between episodes. Networks and
-checkpoints are in ``so101.policies``; who follows the trajectories is the arbiter's business.
+Owns the topics, the decision ticks and the swap of policies between episodes. It never waits for a
+network: inference has a thread of its own. Networks, checkpoints and servers are in
+``so101.policies``; who follows the trajectories is the arbiter's business.
 """
 
 import os
@@ -12,24 +13,23 @@ from typing import Any
 
 from rclpy.node import Node
 
-from policy_node.loader import CheckpointLoader, Loaded, Refused
+from policy_node.loader import Loaded
 from policy_node.params import PolicyParams
-from policy_node.succession import Succession
+from policy_node.part import Part, PartConfig
+from policy_node.supply import make_supply
+from policy_node.worker import Answer, InferenceWorker, Question
 from so101.acting import ActingLoop
-from so101.clock import POLICY_GRID, nanoseconds
-from so101.control.trajectory import chunk_to_trajectory
+from so101.clock import POLICY_GRID
 from so101.decoding import EarlyDecoder
 from so101.episode import ControlSource, EpisodeState
-from so101.errors import SessionError, So101Error
-from so101.events import EpisodeEvent
-from so101.observation import Observation
-from so101.policies.playback_speed import PlaybackSpeed
-from so101.policies.seeded_noise import SeededNoise
+from so101.errors import ServerLostError, ServerRefusedError, So101Error
+from so101.events import ControlEvent, EpisodeEvent
+from so101.policies.schedule_latency import LatencyEstimate
 from so101.policies.threads import use_one_thread
-from so101.robot import JOINTS
 from so101.ros.aux_tables import to_aux
 from so101.ros.convert import to_header
 from so101.ros.endpoints import Endpoints
+from so101.ros.handover import Handover
 from so101.ros.health import Health
 from so101.ros.observing import observe
 from so101.ros.params import declare
@@ -37,6 +37,7 @@ from so101.ros.run import run
 from so101.status_events import CheckpointEvent, PolicyInfo
 from so101.streams import ObservationConfig
 from so101.topics import (
+    CONTROL_SOURCE,
     EPISODE,
     POLICY_ALIVE,
     POLICY_CHECKPOINT,
@@ -55,100 +56,108 @@ class PolicyNode(Node):
     """Acts in the episodes that name the policy as their source."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Declare parameters and create the interfaces; checkpoints load in the background."""
+        """Declare parameters and create the interfaces; policies are loaded in the background."""
         super().__init__("policy_node", **kwargs)
         use_one_thread()
         self._params = params = declare(self, PolicyParams)
-        self._loader = CheckpointLoader(params.cameras, params.decision_ticks, params.aux)
-        self._latency_ticks = POLICY_GRID.ceil(nanoseconds(params.latency))
-        self._succession = Succession()
-        self._actor: SeededNoise | PlaybackSpeed | None = None
+        self._config = PartConfig.of(params)
+        self._supply = make_supply(params, self._config)
+        self._succession = self._supply.succession
+        self._worker = InferenceWorker(Handover(self, self._on_answers).ask)
+        self._part: Part | None = None
+        self._latency = LatencyEstimate(self._config.latency_ns)
+        self._is_hung = self._is_owed_a_chunk = False
+        self._problem = ""
         self._unheard_polls: int | None = None
-        self._is_newcomer = True
-        self._is_enabled = True
+        self._is_newcomer = self._is_enabled = True
         self._newest_ns = 0
+        self._loop = self._observe(params)
+        if params.checkpoint:
+            self._supply.announce(Path(params.checkpoint))
+
+    def _observe(self, params: PolicyParams) -> ActingLoop:
         config = ObservationConfig(
             cameras=params.cameras,
             uses_objects=params.uses_objects,
             task=params.task,
             is_lock_step=params.lockstep,
         )
-        self._loop = ActingLoop(
-            config,
-            ControlSource.POLICY.value,
-            params.decision_ticks,
-            EarlyDecoder(params.cameras),
-        )
+        source, decoder = ControlSource.POLICY.value, EarlyDecoder(params.cameras)
+        loop = ActingLoop(config, source, params.decision_ticks, decoder)
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(POLICY_TRAJECTORY, POLICY_ALIVE, POLICY_INFO)
         endpoints.offer(*(aux_topic(name) for name in params.aux))
         endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
-        endpoints.hear(POLICY_CHECKPOINT, CheckpointEvent, self._on_checkpoint)
+        endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
+        if not params.server:
+            endpoints.hear(POLICY_CHECKPOINT, CheckpointEvent, self._on_checkpoint)
         observe(endpoints, config, self._feed)
         endpoints.switch("policy/enable", self._on_enable)
-        endpoints.trigger("policy/reload", self._on_reload)
+        endpoints.trigger("policy/reload", self._supply.reload)
         self.create_timer(ALIVE_PERIOD_S, self._on_alive)
         self.create_timer(POLL_PERIOD_S, self._on_poll)
         Health(self, endpoints)
-        if params.checkpoint:
-            self._announce(Path(params.checkpoint))
+        return loop
 
     @property
     def _live(self) -> Loaded | None:
         return self._succession.live
 
     def _on_checkpoint(self, event: CheckpointEvent) -> None:
-        self._announce(Path(event.path), event.sha256)
-
-    def _announce(self, path: Path, sha256: str = "") -> None:
-        if self._succession.announce(path, sha256):
-            self._loader.want(path, None if self._live is None else self._live.policy)
+        self._supply.announce(Path(event.path), event.sha256)
 
     def _on_poll(self) -> None:
-        answer = self._loader.take()
-        if answer is None or not self._succession.is_wanted(answer):
-            pass  # another one was announced meanwhile
-        elif isinstance(answer, Refused):
-            self.get_logger().error(f"checkpoint refused: {answer.problem}")
-            self._inform(waiting_for=f"a better checkpoint: {answer.problem}")
-        else:
-            self._succession.line_up(answer)
+        if problem := self._supply.look():
+            self._complain(f"policy refused: {problem}")
+            self._inform(waiting_for=f"a better policy: {problem}")
+        if self._live is None and self._part is not None:
+            self._leave("other weights: the policy of this episode is gone")
         if self._loop.facts is None and (newcomer := self._succession.take_over()):
             self._loop.resize(newcomer.policy.spec.image_size)
+            self._latency = LatencyEstimate(self._config.latency_ns)
             self.get_logger().info(f"running {newcomer.path} ({newcomer.sha256[:12]})")
             self._unheard_polls = 0
         if self._unheard_polls is not None:
             if self._unheard_polls % POLLS_PER_WORD == 0:
                 self._inform(waiting_for="an episode")
             self._unheard_polls += 1
+        if self._is_owed_a_chunk and not self._worker.is_owing:
+            self._loop.retry()
+        self._on_answers()
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         is_late = self._is_newcomer and event.state is EpisodeState.RUNNING
         self._is_newcomer = False
         if event.state in (EpisodeState.RESETTING, EpisodeState.RUNNING):
             self._unheard_polls = None
+        self._take_answers()
+        self._worker.forget()
         if self._loop.has_ended(event):
             self._endpoints.publish(POLICY_ALIVE, to_header(event.stamp_ns))
+        self._part, self._is_owed_a_chunk = None, False
         if not self._loop.on_episode(event):
             return
-        self._actor = None
         if is_late:  # it began with a policy that is gone, and its first ticks were not heard
             self._succession.step_down()
         live = self._live
         if live is None or event.facts.checkpoint not in ("", live.sha256):
-            self.get_logger().error(f"episode {event.facts.id} is not for this policy")
-            self._unheard_polls = 0  # say so until it ends
+            self._leave(f"episode {event.facts.id} is not for this policy")
             return
-        noisy = SeededNoise(live.policy, self._params.seed, event.facts.seed)
         try:
-            self._actor = self._played(noisy, event.facts.speed)
+            self._part = Part(live.policy, self._config, event.facts, self._latency)
         except So101Error as error:
             self.get_logger().error(f"episode {event.facts.id}: {error}")
             self._inform(waiting_for=str(error))
         self._act()
 
-    def _played(self, actor: SeededNoise, speed: float) -> SeededNoise | PlaybackSpeed:
-        return actor if speed == 1.0 else PlaybackSpeed(actor, speed, self._latency_ticks)
+    def _leave(self, reason: str) -> None:
+        """Act no more in this episode, and say so until it ends."""
+        self.get_logger().error(reason)
+        self._part, self._unheard_polls = None, 0
+
+    def _on_control(self, event: ControlEvent) -> None:
+        if self._part is not None:
+            self._part.on_control(event)
 
     def _feed(self, topic: str, value: Any, stamp_ns: int, arrival_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -156,58 +165,111 @@ class PolicyNode(Node):
         self._act()
 
     def _act(self) -> None:
-        if self._actor is None or not self._is_enabled:
+        """Ask for a chunk when one is due and the last one has arrived."""
+        if self._part is None or not self._is_enabled or self._worker.is_owing:
             return
-        observation = self._loop.due()
-        if observation is None:
-            return
-        try:
-            self._plan(self._actor, observation)
-        except So101Error as error:
-            self.get_logger().error(f"no chunk for this observation: {error}")
-            self._inform(waiting_for=str(error), stamp_ns=observation.stamp_ns)
-
-    def _plan(self, actor: SeededNoise | PlaybackSpeed, observation: Observation) -> None:
-        began = time.perf_counter()
-        inference = actor.infer(observation)
-        elapsed_ms = (time.perf_counter() - began) * 1e3
-        trajectory = chunk_to_trajectory(inference.chunk, JOINTS)
-        self._endpoints.command(POLICY_TRAJECTORY, trajectory)
-        for name in self._params.aux:
-            self._endpoints.publish(
-                aux_topic(name), to_aux(observation.stamp_ns, inference.aux[name])
+        if (observation := self._loop.due()) is not None:
+            question = Question(
+                actor=self._part.schedule,
+                observation=observation,
+                ages_ms=self._loop.ages_ms,
+                asked_ns=time.monotonic_ns(),
             )
+            self._worker.ask(question)
+
+    def _on_answers(self) -> None:
+        self._take_answers()
+        self._act()
+
+    def _take_answers(self) -> None:
+        while (answer := self._worker.take()) is not None and self._part is not None:
+            try:
+                self._plan(self._part, answer)
+            except So101Error as error:
+                self._refuse(self._part, answer, error)
+
+    def _plan(self, part: Part, answer: Answer) -> None:
+        """Publish what came of an inference: chunk, arrays and how they came about."""
+        if answer.inference is None:
+            self._refuse(part, answer, answer.error)
+            return
+        inference, stamp_ns = answer.inference, answer.question.observation.stamp_ns
+        trajectory = part.arrive(inference.chunk, self._newest_ns)
+        self._endpoints.command(POLICY_TRAJECTORY, trajectory)
+        part.overtaken += self._loop.hold_back(part.schedule.free_ns)
+        for name in self._params.aux:
+            self._endpoints.publish(aux_topic(name), to_aux(stamp_ns, inference.aux[name]))
+        self._is_owed_a_chunk = False
+        self._complain("")
         self._inform(
-            stamp_ns=observation.stamp_ns,
-            inference_ms=elapsed_ms,
+            stamp_ns=stamp_ns,
+            inference_ms=answer.inference_ms,
+            waited_ms=answer.waited_ms,
             speed=inference.chunk.speed,
-            ages_ms=self._loop.ages_ms,
+            ages_ms=answer.question.ages_ms,
             native_action=tuple(inference.native_action.ravel().tolist()),
         )
 
+    def _refuse(self, part: Part, answer: Answer, error: Exception | None) -> None:
+        """Say that an observation gets no chunk; after a bug the policy is silent from now on.
+
+        A server may give one a moment later, so it is asked again.
+        """
+        part.refused += not isinstance(error, ServerLostError)
+        if isinstance(error, ServerRefusedError):
+            self._supply.on_refusal()
+        self._is_owed_a_chunk = isinstance(error, (ServerLostError, ServerRefusedError))
+        self._complain(f"no chunk for this observation: {answer.bug or error}")
+        self._inform(waiting_for=str(error), stamp_ns=answer.question.observation.stamp_ns)
+        if answer.bug:
+            self._part = None
+
+    def _complain(self, problem: str) -> None:
+        """Log a problem once, and that it is over."""
+        if problem and problem != self._problem:
+            self.get_logger().error(problem)
+        elif self._problem and not problem:
+            self.get_logger().info("acting again")
+        self._problem = problem
+
     def _inform(self, *, stamp_ns: int | None = None, **values: Any) -> None:
-        stamp_ns = self._newest_ns if stamp_ns is None else stamp_ns
-        if self._live is not None:
-            space = self._live.policy.spec.action_space
-            values["highest_speed"] = space.highest_speed(self._latency_ticks)
-        sha256 = "" if self._live is None else self._live.sha256
-        info = PolicyInfo(stamp_ns=stamp_ns, checkpoint=sha256, **values)
+        live, part = self._live, self._part
+        if live is not None:
+            latency_ticks = POLICY_GRID.ceil(self._config.latency_ns)
+            values["highest_speed"] = live.policy.spec.action_space.highest_speed(latency_ticks)
+        if part is not None:
+            values |= {"overtaken": part.overtaken, "refused": part.refused}
+        info = PolicyInfo(
+            stamp_ns=self._newest_ns if stamp_ns is None else stamp_ns,
+            checkpoint="" if live is None else live.sha256,
+            schedule=self._params.schedule,
+            latency_ms=self._latency.expected_ns / 1e6,
+            **values,
+        )
         self._endpoints.tell(POLICY_INFO, info)
 
     def _on_alive(self) -> None:
-        if self._actor is not None and self._loop.facts is not None and self._is_enabled:
+        """Sign for the thread that infers, too: it must not hang."""
+        was_hung, busy_s = self._is_hung, self._worker.busy_s()
+        self._is_hung = busy_s > self._config.hangs_after_s
+        if self._is_hung and not was_hung:
+            problem = f"an inference that has been running for {busy_s:.1f} s"
+            self._complain(f"silent: waits for {problem}")
+            self._inform(waiting_for=problem)
+        is_acting = self._part is not None and self._loop.facts is not None
+        if is_acting and self._is_enabled and not self._is_hung:
             self._endpoints.publish(POLICY_ALIVE, to_header(self._newest_ns))
 
     def _on_enable(self, is_enabled: bool) -> str:
         self._is_enabled = is_enabled
+        self._worker.forget()
         return "the policy acts" if is_enabled else "the policy is silent"
 
-    def _on_reload(self) -> str:
-        newest = self._succession.newest
-        if newest is None:
-            raise SessionError("no checkpoint was announced yet")
-        self._announce(newest)
-        return f"loading {newest}"
+    def destroy_node(self) -> None:
+        """End the threads, too."""
+        self._worker.close()
+        self._supply.close()
+        super().destroy_node()
 
 
 def main() -> int:

@@ -14,20 +14,20 @@ class Succession:
 
     Attributes:
         live: The policy that acts; None before the first.
-        newest: Directory of the checkpoint that was announced last.
+        newest: Directory of the checkpoint that was announced last, or the server's address.
     """
 
     def __init__(self) -> None:
         """Begin with no policy."""
         self.live: Loaded | None = None
-        self.newest: Path | None = None
+        self.newest: Path | str | None = None
         self._next: Loaded | None = None
 
-    def announce(self, path: Path, sha256: str = "") -> bool:
+    def announce(self, path: Path | str, sha256: str = "") -> bool:
         """Take note of the checkpoint that is wanted from now on.
 
         Args:
-            path: Its directory.
+            path: Its directory, or the server's address.
             sha256: Of its weights, empty when it is not known.
 
         Returns:
@@ -48,10 +48,18 @@ class Succession:
         """Let a policy wait for the end of the episode."""
         self._next = loaded
 
+    def withdraw(self) -> Loaded | None:
+        """Let nobody wait any more; return who did."""
+        waiting, self._next = self._next, None
+        return waiting
+
     def take_over(self) -> Loaded | None:
         """Between two episodes: let the policy that waits act, and return it; None for none."""
-        successor, self._next = self._next, None
-        self.live = successor or self.live
+        successor = self.withdraw()
+        if successor is not None:
+            if self.live is not None:
+                self.live.close()
+            self.live = successor
         return successor
 
     def step_down(self) -> None:

@@ -89,6 +89,20 @@ class ActingLoop:
             size = self.builder.config.image_size
             self._decoder.begin(self._cameras[topic], value, size)
 
+    def hold_back(self, stamp_ns: int) -> int:
+        """Decide on nothing before a stamp [ns]: so long the last decision was worth no other.
+
+        Returns:
+            How many decisions were due meanwhile and will not be made.
+        """
+        due_ns, overtaken = self.clock.due_ns, self.clock.overdue(self._newest_ns)
+        self.clock.postpone(stamp_ns)
+        return overtaken if self.clock.due_ns != due_ns else 0
+
+    def retry(self) -> None:
+        """Decide on the newest tick: nothing came of the last decision."""
+        self.clock.again(self._newest_ns)
+
     def due(self) -> Observation | None:
         """Return the observation of the due decision, once; None when there is none yet.
 

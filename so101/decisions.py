@@ -22,6 +22,7 @@ class DecisionClock:
         self.due_ns: int | None = None
         self.count = 0
         self._ticks = 1
+        self._first_ns = 0
 
     def start(self, stamp_ns: int, decision_ticks: int) -> None:
         """Begin an episode; its first decision is due at the first policy tick from now on.
@@ -31,7 +32,7 @@ class DecisionClock:
         """
         if decision_ticks < 1:
             raise ConfigError(f"decision_ticks={decision_ticks} must be at least 1")
-        self.due_ns = POLICY_GRID.stamp(POLICY_GRID.ceil(stamp_ns))
+        self.due_ns = self._first_ns = POLICY_GRID.stamp(POLICY_GRID.ceil(stamp_ns))
         self.count = 0
         self._ticks = decision_ticks
 
@@ -45,6 +46,20 @@ class DecisionClock:
         """
         if self.due_ns is not None:
             self.due_ns = max(self.due_ns, POLICY_GRID.stamp(POLICY_GRID.ceil(stamp_ns)))
+
+    def again(self, newest_ns: int) -> None:
+        """Let the newest tick be decided on: what was decided before came to nothing.
+
+        Args:
+            newest_ns: Stamp of the newest observation that has arrived [ns].
+        """
+        if self.due_ns is not None:
+            newest_tick_ns = POLICY_GRID.stamp(POLICY_GRID.floor(newest_ns))
+            self.due_ns = max(self._first_ns, newest_tick_ns)
+
+    def overdue(self, newest_ns: int) -> int:
+        """Return how many decisions have been due by the newest tick and were not made."""
+        return 0 if self.due_ns is None else max(0, self._over(newest_ns) + 1)
 
     def stop(self) -> None:
         """Owe nothing more."""

@@ -24,6 +24,11 @@ class PolicyInfo:
         guidance: Guidance weight.
         waiting_for: Why no chunk could be made; empty when one was.
         highest_speed: Largest playback factor at which its chunks reach to their successors.
+        waited_ms: From the observation to the beginning of its inference, wall time [ms].
+        schedule: When the policy looks (`so101.policies.scheduling`).
+        latency_ms: Time from an observation to its chunk that the schedule reckons with [ms].
+        overtaken: Decisions of this episode that were due while an inference was in flight.
+        refused: Inferences of this episode that gave no chunk that may be followed.
     """
 
     stamp_ns: int
@@ -36,6 +41,11 @@ class PolicyInfo:
     guidance: float = 1.0
     waiting_for: str = ""
     highest_speed: float = 1.0
+    waited_ms: float = 0.0
+    schedule: str = ""
+    latency_ms: float = 0.0
+    overtaken: int = 0
+    refused: int = 0
 
     def to_event(self) -> Event:
         """Return the event."""
@@ -59,6 +69,11 @@ class PolicyInfo:
             guidance=decode(event, "guidance", float),
             waiting_for=decode(event, "waiting_for", str),
             highest_speed=decode(event, "highest_speed", float),
+            waited_ms=decode(event, "waited_ms", float),
+            schedule=decode(event, "schedule", str),
+            latency_ms=decode(event, "latency_ms", float),
+            overtaken=decode(event, "overtaken", int),
+            refused=decode(event, "refused", int),
         )
 
 

@@ -143,3 +143,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add what says where a server infers."""
+    parser.add_argument("--server", default="", metavar="URL", help="infers there: ws://host:port")
+    parser.add_argument(
+        "--server-token-file", default="", metavar="FILE", help="its token, readable by you only"
+    )
+    parser.add_argument("--server-ca", default="", metavar="FILE", help="certificates for wss")
+
+
+def server_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the graph's options that `add_server` asked for."""
+    names = ("server", "server_token_file", "server_ca")
+    return {name: getattr(arguments, name) for name in names}

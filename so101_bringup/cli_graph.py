@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from so101_bringup.cli_common import add_server, server_options
 from so101_bringup.graph import GRAPHS, GraphOptions
 
 STORES = {"rl": "runs/rl", "record": "runs/rl", "up": "runs/rl"}
@@ -33,6 +34,7 @@ def add_verbs(verbs: Any) -> None:
         default="poses",
         help="what judges a candidate: poses, next_group, nothing (poses)",
     )
+    _add_policy(rl)
     rl.set_defaults(run=_run_rl)
     record = verbs.add_parser("record", help="record demonstrations as bags")
     _add_common(record)
@@ -47,6 +49,7 @@ def add_verbs(verbs: Any) -> None:
     up = verbs.add_parser("up", help="the robot with everything but the learner")
     _add_common(up)
     up.add_argument("--checkpoint", default="", metavar="DIR", help="policy to run")
+    _add_policy(up)
     up.set_defaults(run=_run_up)
     motion = verbs.add_parser("motion", help="move the arm of a running graph")
     motion.add_argument("where", choices=("home",))
@@ -75,6 +78,21 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--upload-to", default="", metavar="URL", help="send every finished episode there"
     )
     parser.add_argument("--verbose", action="store_true", help="show what the nodes print")
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--schedule", default="async", metavar="NAME", help="sync, async, rtc, ensemble (async)"
+    )
+    parser.add_argument(
+        "--decision-ticks", type=int, default=0, metavar="N", help="of 1/30 s, chunk to chunk"
+    )
+    add_server(parser)
+
+
+def _policy_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("schedule", "decision_ticks")
+    return {**{name: getattr(arguments, name) for name in names}, **server_options(arguments)}
 
 
 def _add_client(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +133,7 @@ def _run_rl(arguments: argparse.Namespace) -> int:
         rollouts=arguments.rollouts,
         rule=arguments.rule,
         gate=arguments.gate,
+        **_policy_options(arguments),
     )
     mode = (
         "object poses (state mode)" if options.state else f"cameras {', '.join(options.cameras)}"
@@ -137,7 +156,7 @@ def _run_record(arguments: argparse.Namespace) -> int:
 
 def _run_up(arguments: argparse.Namespace) -> int:
 
-    options = _options(arguments, checkpoint=arguments.checkpoint)
+    options = _options(arguments, checkpoint=arguments.checkpoint, **_policy_options(arguments))
     print("so101 up: start an episode with `so101 call episode/start`; Ctrl-C ends")
     return _run_job(arguments, options, {})
 

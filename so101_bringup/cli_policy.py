@@ -3,10 +3,17 @@
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_common import add_store, open_store, select_one
+from so101_bringup.cli_common import (
+    add_server,
+    add_store,
+    open_store,
+    select_one,
+    server_options,
+)
 
 if TYPE_CHECKING:
     from so101.evaluation import Evaluation, EvaluationConfig
@@ -29,6 +36,7 @@ def add_verbs(verbs: Any) -> None:
         "--schedule", default="async", metavar="NAME", help="sync, async, rtc, ensemble (async)"
     )
     evaluate.add_argument("--ros", action="store_true", help="through the nodes, with bags")
+    add_server(evaluate)
     evaluate.add_argument("--store", default="", metavar="DIR", help="with --ros: keep the bags")
     evaluate.add_argument("--json", default="", metavar="FILE", help="write the result there")
     evaluate.add_argument("--verbose", action="store_true", help="show what the nodes print")
@@ -85,8 +93,10 @@ def _evaluation_config(arguments: argparse.Namespace) -> "EvaluationConfig":
     from so101.evaluation import EvaluationConfig
     from so101.simulation.latency import SimulatedLatency
 
-    if arguments.ros and (arguments.jitter or arguments.schedule != "async"):
-        raise ConfigError("eval: --jitter and --schedule are for roll-outs in process, not --ros")
+    if arguments.ros and arguments.jitter:
+        raise ConfigError("eval: --jitter is for roll-outs in process, not --ros")
+    if arguments.server and not arguments.ros:
+        raise ConfigError("eval: --server infers for the nodes; add --ros")
     return EvaluationConfig(
         episodes=arguments.episodes,
         seed=arguments.seed,
@@ -117,6 +127,7 @@ def _evaluate_in_graph(
     from so101.policies.checkpoint import read_spec
     from so101.policies.checkpoint_files import verify
     from so101_bringup.paths import RunPaths
+    from so101_bringup.policy_options import decision_ticks_of
     from so101_bringup.recorded_trials import recorded_evaluation
     from so101_bringup.run_job import options_of, run_job
     from so101_bringup.session_defaults import session_goals
@@ -130,11 +141,16 @@ def _evaluate_in_graph(
             "store": store,
             "seed": config.seed,
             "start": config.start,
-            "checkpoint": str(path),
+            "checkpoint": "" if arguments.server else str(path),
+            "sha256": checkpoint.sha256,
             "evaluation_episodes": config.episodes,
             "simulated_latency": config.latency.mean_s,
+            "schedule": config.schedule,
+            **server_options(arguments),
         }
         options = options_of({**values, "cameras": spec.cameras} if spec.cameras else values)
+        ticks = decision_ticks_of(options, spec.action_space)
+        options = replace(options, decision_ticks=ticks)
         goals = session_goals(options)
         code = run_job("evaluate", options, goals, say=print, is_verbose=arguments.verbose)
         if code:

@@ -14,6 +14,12 @@ from so101.errors import ConfigError
 from so101.simulation.tasks.table import make_task
 from so101_bringup.graph_options import GraphOptions as GraphOptions
 from so101_bringup.paths import PACKAGE, RunPaths, check_sections
+from so101_bringup.policy_options import (
+    check_policy,
+    decision_ticks_of,
+    policy_values,
+    refuse_server,
+)
 from so101_bringup.session_defaults import goals_of
 
 ParameterValue = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
@@ -97,6 +103,7 @@ def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
         raise ConfigError("continuous: the session counts and learns from a bag per episode")
     if options.images == "raw":
         raise ConfigError("images: the learner reads JPEG frames; choose compressed or both")
+    refuse_server(options)
     makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder, _learner)
     return _graph(options, makers, job="rl")
 
@@ -108,9 +115,9 @@ def record_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
 
 
 def evaluate_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return what runs a checkpoint and counts its successes; refused without one."""
-    if not options.checkpoint:
-        raise ConfigError("checkpoint: name the checkpoint directory to evaluate")
+    """Return what runs a policy and counts its successes; refused without one."""
+    if not (options.checkpoint or options.server):
+        raise ConfigError("checkpoint: name the checkpoint directory to evaluate, or a server")
     makers = (_simulation, _intervention, _motion, _policy, _recorder)
     return _graph(options, makers, job="evaluate")
 
@@ -172,6 +179,7 @@ def _check(options: GraphOptions) -> None:
         )
     if options.robot == "real":
         raise ConfigError("robot:=real: the servo driver is not part of this version; use sim")
+    check_policy(options)
     if not options.state and not options.cameras:
         raise ConfigError("cameras: name at least one, or choose state:=true")
     make_task(options.task, options.start)
@@ -211,7 +219,9 @@ def _teleop(options: GraphOptions, robot: _Robot) -> NodeSpec:
 
 
 def _intervention(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    return _node(options, "intervention_node", {"lockstep": robot.lockstep})
+    ticks = decision_ticks_of(options)
+    values = {"lockstep": robot.lockstep, "policy_decision_ticks": ticks}
+    return _node(options, "intervention_node", values)
 
 
 def _motion(options: GraphOptions, robot: _Robot) -> NodeSpec:
@@ -223,10 +233,9 @@ def _policy(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "cameras": robot.cameras,
         "uses_objects": robot.uses_objects,
         "lockstep": robot.lockstep,
-        "checkpoint": options.checkpoint,
-        "latency": options.simulated_latency,
         "aux": options.aux,
         "seed": options.seed,
+        **policy_values(options),
     }
     return _node(options, "policy_node", values, is_essential=False, respawn=True)
 
@@ -275,6 +284,7 @@ def _reward(options: GraphOptions, robot: _Robot, job: str, peers: tuple[str, ..
         "session.groups": goals.groups,
         "session.rollouts": goals.rollouts,
         "session.rule": options.rule,
+        "checkpoint": options.sha256,
         "store": str(robot.paths.episodes),
         "lockstep": robot.lockstep,
     }

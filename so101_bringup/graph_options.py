@@ -44,6 +44,26 @@ class GraphOptions:
         "", "directory of bags to start from; they are linked into the store and never changed"
     )
     checkpoint: str = option("", "checkpoint directory to start from")
+    sha256: str = option(
+        "", "of the weights that an evaluation is of; empty takes those that are loaded"
+    )
+    server: str = option(
+        "", "address of the server that infers instead of a checkpoint here, ws://host:port"
+    )
+    server_token_file: str = option(
+        "", "file with the server's token, readable by its owner only; else SO101_TOKEN"
+    )
+    server_ca: str = option("", "file with the certificates that are trusted for wss")
+    schedule: str = option(
+        "async",
+        "when the policy looks: sync (its chunk is over), async or rtc (its chunk runs), ensemble",
+        choices=("sync", "async", "rtc", "ensemble"),
+    )
+    decision_ticks: int = option(
+        0,
+        "policy ticks (30 Hz) from one chunk to the next; 0 as checkpoint and schedule have it",
+        range=(0, 300),
+    )
     algorithm: str = option("sft", "learning algorithm")
     aux: tuple[str, ...] = option(
         (), "arrays of the policy that are recorded with every chunk, such as noise"

@@ -11,21 +11,24 @@ from so101.data.open_store import open_store
 from so101.data.remote_files import is_url
 from so101.errors import StoreError
 from so101_bringup.graph_options import GraphOptions
+from so101_bringup.policy_options import with_rhythm
 
 _MOST = 10_000
 _LOG = logging.getLogger(__name__)
 
 
 def prepare(options: GraphOptions) -> GraphOptions:
-    """Make the bags that the run starts from part of its own store.
+    """Make the bags that the run starts from part of its own store, and read its checkpoint.
 
     Returns:
         The options; unless a number of demonstrations was chosen, those bags are enough for the
-        first training.
+        first training, and unless a rhythm was chosen, it is the checkpoint's.
 
     Raises:
         StoreError: The bags hold no demonstration, or cannot be made part of the store.
+        CheckpointError: The checkpoint to start from cannot be read.
     """
+    options = with_rhythm(options)
     if not options.episodes:
         return options
     store = EpisodeStore(options.paths.episodes)

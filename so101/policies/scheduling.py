@@ -65,6 +65,10 @@ class Schedule(Policy, Protocol):
         """
         ...
 
+    def let_go(self) -> None:
+        """Forget what the arm follows: somebody else has it. The episode goes on."""
+        ...
+
 
 class AsyncSchedule:
     """Plan while the last chunk runs; splice by time stamp.
@@ -132,9 +136,12 @@ class AsyncSchedule:
         return chunk
 
     def reset(self) -> None:
-        """Forget the episode, and what the arm follows; call it also when others took over."""
+        """Forget the episode, and what the arm follows."""
         self._free_ns = 0
         self._policy.reset()
+
+    def let_go(self) -> None:
+        """Forget what the arm follows; see `Schedule.let_go`."""
 
     def _prefix(self, stamp_ns: int) -> ChunkPrefix | None:
         """Return what a chunk planned from an observation is told of the plan in force."""
@@ -181,8 +188,12 @@ class RtcSchedule(AsyncSchedule):
 
     def reset(self) -> None:
         """Forget the episode, and what the arm follows."""
-        self._plan = None
+        self.let_go()
         super().reset()
+
+    def let_go(self) -> None:
+        """Forget what the arm follows."""
+        self._plan = None
 
     def _prefix(self, stamp_ns: int) -> ChunkPrefix | None:
         if self._plan is None:
@@ -248,8 +259,12 @@ class EnsembleSchedule(AsyncSchedule):
 
     def reset(self) -> None:
         """Forget the episode, and what the arm follows."""
-        self._chunks = []
+        self.let_go()
         super().reset()
+
+    def let_go(self) -> None:
+        """Forget what the arm follows."""
+        self._chunks = []
 
     def _followed(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
         due = chunk.due_ns()

@@ -49,13 +49,17 @@ class SeededNoise:
         guidance: float | None = None,
         prefix: ChunkPrefix | None = None,
     ) -> Inference:
-        """Plan a chunk from this episode's next noise, unless one is given."""
+        """Plan a chunk from this episode's next noise, unless one is given.
+
+        Where no chunk comes of it the noise is for the next attempt.
+        """
         if noise is None:
             noise = chunk_noise(self._run_seed, self._episode_seed, self._index, self.noise_shape)
-        self._index += 1
-        return self._policy.infer(
+        inference = self._policy.infer(
             observation, noise=noise, indicator=indicator, guidance=guidance, prefix=prefix
         )
+        self._index += 1
+        return inference
 
     def reset(self) -> None:
         """Begin the present episode again at its chunk 0."""

@@ -147,7 +147,7 @@ class RolloutRunner:
         Raises:
             TrajectoryError: The arm refuses a chunk although it is not past.
         """
-        start_ns = self._cell.reset(start_of(facts))
+        start_ns = self._cell.reset(start_of(facts), 1)  # a chunk of stamp 0 would mean now
         self._cell.loop.arm()
         self._rater.reset()
         planner.begin(facts)

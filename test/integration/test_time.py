@@ -1,6 +1,8 @@
 """Simulated time through the nodes: held back to real time, and with latency."""
 
 import re
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,11 +14,16 @@ from so101.action import ActionChunk
 from so101.clock import nanoseconds
 from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
-from so101.policies.checkpoint import save_checkpoint
+from so101.evaluation import rollout_config
+from so101.policies.checkpoint import load_policy, save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.policy_planner import PolicyPlanner
 from so101.policies.seeded_noise import chunk_noise
+from so101.rewards.pick_rater import PickRater
 from so101.robot import JOINTS
 from so101.simulation.build import make_cell
+from so101.simulation.latency import SimulatedLatency
+from so101.simulation.rollout import RolloutRunner
 from so101.simulation.tasks.table import start_of
 
 SPEED = 2.0
@@ -99,6 +106,45 @@ def test_a_chunk_starts_the_simulated_latency_after_its_observation(tmp_path):
     np.testing.assert_allclose(follow_again(trial, LATENCY_S), trial.actions, atol=1e-9)
     for other_s in (LATENCY_S - 1 / 60, LATENCY_S + 1 / 60):
         assert np.abs(follow_again(trial, other_s) - trial.actions).max() > 1e-3
+
+
+def test_real_time_chunking_does_the_same_without_ros(tmp_path):
+    """The plan in force is told to the policy at the same stamps, whatever the machine's speed."""
+    made = save_checkpoint(
+        tmp_path, "made", make_policy(), TrainingRecord(algorithm="sft", step=0)
+    )
+    store, latency = tmp_path / "run", SimulatedLatency(mean_s=0.1)
+    ended = graphs.run(
+        "evaluate",
+        store,
+        seed=SEED,
+        start=START,
+        checkpoint=str(made.path),
+        evaluation_episodes=1,
+        schedule="rtc",
+        simulated_latency=latency.mean_s,
+        params_file=graphs.write_params(
+            tmp_path / "params.yaml", reward_node={"time_limit": LIMIT_S}
+        ),
+    )
+    assert ended.code == 0, ended.text
+    (trial,) = graphs.episodes_of(store).values()
+    policy = load_policy(made.path, JOINTS, ())
+    config = replace(
+        rollout_config(policy.spec, keeps_episode=True), time_limit_s=LIMIT_S, latency=latency
+    )
+    planner = PolicyPlanner(policy, SEED, schedule="rtc", latency=latency)
+    runner = RolloutRunner(make_cell(cameras=()), PickRater(), config)
+    again = runner.run(trial.facts, planner, arrivals=planner).episode
+    for name in ("positions", "commands", "actions", "objects"):
+        one, other = getattr(again, name), getattr(trial, name)
+        np.testing.assert_allclose(one, other, atol=1e-9, err_msg=name)
+    plans = list(trial.planned.items())
+    assert len(plans) >= 10
+    for stamp_ns, plan in plans[:-1]:  # the last one may have been cut off by the end
+        np.testing.assert_allclose(again.planned[stamp_ns], plan, atol=1e-9)
+    for (_, before), (_, after) in pairwise(plans[:-1]):
+        np.testing.assert_allclose(after[:3], before[8:11], atol=1e-6)  # what was decided is kept
 
 
 def test_nodes_that_disagree_on_time_are_not_started(tmp_path):

@@ -28,7 +28,7 @@ from so101_bringup.launch_rendering import (
 from so101_bringup.supervisor import parameter_arguments, program_of
 
 ROOT = Path(__file__).parents[2]
-FILES = {"rl.launch.py": "rl", "record.launch.py": "record"}
+FILES = {"rl.launch.py": "rl", "record.launch.py": "record", "up.launch.py": "up"}
 EXPECTED_ARGUMENTS = {
     "robot",
     "namespace",
@@ -36,6 +36,9 @@ EXPECTED_ARGUMENTS = {
     "task",
     "episodes",
     "checkpoint",
+    "server",
+    "server_token_file",
+    "schedule",
     "algorithm",
     "launch_rviz",
     "discovery",
@@ -168,8 +171,9 @@ def from_supervisor(nodes):
         {},
         {"state": "true", "seed": "7", "speed": "1.0", "store": "data/a b"},
         {"namespace": "robot1", "cameras": "wrist", "use_sim_time": "true", "operator": "1: é"},
+        {"schedule": "sync", "simulated_latency": "0.1"},
     ],
-    ids=["plain", "state", "namespace"],
+    ids=["plain", "state", "namespace", "schedule"],
 )
 def test_launch_and_supervisor_run_the_same_graph(launch, file, given):
     given = {"robot": "sim", **given}
@@ -178,6 +182,15 @@ def test_launch_and_supervisor_run_the_same_graph(launch, file, given):
     assert from_launch(actions) == from_supervisor(nodes)
     variables = dict(a.args for a in of_kind(actions, "SetEnvironmentVariable"))
     assert variables == environment_of(read_options(given))
+
+
+def test_a_server_is_named_in_both(launch):
+    given = {"robot": "sim", "server": "ws://gpu:8000", "server_token_file": "~/.so101/token"}
+    assert from_launch(run("up.launch.py", **given)) == from_supervisor(
+        GRAPHS["up"](read_options(given))
+    )
+    with pytest.raises(ConfigError, match="never would"):
+        run("rl.launch.py", **given)
 
 
 def test_an_own_parameter_file_comes_last_in_both(launch, tmp_path):

@@ -159,3 +159,43 @@ def test_a_decision_whose_samples_are_lost_is_given_up_for_the_next_one(is_lock_
             seen.append(POLICY_GRID.floor(observation.stamp_ns) - FIRST)
     found = next(tick for tick in range(0, 40, 4) if tick >= 3 + lost)
     assert seen == list(range(found, 40, 4))
+
+
+def test_decisions_that_came_due_while_one_was_made_are_told_and_left_out():
+    loop, seen = loop_of(ticks=4), []
+    loop.on_episode(event(EpisodeState.RUNNING))
+    feed(loop, FIRST)
+    seen.append(loop.due())
+    for tick in range(FIRST + 1, FIRST + 10):
+        feed(loop, tick)
+    assert loop.hold_back(POLICY_GRID.stamp(FIRST + 9) + 1) == 2
+    assert loop.due() is None
+    feed(loop, FIRST + 10)
+    seen.append(loop.due())
+    stamps = [POLICY_GRID.floor(observation.stamp_ns) for observation in seen]
+    assert stamps == [FIRST, FIRST + 10]
+
+
+def test_nothing_is_left_out_by_who_is_done_in_time():
+    loop = loop_of(ticks=4)
+    loop.on_episode(event(EpisodeState.RUNNING))
+    for tick in range(FIRST, FIRST + 4):
+        feed(loop, tick)
+        loop.due()
+    assert loop.hold_back(POLICY_GRID.stamp(FIRST + 3)) == 0
+    feed(loop, FIRST + 4)
+    assert POLICY_GRID.floor(loop.due().stamp_ns) == FIRST + 4
+
+
+def test_where_nothing_came_of_a_decision_the_newest_tick_is_handed_out_again():
+    """In lock-step that is the same one: nothing goes on meanwhile."""
+    loop = loop_of(ticks=4)
+    loop.on_episode(event(EpisodeState.RUNNING))
+    for _ in range(3):
+        feed(loop, FIRST)
+        assert POLICY_GRID.floor(loop.due().stamp_ns) == FIRST
+        loop.retry()
+    feed(loop, FIRST + 1)
+    loop.due()
+    loop.retry()
+    assert POLICY_GRID.floor(loop.due().stamp_ns) == FIRST + 1

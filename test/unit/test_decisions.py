@@ -89,3 +89,37 @@ def test_a_source_without_decisions_has_no_clock(decision_ticks):
     with pytest.raises(ConfigError, match="at least 1"):
         clock.start(0, decision_ticks)
     assert clock.due_ns is None
+
+
+@given(start_ns=stamps, decision_ticks=ticks, late_ticks=st.integers(-100, 1000))
+def test_what_came_to_nothing_is_decided_again_on_the_newest_tick(
+    start_ns, decision_ticks, late_ticks
+):
+    clock = DecisionClock()
+    clock.start(start_ns, decision_ticks)
+    first = POLICY_GRID.ceil(start_ns)
+    newest_ns = POLICY_GRID.stamp(max(0, first + late_ticks))
+    clock.decided(clock.due_ns)
+    clock.again(newest_ns)
+    assert clock.due_ns == POLICY_GRID.stamp(max(first, POLICY_GRID.floor(newest_ns)))
+    clock.decided(newest_ns)
+    assert clock.due_ns > max(newest_ns, POLICY_GRID.stamp(first))
+
+
+@given(start_ns=stamps, decision_ticks=ticks, late_ticks=st.integers(-100, 1000))
+def test_overdue_are_all_decisions_from_the_due_one_to_the_newest_tick(
+    start_ns, decision_ticks, late_ticks
+):
+    clock = DecisionClock()
+    assert clock.overdue(start_ns) == 0
+    clock.start(start_ns, decision_ticks)
+    first = POLICY_GRID.ceil(start_ns)
+    newest = max(0, first + late_ticks)
+    due = range(first, newest + 1, decision_ticks)
+    assert clock.overdue(POLICY_GRID.stamp(newest)) == len(due)
+
+
+def test_stopped_it_owes_nothing_again():
+    clock = DecisionClock()
+    clock.again(10**9)
+    assert clock.due_ns is None

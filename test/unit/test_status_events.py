@@ -39,6 +39,11 @@ EVENTS = {
         guidance=numbers,
         waiting_for=texts,
         highest_speed=numbers,
+        waited_ms=numbers,
+        schedule=texts,
+        latency_ms=numbers,
+        overtaken=counts,
+        refused=counts,
     ),
     CheckpointEvent: st.builds(
         CheckpointEvent, stamp_ns=stamps, path=texts, sha256=texts, role=texts, step=counts

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+from contracts.policy_factories import make_policy
 
 from learner_node.study import StudyConfig
+from so101.action import ActionSpace
 from so101.config import from_mapping, load_yaml
-from so101.errors import ConfigError
+from so101.errors import CheckpointError, ConfigError
+from so101.policies.checkpoint import save_checkpoint
+from so101.policies.checkpoint_files import TrainingRecord
 from so101_bringup.graph import (
     GRAPHS,
     NODES,
@@ -20,6 +24,7 @@ from so101_bringup.graph import (
     rl_graph,
     up_graph,
 )
+from so101_bringup.preparation import prepare
 from so101_bringup.session_defaults import CAMERAS, NEXT_GROUP_MARGIN, STATE, session_goals
 
 ROOT = Path(__file__).parents[3]
@@ -273,6 +278,56 @@ def test_the_policy_knows_the_latency_that_the_simulation_adds():
     nodes = {n.name: n for n in GRAPHS["rl"](GraphOptions(robot="sim", simulated_latency=0.1))}
     assert nodes["policy_node"].parameters["latency"] == 0.1
     assert nodes["simulation_node"].parameters["simulated_latency"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "ticks"),
+    [
+        ({}, 8),
+        ({"schedule": "rtc", "simulated_latency": 0.1}, 8),
+        ({"schedule": "sync", "simulated_latency": 0.1}, 19),
+        ({"schedule": "ensemble", "simulated_latency": 0.1}, 4),
+        ({"schedule": "sync", "decision_ticks": 5}, 5),
+    ],
+)
+def test_policy_and_arbiter_are_set_to_the_rhythm_of_the_schedule(options, ticks):
+    """Or time would wait in vain for a chunk, or not wait for one."""
+    nodes = {n.name: n.parameters for n in up_graph(GraphOptions(robot="sim", **options))}
+    assert nodes["policy_node"]["schedule"] == options.get("schedule", "async")
+    assert nodes["policy_node"]["decision_ticks"] == ticks
+    assert nodes["intervention_node"]["policy_decision_ticks"] == ticks
+
+
+def test_the_rhythm_is_the_checkpoints_unless_it_is_chosen(tmp_path):
+    policy = make_policy(space=ActionSpace(horizon=12, execute_steps=5))
+    record = TrainingRecord(algorithm="sft", step=1)
+    path = save_checkpoint(tmp_path, "sft", policy, record).path
+    named = GraphOptions(robot="sim", checkpoint=str(path), store=str(tmp_path / "run"))
+    assert prepare(named).decision_ticks == 5
+    assert prepare(replace(named, schedule="sync")).decision_ticks == 12
+    assert prepare(replace(named, decision_ticks=7)).decision_ticks == 7
+    assert prepare(replace(named, checkpoint="")).decision_ticks == 0
+    with pytest.raises(CheckpointError, match=r"nowhere.policy\.json"):
+        prepare(replace(named, checkpoint=str(tmp_path / "nowhere")))
+
+
+def test_a_server_is_the_policy_nodes_and_its_token_only_a_file():
+    options = replace(
+        SIM, checkpoint="", server="wss://gpu:8000", server_token_file="token", server_ca="ca.pem"
+    )
+    for make in (up_graph, evaluate_graph):
+        nodes = {n.name: n.parameters for n in make(options)}
+        assert nodes["policy_node"]["server"] == "wss://gpu:8000"
+        assert nodes["policy_node"]["server_token_file"] == "token"
+        assert nodes["policy_node"]["server_ca"] == "ca.pem"
+        assert nodes["policy_node"]["checkpoint"] == ""
+    with pytest.raises(ConfigError, match="never would"):
+        rl_graph(options)
+
+
+def test_an_evaluation_may_say_whose_it_is():
+    nodes = {n.name: n.parameters for n in evaluate_graph(replace(SIM, sha256="a" * 64))}
+    assert nodes["reward_node"]["checkpoint"] == "a" * 64
 
 
 def test_the_gate_is_chosen_by_name():

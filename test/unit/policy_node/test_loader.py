@@ -9,6 +9,8 @@ import torch
 from contracts.policy_factories import CAMERAS, make_policy
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
+from policy_node.params import PolicyParams
+from policy_node.part import PartConfig
 from so101.action import ActionSpace
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
@@ -20,9 +22,12 @@ def save(root, policy, step=1):
     return save_checkpoint(root, "sft", policy, TrainingRecord(algorithm="sft", step=step))
 
 
+CONFIG = PartConfig.of(PolicyParams())
+
+
 @pytest.fixture
 def loader():
-    return CheckpointLoader((), 8)
+    return CheckpointLoader((), CONFIG)
 
 
 def refusal(loader, path, previous=None):
@@ -54,7 +59,7 @@ def test_other_cameras(loader, tmp_path):
     path = save(tmp_path, make_policy(cameras=CAMERAS)).path
     problem = refusal(loader, path)
     assert all(camera in problem for camera in CAMERAS)
-    assert isinstance(CheckpointLoader(CAMERAS, 8).load(path, None), Loaded)
+    assert isinstance(CheckpointLoader(CAMERAS, CONFIG).load(path, None), Loaded)
 
 
 def test_other_decision_ticks(loader, tmp_path):

@@ -76,6 +76,32 @@ def test_whoever_steps_down_acts_again_unless_somebody_waits(acting):
     assert acting.take_over() == loaded(B)
 
 
+def test_whoever_is_followed_lets_go_of_what_it_holds(acting):
+    closed = []
+    first = Loaded(path=B, sha256="b", policy=POLICY, close=lambda: closed.append(B))
+    acting.line_up(first)
+    assert acting.take_over() == first
+    assert closed == []
+    acting.line_up(loaded(C))
+    assert closed == []
+    assert acting.take_over() == loaded(C)
+    assert closed == [B]
+
+
+def test_whoever_steps_down_and_comes_back_holds_it_still(acting):
+    acting.line_up(Loaded(path=B, sha256="b", policy=POLICY, close=lambda: pytest.fail("closed")))
+    acting.take_over()
+    acting.step_down()
+    assert acting.take_over().path == B
+
+
+def test_whoever_withdraws_does_not_take_over(acting):
+    assert acting.withdraw() is None
+    acting.line_up(loaded(B))
+    assert acting.withdraw() == loaded(B)
+    assert acting.take_over() is None
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["announce", "answer", "idle"]), st.sampled_from([A, B, C]))

@@ -1,0 +1,219 @@
+"""A policy on a server that dies, hangs, dawdles, lies and comes back as another one.
+
+Time waits for nobody here, as on a robot: the arm ends its chunk, stands smoothly, and goes on
+without a jump; the policy node lives all the while and says what it waits for.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from integration import graphs
+from integration.conftest import SEED, START
+from integration.test_free_time import SILENCE_S, Person, start_episode
+from integration.waving_server import wave
+
+from so101.clock import nanoseconds
+from so101.episode import EpisodeState
+from so101.events import ControlEvent
+from so101.status_events import PolicyInfo
+from so101.topics import CONTROL_SOURCE, POLICY_INFO
+
+SERVER = graphs.ROOT / "test" / "integration" / "waving_server.py"
+TOKEN = "a-token-of-a-test-only"
+ONE, OTHER = "1" * 64, "2" * 64
+JUMP_RAD = 0.02
+"""What a command may differ from the one before, beyond normal motion [rad]."""
+
+DEADLINE_S = 3.0
+OFF_WAVE_RAD = 0.1
+"""The gate lags behind what is followed, and a busy machine behind the gate [rad]."""
+
+
+class ServerProcess:
+    """A policy server of its own, on the same port in all its lives."""
+
+    def __init__(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._process = None
+
+    @property
+    def url(self):
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self, sha256):
+        self._process = subprocess.Popen(
+            [sys.executable, str(SERVER), str(self.port), sha256],
+            cwd=graphs.ROOT,
+            env={**os.environ, "PYTHONPATH": str(graphs.ROOT), "SO101_TOKEN": TOKEN},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout.readline() == "ready\n"
+
+    def tell(self, line):
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def kill(self):
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10.0)
+            for pipe in (self._process.stdin, self._process.stdout):
+                pipe.close()
+            self._process = None
+
+
+class Watcher(Person):
+    """Somebody who keeps every command and every word of policy and arbiter."""
+
+    def __init__(self, domain, monkeypatch):
+        self.commands, self.infos, self.changes = {}, [], []
+        super().__init__(domain, monkeypatch)
+        self._endpoints.hear(POLICY_INFO, PolicyInfo, self.infos.append)
+        self._endpoints.hear(CONTROL_SOURCE, ControlEvent, self.changes.append)
+
+    def _on_command(self, message):
+        super()._on_command(message)
+        self.commands[self.now_ns] = self.command
+
+    def says(self, word, since):
+        """Wait until the policy has said that it waits for something."""
+        self.until(lambda: any(word in info.waiting_for for info in self.infos[since:]))
+
+    def until_still(self, duration_s=0.5):
+        graphs.wait_until(lambda: self.is_still_for(duration_s))
+
+    def until_waving(self, duration_s=1.0):
+        """Wait until the arm has followed the wave for a while; return since when [ns]."""
+        began_ns = self.now_ns
+
+        def is_off():
+            nonlocal began_ns
+            if np.abs(self.command - wave([self.now_ns])[0]).max() > OFF_WAVE_RAD:
+                began_ns = self.now_ns
+            return self.now_ns < began_ns + nanoseconds(duration_s)
+
+        self.until(lambda: not is_off())
+        return began_ns
+
+    def steps_since(self, stamp_ns):
+        """Return by how much each command differs from the one before [rad]."""
+        chosen = [command for stamp, command in self.commands.items() if stamp >= stamp_ns]
+        return np.array([np.abs(b - a).max() for a, b in pairwise(chosen)])
+
+
+@pytest.fixture
+def server():
+    one = ServerProcess()
+    yield one
+    one.kill()
+
+
+def test_whatever_befalls_its_server_the_arm_stands_smoothly_and_goes_on(
+    tmp_path, monkeypatch, server
+):
+    """One long story, because every graph takes seconds to start."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    free = {"lockstep": False}
+    options = {
+        "seed": SEED,
+        "start": START,
+        "speed": 1.0,
+        "server": server.url,
+        "server_token_file": str(token),
+        "params_file": graphs.write_params(
+            tmp_path / "params.yaml",
+            simulation_node=free,
+            intervention_node={**free, "alive_timeout": SILENCE_S},
+            policy_node={"inference_timeout": DEADLINE_S},
+            reward_node={"time_limit": 600.0},
+        ),
+    }
+    with graphs.running("up", tmp_path / "run", **options) as graph:
+        graphs.wait_until(lambda: graph.pids("policy_node.node") != [], graphs.PATIENCE_S)
+        watcher = Watcher(graph.domain, monkeypatch)
+        watcher.says("cannot be reached", 0)  # it waits for a server that is not there yet
+        server.start(ONE)
+        watcher.until(lambda: watcher.policy.checkpoint == ONE)
+        start_episode(watcher)
+        began_ns = watcher.until_waving()
+        highest = watcher.steps_since(began_ns).max()
+        killed(watcher, server)
+        hung(watcher, server)
+        not_finite(watcher, server)
+        assert [one for one in watcher.changes if one.stamp_ns > began_ns] == []
+        assert watcher.steps_since(began_ns).max() < highest + JUMP_RAD
+        slow(watcher, server)
+        another_one(watcher, server)
+        watcher.close()
+        assert graph.interrupt() < 5.0
+    logs = (tmp_path / "run" / "logs").rglob("*.log")
+    assert not any(TOKEN in log.read_text(errors="replace") for log in logs)
+
+
+def killed(watcher, server):
+    """The connection is lost at once, and the chunk in force is still followed to its end."""
+    said, lost_ns = len(watcher.infos), watcher.now_ns
+    server.kill()
+    watcher.says("connection was lost", said)
+    watcher.until_still()
+    assert watcher.steps_since(lost_ns).max() > 1e-4
+    server.start(ONE)
+    watcher.until_waving()
+
+
+def hung(watcher, server):
+    """The deadline passes, and an answer that comes later is dropped."""
+    said = len(watcher.infos)
+    server.signal(signal.SIGSTOP)
+    watcher.says("answer", said)
+    watcher.until_still()
+    server.signal(signal.SIGCONT)
+    watcher.until_waving()
+
+
+def not_finite(watcher, server):
+    server.tell("nan 1")
+    before = watcher.policy.refused
+    watcher.until(lambda: watcher.policy.refused > before + 1)
+    watcher.until_still()
+    server.tell("nan 0")
+    watcher.until_waving()
+
+
+def slow(watcher, server):
+    """Ten ticks per chunk: what is past is left out, so the arm is late only after a stop."""
+    server.tell("delay 0.33")
+    watcher.until(lambda: watcher.policy.overtaken >= 3 and watcher.policy.latency_ms > 330.0)
+    began_ns = watcher.until_waving()
+    followed = {s: c for s, c in watcher.commands.items() if s >= began_ns}
+    off = [np.abs(c - wave([s])[0]).max() for s, c in followed.items()]
+    behind = [np.abs(c - wave([s - nanoseconds(0.33)])[0]).max() for s, c in followed.items()]
+    assert np.median(off) < np.median(behind)
+    server.tell("delay 0")
+    watcher.until(lambda: watcher.policy.inference_ms < 200.0)
+
+
+def another_one(watcher, server):
+    """Its weights are not those of the episode, which is over; the next one is theirs."""
+    server.kill()
+    server.start(OTHER)
+    watcher.until(lambda: watcher.episode.state is EpisodeState.DISCARDED)
+    watcher.until(lambda: watcher.policy.checkpoint == OTHER)
+    start_episode(watcher)
+    assert watcher.episode.facts.checkpoint == OTHER
+    watcher.until_waving()
