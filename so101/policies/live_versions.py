@@ -1,0 +1,98 @@
+"""Which version of a policy each robot runs: a running episode keeps its own. Pure.
+
+The newest version acts in every episode that begins. A version that no robot runs any more is let
+go, so that at most one more version than robots is alive; a bound below that is kept by letting
+the newest wait, never by taking a policy out of an episode.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from so101.errors import ConfigError
+from so101.policies.policy import Policy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A policy as it lies on the disk.
+
+    Attributes:
+        path: Its checkpoint.
+        sha256: Of the weights.
+        policy: The policy, loaded from the checkpoint.
+        step: Training steps done.
+    """
+
+    path: Path
+    sha256: str
+    policy: Policy
+    step: int = 0
+
+
+class LiveVersions:
+    """The versions that are alive, and who runs which."""
+
+    def __init__(self, first: Version, limit: int = 4) -> None:
+        """Begin with one version.
+
+        Args:
+            first: What acts at first.
+            limit: Versions alive at once, at least 2: one that acts and one that follows.
+
+        Raises:
+            ConfigError: The limit is lower.
+        """
+        if limit < 2:
+            raise ConfigError(f"live versions: limit {limit}, need at least 2")
+        self._limit = limit
+        self._newest, self._waiting = first, first
+        self._runs: dict[str, Version] = {}
+
+    @property
+    def newest(self) -> Version:
+        """The version that acts in an episode that begins now."""
+        return self._newest
+
+    @property
+    def waiting(self) -> Version | None:
+        """The version that is held back by the bound; None for none."""
+        return None if self._waiting is self._newest else self._waiting
+
+    @property
+    def alive(self) -> tuple[Version, ...]:
+        """Versions that act or may act, oldest first as far as robots run them."""
+        found = {one.sha256: one for one in (*self._runs.values(), self._newest)}
+        return tuple(found.values())
+
+    def publish(self, version: Version) -> bool:
+        """Let a version act in the episodes that begin from now on.
+
+        Returns:
+            Whether it may at once; else it waits for an episode to end, unless a newer one comes.
+        """
+        self._waiting = version
+        self._advance()
+        return self._newest is version
+
+    def begin(self, robot: str) -> Version:
+        """Begin a robot's episode and return the version that acts in it to its end."""
+        self._runs.pop(robot, None)
+        self._advance()
+        self._runs[robot] = self._newest
+        return self._newest
+
+    def of(self, robot: str) -> Version:
+        """Return the version of a robot's episode; one that said nothing begins its first."""
+        known = self._runs.get(robot)
+        return self.begin(robot) if known is None else known
+
+    def leave(self, robot: str) -> None:
+        """Take note that a robot is gone; what only it ran is let go."""
+        self._runs.pop(robot, None)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Let the waiting version act if that keeps the bound; one nobody runs makes room."""
+        in_use = {one.sha256 for one in self._runs.values()} | {self._waiting.sha256}
+        if len(in_use) <= self._limit:
+            self._newest = self._waiting
