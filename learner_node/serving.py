@@ -6,12 +6,13 @@ and is read from there: the averaged weights as every later reader of the checkp
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
+from learner_node.serving_device import device_stream, finish_on, lower_priority
 from learner_node.serving_gate import RequestGate
 from learner_node.serving_work import Curriculum, Listener
 from learner_node.trainer import Progress
@@ -20,16 +21,32 @@ from so101.policies.canary import check_canary
 from so101.policies.checkpoint import load_policy
 from so101.policies.checkpoint_files import Checkpoint, verify
 from so101.policies.checkpoint_roles import assign
-from so101.policies.live_versions import Version
+from so101.policies.policy import Policy
 from so101.robot import CAMERAS, JOINTS
 
 POLL_S = 5.0
 LONGEST_PAUSE_S = 600.0
-LOWEST_PRIORITY = 19
 
 Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A policy as it lies on the disk.
+
+    Attributes:
+        path: Its checkpoint.
+        sha256: Of the weights.
+        policy: The policy, loaded from the checkpoint.
+        step: Training steps done.
+    """
+
+    path: Path
+    sha256: str
+    policy: Policy
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +87,7 @@ class LearningHost:
         *,
         hand_over: Callable[[Version], None],
         poll_s: float = POLL_S,
+        device: str = "cpu",
     ) -> None:
         """Begin with what is served; `start` begins to work.
 
@@ -79,9 +97,10 @@ class LearningHost:
             gate: Where training gives way.
             hand_over: Takes each new version; called from the learner's thread.
             poll_s: Time between two looks at the store [s].
+            device: Where versions are loaded.
         """
         self._curriculum, self._served, self._gate = curriculum, served, gate
-        self._hand_over, self._poll_s = hand_over, poll_s
+        self._hand_over, self._poll_s, self._device = hand_over, poll_s, device
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="learner", daemon=True)
         self._health = LearnerHealth()
@@ -119,7 +138,7 @@ class LearningHost:
 
     def _work(self) -> None:
         lower_priority()
-        with self._gate.training():
+        with self._gate.training(), device_stream(self._device, is_urgent=False):
             while not self._stop.is_set():
                 if not self.attempt():
                     self._stop.wait(self._pause_s())
@@ -148,12 +167,13 @@ class LearningHost:
         if checkpoint.sha256 == self._served.sha256:
             return
         try:
-            version = load_version(checkpoint)
+            version = load_version(checkpoint, self._device)
             check_canary(version.policy, self._served.policy, where=str(checkpoint.path))
             assign(checkpoint.path.parent.parent, "live", checkpoint.path)
         except CheckpointError as error:
             self._on_refused(str(error))
             return
+        finish_on(self._device)
         self._served = version
         self._hand_over(version)
         self._say(published=self._health.published + 1, refused="")
@@ -192,8 +212,12 @@ class LearningHost:
         self._say(phase="degraded" if reasons else "idle", reason=reasons, work="")
 
 
-def load_version(checkpoint: Checkpoint) -> Version:
+def load_version(checkpoint: Checkpoint, device: str = "cpu") -> Version:
     """Read a checkpoint's policy from the disk.
+
+    Args:
+        checkpoint: Which.
+        device: Where its network runs.
 
     Raises:
         CheckpointError: It is damaged, or does not fit the robot.
@@ -201,12 +225,6 @@ def load_version(checkpoint: Checkpoint) -> Version:
     return Version(
         path=checkpoint.path,
         sha256=checkpoint.sha256,
-        policy=load_policy(checkpoint.path, JOINTS, CAMERAS),
+        policy=load_policy(checkpoint.path, JOINTS, CAMERAS, device=device),
         step=checkpoint.record.step,
     )
-
-
-def lower_priority() -> None:
-    """Let this thread alone run only where no other wants the core; on Linux, where it can be."""
-    if hasattr(os, "setpriority") and threading.current_thread() is not threading.main_thread():
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)

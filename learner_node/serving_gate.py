@@ -51,19 +51,27 @@ class RequestGate:
         """Tell whether a request waits or runs."""
         return self._requests > 0
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Hold the gate shut, from when a request arrives until its answer is made."""
+    def arrive(self) -> None:
+        """Shut the gate for a request that arrived; `leave` follows, in whatever thread."""
         with self._lock:
             self._requests += 1
             self._open.clear()
+
+    def leave(self) -> None:
+        """Take note that a request was answered; open the gate after the last."""
+        with self._lock:
+            self._requests -= 1
+            if not self._requests:
+                self._open.set()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Hold the gate shut while a request is answered."""
+        self.arrive()
         try:
             yield
         finally:
-            with self._lock:
-                self._requests -= 1
-                if not self._requests:
-                    self._open.set()
+            self.leave()
 
     def begin_step(self) -> None:
         """Begin a training step, with all its patience, when nobody asks for anything."""

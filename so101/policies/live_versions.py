@@ -5,31 +5,25 @@ go, so that at most one more version than robots is alive; a bound below that is
 the newest wait, never by taking a policy out of an episode.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
 
 from so101.errors import ConfigError
-from so101.policies.policy import Policy
 
 
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """A policy as it lies on the disk.
+class Named(Protocol):
+    """A version of a policy."""
 
-    Attributes:
-        path: Its checkpoint.
-        sha256: Of the weights.
-        policy: The policy, loaded from the checkpoint.
-        step: Training steps done.
-    """
-
-    path: Path
-    sha256: str
-    policy: Policy
-    step: int = 0
+    @property
+    def sha256(self) -> str:
+        """Of its weights."""
+        ...
 
 
-class LiveVersions:
+Version = TypeVar("Version", bound=Named)
+
+
+class LiveVersions(Generic[Version]):
     """The versions that are alive, and who runs which."""
 
     def __init__(self, first: Version, limit: int = 4) -> None:
@@ -46,7 +40,7 @@ class LiveVersions:
             raise ConfigError(f"live versions: limit {limit}, need at least 2")
         self._limit = limit
         self._newest, self._waiting = first, first
-        self._runs: dict[str, Version] = {}
+        self._runs: dict[Hashable, Version] = {}
 
     @property
     def newest(self) -> Version:
@@ -74,19 +68,19 @@ class LiveVersions:
         self._advance()
         return self._newest is version
 
-    def begin(self, robot: str) -> Version:
+    def begin(self, robot: Hashable) -> Version:
         """Begin a robot's episode and return the version that acts in it to its end."""
         self._runs.pop(robot, None)
         self._advance()
         self._runs[robot] = self._newest
         return self._newest
 
-    def of(self, robot: str) -> Version:
+    def of(self, robot: Hashable) -> Version:
         """Return the version of a robot's episode; one that said nothing begins its first."""
         known = self._runs.get(robot)
         return self.begin(robot) if known is None else known
 
-    def leave(self, robot: str) -> None:
+    def leave(self, robot: Hashable) -> None:
         """Take note that a robot is gone; what only it ran is let go."""
         self._runs.pop(robot, None)
         self._advance()

@@ -1,21 +1,25 @@
 """A running episode keeps its policy, whatever is published, and the number alive is bounded."""
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from so101.errors import ConfigError
-from so101.policies.hold_policy import HoldPolicy
-from so101.policies.live_versions import LiveVersions, Version
+from so101.policies.live_versions import LiveVersions
 
 ROBOTS = ("left", "right", "bench", "spare", "guest")
 LIMIT = 3
 
 
+@dataclass(frozen=True)
+class Version:
+    sha256: str
+
+
 def version(number):
-    return Version(path=Path(f"step_{number}"), sha256=f"{number:064d}", policy=HoldPolicy())
+    return Version(sha256=f"{number:064d}")
 
 
 class Serving(RuleBasedStateMachine):
