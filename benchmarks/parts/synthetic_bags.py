@@ -62,8 +62,7 @@ def record(
     rng = np.random.default_rng([7, number])
     facts = EpisodeFacts(id=f"bench-{number:04d}", phase="demonstrations", source="teleop")
     path = root / f"20260101-{number:06d}-{facts.id}"
-    topics = recorded_topics(tuple(seen))
-    writer = BagWriter(path, (*topics, OBJECTS) if object_steps else topics, name=facts.id)
+    writer = BagWriter(path, recorded_topics(tuple(seen)), name=facts.id)
     steps = max([object_steps, *map(len, seen.values())])
 
     def say(topic: Topic, kind: str, stamp_ns: int, **values: Any) -> None:
