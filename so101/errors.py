@@ -51,3 +51,7 @@ class ObservationError(So101Error):
 
 class TrainingError(So101Error):
     """Training cannot go on: its data, its losses or its saved state are unusable."""
+
+
+class ProtocolError(So101Error):
+    """A message from the network breaks the rules of its protocol or its limits."""

@@ -1,0 +1,111 @@
+"""How many peers may be connected, and how much of their unfinished messages is kept.
+
+Both bounds hold before anything is known of a peer: a socket that is one too many is closed as it
+is accepted, ahead of TLS and HTTP, whose state is what makes a thousand idle connections dear.
+"""
+
+import socket
+from typing import Any
+
+MAX_PENDING_BYTES = 24 * 1024 * 1024
+"""Of all messages under way together: room for three of the largest."""
+
+
+class Door:
+    """Counts the sockets that are open.
+
+    Attributes:
+        most: How many may be.
+        inside: How many are.
+        turned_away: How many were closed at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Begin with none."""
+        self.most, self.inside, self.turned_away = most, 0, 0
+
+
+class _Counted(socket.socket):
+    """A socket that says when it is closed."""
+
+    door: Door | None = None
+
+    def close(self) -> None:
+        """Close it, and let another one in."""
+        if self.door is not None:
+            self.door.inside -= 1
+            self.door = None
+        super().close()
+
+
+class Listener(socket.socket):
+    """A listening socket that closes at once whom the door has no room for."""
+
+    door: Door
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection.
+
+        Raises:
+            ConnectionAbortedError: It was one too many; asyncio goes on with the next.
+        """
+        taken, address = super().accept()
+        if self.door.inside >= self.door.most:
+            self.door.turned_away += 1
+            taken.close()
+            raise ConnectionAbortedError("too many connections")
+        counted = _Counted(taken.family, taken.type, taken.proto, fileno=taken.detach())
+        counted.door = self.door
+        self.door.inside += 1
+        return counted, address
+
+
+def listen(host: str, port: int, door: Door) -> Listener:
+    """Bind to an address and listen.
+
+    Args:
+        host: Address or name.
+        port: TCP port; 0 for a free one.
+        door: Counts the connections.
+
+    Raises:
+        OSError: The address is unknown or taken.
+    """
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = Listener(family, kind, proto)
+    listener.door = door
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class Intake:
+    """Bytes of unfinished messages, by connection."""
+
+    def __init__(self, most: int = MAX_PENDING_BYTES) -> None:
+        """Begin with none."""
+        self._most, self._total = most, 0
+        self._pending: dict[Any, int] = {}
+
+    def set(self, owner: Any, pending: int) -> Any:
+        """Note how much of an unfinished message a connection has sent.
+
+        Args:
+            owner: The connection.
+            pending: Bytes; 0 between messages.
+
+        Returns:
+            The connection to cut, the one with the longest unfinished message; or None.
+        """
+        self._total += pending - self._pending.pop(owner, 0)
+        if pending:
+            self._pending[owner] = pending
+        if self._total <= self._most:
+            return None
+        return max(self._pending, key=lambda one: self._pending[one])

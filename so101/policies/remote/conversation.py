@@ -1,0 +1,128 @@
+"""What is said on one connection: requests are read, queued and answered, and rules are kept."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from websockets.asyncio.server import ServerConnection
+
+from so101.errors import ObservationError, ProtocolError
+from so101.policies.remote.batching import Job
+from so101.policies.remote.dialects import Dialect
+from so101.policies.remote.messages import (
+    Answer,
+    ClientMessage,
+    Code,
+    Done,
+    Failure,
+    Health,
+    HealthRequest,
+    InferRequest,
+    Reset,
+    ServerMessage,
+)
+
+BROKEN, BROKE_RULE = 1007, 1008
+"""Close codes (RFC 6455, 7.4.1): data that make no sense; a rule that was broken."""
+
+
+class Desk(Protocol):
+    """What a conversation needs of its server."""
+
+    def submit(self, job: Job) -> Job | None:
+        """Queue a request; return the one whose place it takes."""
+        ...
+
+    def count(self, outcome: Answer | Failure) -> None:
+        """Count what became of a request."""
+        ...
+
+    def health(self, number: int) -> Health:
+        """Return how the server is."""
+        ...
+
+    def reset(self) -> Awaitable[None]:
+        """Let the policy forget, after what it does now."""
+        ...
+
+    def send(self, peer: ServerConnection, data: bytes | str) -> Awaitable[Any]:
+        """Send to a peer, or cut it where it does not read; may be awaited or left alone."""
+        ...
+
+
+class Conversation:
+    """With one peer."""
+
+    def __init__(self, desk: Desk, peer: ServerConnection, dialect: Dialect) -> None:
+        """Begin to talk.
+
+        Args:
+            desk: The server.
+            peer: Who is on the other side.
+            dialect: How it writes.
+        """
+        self._desk, self._peer, self._dialect = desk, peer, dialect
+        self._last = -1
+
+    async def run(self) -> None:
+        """Answer until the peer leaves or breaks a rule."""
+        async for data in self._peer:
+            if isinstance(data, str):
+                await self._end(BROKEN, -1, Code.MALFORMED, "a text, where bytes are spoken")
+                return
+            try:
+                message = self._dialect.read(data)
+            except ProtocolError as error:
+                await self._end(BROKEN, -1, Code.MALFORMED, str(error))
+                return
+            except ObservationError as error:
+                number = self._dialect.number(data)
+                self._refuse(number, Code.OBSERVATION, str(error))
+                continue
+            if message.id <= self._last:
+                text = f"request {message.id} after {self._last}"
+                await self._end(BROKE_RULE, message.id, Code.REPLAYED, text)
+                return
+            self._last = message.id
+            await self._carry_out(message)
+
+    async def _carry_out(self, message: ClientMessage) -> None:
+        if isinstance(message, InferRequest):
+            await self._infer(message)
+        elif isinstance(message, Reset):
+            await self._desk.reset()
+            self._say(Done(id=message.id))
+        elif isinstance(message, HealthRequest):
+            self._say(self._desk.health(message.id))
+
+    async def _infer(self, request: InferRequest) -> None:
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def answer(outcome: Answer | Failure) -> None:
+            self._desk.count(outcome)
+            self._say(outcome)
+            if not answered.done():
+                answered.set_result(None)
+
+        job = Job(owner=self._peer, request=request, arrived_s=time.monotonic(), answer=answer)
+        older = self._desk.submit(job)
+        if older is not None:
+            older.answer(Failure(id=older.request.id, code=Code.SUPERSEDED))
+        if self._dialect.is_sequential:
+            await answered
+
+    def _refuse(self, number: int, code: Code, text: str) -> None:
+        failure = Failure(id=number, code=code, message=" ".join(text.split())[:300])
+        self._desk.count(failure)
+        self._say(failure)
+        self._last = max(self._last, number)
+
+    async def _end(self, close: int, number: int, code: Code, text: str) -> None:
+        failure = Failure(id=number, code=code, message=" ".join(text.split())[:300])
+        self._desk.count(failure)
+        await self._desk.send(self._peer, self._dialect.write(failure))
+        await self._peer.close(close, code.value)
+
+    def _say(self, message: ServerMessage) -> None:
+        self._desk.send(self._peer, self._dialect.write(message))
