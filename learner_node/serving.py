@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from learner_node.lineage import family
 from learner_node.serving_device import device_stream, finish_on, lower_priority
 from learner_node.serving_gate import RequestGate
 from learner_node.serving_work import Curriculum, Listener
@@ -169,13 +170,13 @@ class LearningHost:
         try:
             version = load_version(checkpoint, self._device)
             check_canary(version.policy, self._served.policy, where=str(checkpoint.path))
+            finish_on(self._device)
             assign(checkpoint.path.parent.parent, "live", checkpoint.path)
+            self._hand_over(version)
         except CheckpointError as error:
             self._on_refused(str(error))
             return
-        finish_on(self._device)
         self._served = version
-        self._hand_over(version)
         self._say(published=self._health.published + 1, refused="")
 
     def _on_refused(self, reason: str) -> None:
@@ -228,3 +229,16 @@ def load_version(checkpoint: Checkpoint, device: str = "cpu") -> Version:
         policy=load_policy(checkpoint.path, JOINTS, CAMERAS, device=device),
         step=checkpoint.record.step,
     )
+
+
+def where_to_go_on(root: Path, named: Checkpoint, live: Checkpoint | None) -> Checkpoint:
+    """Return what is served first: what was served last where it came of the one that is named.
+
+    Args:
+        root: Directory of all checkpoints.
+        named: What the person asks for.
+        live: What has the role ``live``; None for nothing.
+    """
+    if live is not None and live.sha256 in family(root, named.sha256):
+        return live
+    return named

@@ -51,27 +51,23 @@ class RequestGate:
         """Tell whether a request waits or runs."""
         return self._requests > 0
 
-    def arrive(self) -> None:
-        """Shut the gate for a request that arrived; `leave` follows, in whatever thread."""
+    def set_busy(self, is_busy: bool) -> None:
+        """Shut the gate for one more who has requests, or take note that it has none any more."""
         with self._lock:
-            self._requests += 1
-            self._open.clear()
-
-    def leave(self) -> None:
-        """Take note that a request was answered; open the gate after the last."""
-        with self._lock:
-            self._requests -= 1
-            if not self._requests:
+            self._requests += 1 if is_busy else -1
+            if self._requests:
+                self._open.clear()
+            else:
                 self._open.set()
 
     @contextmanager
     def request(self) -> Iterator[None]:
         """Hold the gate shut while a request is answered."""
-        self.arrive()
+        self.set_busy(True)
         try:
             yield
         finally:
-            self.leave()
+            self.set_busy(False)
 
     def begin_step(self) -> None:
         """Begin a training step, with all its patience, when nobody asks for anything."""

@@ -4,18 +4,17 @@ It looks at the store and at the jobs alone, so that a process that was killed f
 was doing. Every piece of work begins at the policy that is served and ends in checkpoints.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from learner_node import training
 from learner_node.fine_tuning import fine_tuning_job, open_job
 from learner_node.group_history import GroupHistory
 from learner_node.group_planning import GroupSettings
 from learner_node.group_update import GroupUpdate
-from learner_node.job import JobDirectory, running_jobs
-from learner_node.lineage import family
+from learner_node.job import JOB_FILE, JobDirectory, JobRecord, JobStatus
 from learner_node.milestones import Milestones
 from learner_node.params import GroupParams
 from learner_node.planning import TrainingRequest
@@ -75,21 +74,18 @@ class Listener:
     refused: Callable[[str], None]
 
 
-class Work(Protocol):
-    """A piece of work, done by running it, from wherever it was."""
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A piece of work.
 
-    @property
-    def name(self) -> str:
-        """What it is, in words."""
-        ...
+    Attributes:
+        name: What it is, in words.
+        run: Does it, from wherever it was; False when it was told to stop before its end. Raises
+            what this project raises where it cannot be done.
+    """
 
-    def run(self, listener: Listener) -> bool:
-        """Do it; False when it was told to stop before its end.
-
-        Raises:
-            So101Error: It cannot be done; the message says why.
-        """
-        ...
+    name: str
+    run: Callable[[Listener], bool]
 
 
 class Curriculum:
@@ -109,6 +105,7 @@ class Curriculum:
         self._store, self._checkpoints, self._jobs = store, checkpoints, jobs
         self._config = config
         self._settled: set[tuple[int, str]] = set()
+        self._offered: set[str] = set()
 
     def next(self, served: Checkpoint) -> Work | None:
         """Return what is to be done now; None when there is nothing new.
@@ -119,14 +116,19 @@ class Curriculum:
         Raises:
             So101Error: The store or a job cannot be read.
         """
-        for directory in running_jobs(self._jobs):
-            if directory.path.name.startswith(f"{SERIES}-"):
+        jobs = self._own_jobs(served)
+        for directory, record in jobs:
+            is_new = record.checkpoint not in ("", served.sha256)
+            is_offered = directory.path.name in self._offered
+            if record.status is JobStatus.RUNNING or (is_new and not is_offered):
                 return self._fine_tuning(directory)
         entries = self._store.episodes()
         request = self._finished_group(entries, served)
         if request is not None:
-            return _GroupWork(self, request)
-        job = self._new_job(entries, served)
+            return Work(name=f"group {request.group}", run=partial(self.learn_from, request))
+        known = {one.id for _, record in jobs for one in record.job.episodes}
+        known |= {one.id for one in served.record.episodes}
+        job = self._new_job(entries, served, known)
         return None if job is None else self._fine_tuning(job)
 
     def learn_from(self, request: GroupRequest, listener: Listener) -> bool:
@@ -154,8 +156,31 @@ class Curriculum:
             listener.refused(f"group {request.group}: {settled.words}")
         return True
 
-    def _fine_tuning(self, directory: JobDirectory) -> "_FineTuning":
-        return _FineTuning(directory, self._store, self._checkpoints, self._config.publish_every)
+    def fine_tune(self, directory: JobDirectory, listener: Listener) -> bool:
+        """Run a fine-tuning, and offer what comes of it once."""
+        should_stop: Callable[[], bool] | Milestones = listener.should_stop
+        if self._config.publish_every:
+            should_stop = Milestones(
+                every=self._config.publish_every,
+                reached=listener.reached,
+                refused=listener.refused,
+                should_stop=listener.should_stop,
+            )
+        checkpoint = training.run(
+            directory,
+            self._store,
+            self._checkpoints,
+            report=listener.report,
+            should_stop=should_stop,
+        )
+        if checkpoint is not None:
+            self._offered.add(directory.path.name)
+            listener.reached(checkpoint)
+        return checkpoint is not None
+
+    def _fine_tuning(self, directory: JobDirectory) -> Work:
+        name = f"fine-tuning {directory.path.name}"
+        return Work(name=name, run=partial(self.fine_tune, directory))
 
     def _finished_group(
         self, entries: Iterable[EpisodeEntry], served: Checkpoint
@@ -188,16 +213,12 @@ class Curriculum:
         is_finished = history.has_finished(request, request.group, served.sha256)
         return request if is_finished else None
 
-    def _new_job(self, entries: Iterable[EpisodeEntry], served: Checkpoint) -> JobDirectory | None:
-        """Return a fine-tuning on all demonstrations where enough of them are new."""
-        known = self._known(served)
-        new = [
-            one
-            for one in entries
-            if one.is_demonstration
-            and one.outcome is Outcome.SUCCESS
-            and one.facts.id not in known
-        ]
+    def _new_job(
+        self, entries: Iterable[EpisodeEntry], served: Checkpoint, known: Container[str]
+    ) -> JobDirectory | None:
+        """Return a fine-tuning on all demonstrations where enough of them are not known."""
+        shown = [one for one in entries if one.is_demonstration and one.outcome]
+        new = [one for one in shown if one.facts.id not in known]
         if len(new) < self._config.new_demonstrations:
             return None
         config = self._config
@@ -207,87 +228,28 @@ class Curriculum:
             spec=read_spec(served.path),
             steps=config.steps,
             seed=config.seed,
-            parent=f"{served.path.parent.name}/{served.path.name}",
+            parent=_relative(served),
             settings=config.settings,
             dataset={"outcomes": [Outcome.SUCCESS.value], "trim": {"mode": config.trim}},
         )
         return open_job(self._jobs, fine_tuning_job(request, self._store, self._checkpoints))
 
-    def _known(self, served: Checkpoint) -> frozenset[str]:
-        """Return the demonstrations that were trained on or tried, those left out included.
+    def _own_jobs(self, served: Checkpoint) -> list[tuple[JobDirectory, JobRecord]]:
+        """Return the fine-tunings that are under way, led to what is served, or begin there.
 
-        A job says what it was given; its checkpoint says only what could be used of that.
+        A job says what it was given; its checkpoint says only what could be used of that. One
+        that is done may have made what was never served, where the process died just then.
         """
-        known = {episode.id for episode in served.record.episodes}
-        own = JobDirectory(self._jobs / served.path.parent.name)
-        parent = f"{served.path.parent.name}/{served.path.name}"
-        for path in self._jobs.glob(f"{SERIES}-*"):
-            job = JobDirectory(path).read().job
-            if path == own.path or job.parent == parent:
-                known |= {episode.id for episode in job.episodes}
-        return frozenset(known)
+        found = []
+        for path in sorted(self._jobs.glob(f"{SERIES}-*/{JOB_FILE}")):
+            directory = JobDirectory(path.parent)
+            record = directory.read()
+            is_running = record.status is JobStatus.RUNNING
+            is_own = path.parent.name == served.path.parent.name
+            if is_running or is_own or record.job.parent == _relative(served):
+                found.append((directory, record))
+        return found
 
 
-class _FineTuning:
-    """A fine-tuning job."""
-
-    def __init__(
-        self, directory: JobDirectory, store: EpisodeStore, checkpoints: Path, every: int
-    ) -> None:
-        self._directory, self._store, self._checkpoints = directory, store, checkpoints
-        self._every = every
-
-    @property
-    def name(self) -> str:
-        """What it is, in words."""
-        return f"fine-tuning {self._directory.path.name}"
-
-    def run(self, listener: Listener) -> bool:
-        """Train to the end, from wherever it was."""
-        should_stop: Callable[[], bool] | Milestones = listener.should_stop
-        if self._every:
-            should_stop = Milestones(
-                every=self._every,
-                reached=listener.reached,
-                refused=listener.refused,
-                should_stop=listener.should_stop,
-            )
-        checkpoint = training.run(
-            self._directory,
-            self._store,
-            self._checkpoints,
-            report=listener.report,
-            should_stop=should_stop,
-        )
-        if checkpoint is not None:
-            listener.reached(checkpoint)
-        return checkpoint is not None
-
-
-class _GroupWork:
-    """A finished group."""
-
-    def __init__(self, curriculum: Curriculum, request: GroupRequest) -> None:
-        self._curriculum, self._request = curriculum, request
-
-    @property
-    def name(self) -> str:
-        """What it is, in words."""
-        return f"group {self._request.group}"
-
-    def run(self, listener: Listener) -> bool:
-        """Train and judge, from wherever it was."""
-        return self._curriculum.learn_from(self._request, listener)
-
-
-def where_to_go_on(root: Path, named: Checkpoint, live: Checkpoint | None) -> Checkpoint:
-    """Return what is served first: what was served last where it came of the one that is named.
-
-    Args:
-        root: Directory of all checkpoints.
-        named: What the person asks for.
-        live: What has the role ``live``; None for nothing.
-    """
-    if live is not None and live.sha256 in family(root, named.sha256):
-        return live
-    return named
+def _relative(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.path.parent.name}/{checkpoint.path.name}"
