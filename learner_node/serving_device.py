@@ -5,8 +5,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+
+from so101.action import ChunkPrefix
+from so101.arrays import Float32Array
+from so101.observation import Observation
+from so101.policies.policy import Inference, Policy
+from so101.spec import PolicySpec
 
 LOWEST_PRIORITY = 19
 """Of a thread, as nice has it."""
@@ -52,3 +59,50 @@ def finish_on(device: str) -> None:
     """Wait for what this thread's stream was given: its tensors may be handed over then."""
     if torch.device(device).type == "cuda":
         torch.cuda.current_stream(device).synchronize()
+
+
+def urgent(policy: Policy, device: str) -> Policy:
+    """Return a policy that infers before what is trained on the same GPU; elsewhere itself."""
+    return policy if torch.device(device).type != "cuda" else _Urgent(policy, device)
+
+
+class _Urgent:
+    """Infers in an urgent stream, and waits for what it gives out."""
+
+    def __init__(self, policy: Policy, device: str) -> None:
+        self._policy = policy
+        self._stream = torch.cuda.Stream(device, priority=URGENT)  # type: ignore[no-untyped-call]
+
+    @property
+    def spec(self) -> PolicySpec:
+        """Inputs and outputs."""
+        return self._policy.spec
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of one noise."""
+        return self._policy.noise_shape
+
+    def infer(
+        self,
+        observation: Observation,
+        *,
+        noise: Float32Array | None = None,
+        indicator: int | None = None,
+        guidance: float | None = None,
+        prefix: ChunkPrefix | None = None,
+    ) -> Inference:
+        """Plan a chunk."""
+        with torch.cuda.stream(self._stream):
+            return self._policy.infer(
+                observation, noise=noise, indicator=indicator, guidance=guidance, prefix=prefix
+            )
+
+    def infer_batch(self, *observations: Any, **asked: Any) -> Any:
+        """Plan chunks; see `so101.policies.flow_policy.FlowPolicy.infer_batch`."""
+        with torch.cuda.stream(self._stream):
+            return self._policy.infer_batch(*observations, **asked)  # type: ignore[attr-defined]
+
+    def reset(self) -> None:
+        """Forget the episode."""
+        self._policy.reset()

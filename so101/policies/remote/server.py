@@ -234,7 +234,7 @@ class PolicyServer:
         busy_s = time.monotonic() - self._busy_since_s if self._busy_since_s else 0.0
         if busy_s > STUCK_S:
             return connection.respond(503, "stuck\n")
-        return connection.respond(200, "ok\n")
+        return connection.respond(200, self.metrics.summary())
 
     def _respond_metrics(self, connection: ServerConnection) -> Response:
         self.metrics.refused["too many sockets"] = self._door.turned_away
