@@ -26,52 +26,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import numpy as np
-from parts.synthetic_bags import record, scenes
+from parts.learning_server import FOREVER, SPECS, Client, fill, seen, serve
 
 from learner_node.algorithms.sft import Sft, SftConfig
 from learner_node.serving_device import lower_priority
 from learner_node.serving_gate import RequestGate, quick_switching
 from learner_node.trainer import Trainer
 from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_store import EpisodeStore
-from so101.observation import Observation
-from so101.policies.canary import CanaryConfig, canary_observations
 from so101.policies.flow_config import FlowConfig
 from so101.policies.flow_policy import FlowPolicy
 from so101.policies.policy import Policy
 from so101.policies.threads import use_one_thread
-from so101.robot import CAMERAS
-from so101.spec import PolicySpec
 
-SPECS = {
-    "state": PolicySpec(uses_objects=True),
-    "cameras": PolicySpec(cameras=CAMERAS, image_size=(96, 96)),
-}
 PHASE_S = 1.0
 PAUSE_S = (0.02, 0.04)
-FOREVER = 10**7
-TICKS, EPISODES = 40, 3
-
-
-def fill(root: Path, mode: str) -> EpisodeStore:
-    """Record synthetic demonstrations."""
-    rng = np.random.default_rng(3)
-    for number in range(EPISODES):
-        seen = {camera: scenes(rng, TICKS) for camera in SPECS[mode].cameras}
-        record(root, number, seen, 0 if seen else TICKS)
-    return EpisodeStore(root)
-
-
-def seen(spec: PolicySpec) -> Observation:
-    """Return what is asked about, images as large as the policy wants them."""
-    return canary_observations(spec, CanaryConfig(observations=1))[0]
 
 
 class Training:
@@ -184,100 +158,6 @@ def in_process(mode: str, ways: Sequence[str], seconds: float, root: Path) -> di
     }
 
 
-class PausableGate(RequestGate):
-    """A gate at which training can be made to rest.
-
-    Attributes:
-        may_train: Cleared while it rests.
-        steps: Steps begun.
-    """
-
-    def __init__(self) -> None:
-        """Begin at rest."""
-        super().__init__()
-        self.may_train, self.steps = threading.Event(), 0
-
-    def begin_step(self) -> None:
-        """Rest, or begin a step."""
-        self.may_train.wait()
-        self.steps += 1
-        super().begin_step()
-
-
-def serve(mode: str, root: Path) -> None:
-    """Serve and learn; ``train`` and ``rest`` on the standard input are answered by the steps."""
-    from learner_node.serving import LearningHost, load_version
-    from learner_node.serving_work import Curriculum, ServingLearnerConfig
-    from so101.policies.checkpoint import save_checkpoint
-    from so101.policies.checkpoint_files import TrainingRecord
-    from so101.policies.remote.hosting import HostedServer
-    from so101.policies.remote.inference import Served
-    from so101.policies.remote.server import PolicyServer
-    from so101.policies.remote.server_config import ServerConfig
-
-    store, checkpoints, gate = fill(root / "episodes", mode), root / "checkpoints", PausableGate()
-    dataset = EpisodeDataset.from_store(store, SPECS[mode], DatasetConfig())
-    policy = FlowPolicy.for_data(SPECS[mode], FlowConfig(), dataset)
-    first = load_version(
-        save_checkpoint(checkpoints, "sft", policy, TrainingRecord(algorithm="sft"))
-    )
-    config = ServingLearnerConfig(steps=FOREVER, publish_every=50)
-    curriculum = Curriculum(store, checkpoints, root / "jobs", config)
-    served = Served(policy=first.policy, sha256=first.sha256)
-    server = PolicyServer(served, ServerConfig(port=0, swap_rule="episode"), on_busy=gate.set_busy)
-    host = LearningHost(
-        curriculum,
-        first,
-        gate,
-        hand_over=lambda new: server.swap(Served(policy=new.policy, sha256=new.sha256)),
-    )
-    with quick_switching(), HostedServer(server):
-        host.start()
-        print(server.port, flush=True)
-        for line in sys.stdin:
-            if line.strip() == "train":
-                gate.may_train.set()
-            else:
-                gate.may_train.clear()
-            print(gate.steps, server.metrics.swaps, host.health.reason, flush=True)
-        gate.may_train.set()
-        host.stop()
-
-
-class Client:
-    """One robot of a server in another process."""
-
-    def __init__(self, port: int, mode: str) -> None:
-        """Connect, and prepare what is asked about."""
-        from websockets.sync.client import connect
-
-        from so101.policies.remote.messages import SUBPROTOCOL
-
-        url = f"ws://127.0.0.1:{port}"
-        self._socket = connect(url, subprotocols=[SUBPROTOCOL], compression=None, proxy=None)
-        self._socket.recv()
-        self._number, self._seen = 0, seen(SPECS[mode])
-        rng = np.random.default_rng(5)
-        self._jpegs = {camera: scenes(rng, 1)[0] for camera in SPECS[mode].cameras}
-
-    def ask(self) -> None:
-        """Ask for a chunk and wait for it."""
-        from so101.policies.remote.messages import Answer, InferRequest
-        from so101.policies.remote.protocol import pack_message, unpack_answer
-
-        self._number += 1
-        request = InferRequest(
-            id=self._number,
-            observation=replace(self._seen, images={}),
-            timeout_ms=60_000.0,
-            compressed=self._jpegs,
-        )
-        self._socket.send(pack_message(request))
-        answer = unpack_answer(self._socket.recv())
-        if not isinstance(answer, Answer):
-            raise SystemExit(f"the server answered {answer}")
-
-
 def through_server(mode: str, seconds: float, root: Path) -> dict[str, Any]:
     """Return round trips through the real server, at rest and while it trains."""
     process = subprocess.Popen(
@@ -287,25 +167,26 @@ def through_server(mode: str, seconds: float, root: Path) -> dict[str, Any]:
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    assert process.stdin is not None and process.stdout is not None
-    talk = process.stdin, process.stdout
+    assert process.stdin is not None
+    assert process.stdout is not None
+    questions, answers = process.stdin, process.stdout
 
     def tell(word: str) -> tuple[int, int]:
-        talk[0].write(word + "\n")
-        talk[0].flush()
-        steps, swaps, *reason = talk[1].readline().split()
+        questions.write(word + "\n")
+        questions.flush()
+        steps, swaps, *reason = answers.readline().split()
         if reason:
             raise SystemExit(f"the learner failed: {' '.join(reason)}")
         return int(steps), int(swaps)
 
+    client, pauses = Client(int(answers.readline()), mode), random.Random(2)
     try:
-        client, pauses = Client(int(process.stdout.readline()), mode), random.Random(2)
         idle: list[float] = []
         loaded: list[float] = []
         trained_s = alone_s = 0.0
         trained = alone = swaps = 0
-        tell("train")
-        time.sleep(2.0)  # the job is planned and its episodes are read
+        while tell("train")[0] < 3:  # the job is planned and its episodes are read
+            time.sleep(0.2)
         for _ in range(max(2, round(seconds / (3 * PHASE_S)))):
             tell("rest")
             time.sleep(0.1)  # the step under way
@@ -318,7 +199,8 @@ def through_server(mode: str, seconds: float, root: Path) -> dict[str, Any]:
             trained, trained_s = trained + between - before, trained_s + middle - began
             alone, alone_s = alone + after - between, alone_s + time.perf_counter() - middle
     finally:
-        process.stdin.close()
+        client.close()
+        questions.close()
         process.wait(60.0)
     return {
         **summary(idle, loaded),
@@ -338,7 +220,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.small:
-        arguments.seconds = 6.0
+        arguments.seconds = 5.0
     use_one_thread()
     if arguments.serve:
         serve(arguments.modes[0], arguments.serve)
