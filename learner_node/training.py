@@ -13,6 +13,7 @@ from typing import Any
 from learner_node.algorithm_table import ALGORITHMS
 from learner_node.algorithms.algorithm import Algorithm, ChunkSource
 from learner_node.job import JobDirectory, JobStatus, TrainingJob
+from learner_node.milestones import Milestones
 from learner_node.planning import bag_sha256
 from learner_node.trainer import (
     End,
@@ -43,7 +44,7 @@ def run(
     trainer_config: TrainerConfig | None = None,
     on_dataset: Callable[[EpisodeDataset], None] | None = None,
     report: Callable[[Progress], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: Callable[[], bool] | Milestones | None = None,
 ) -> Checkpoint | None:
     """Run a job to its end, from wherever it was; None when told to stop.
 
@@ -54,7 +55,7 @@ def run(
         trainer_config: How often to save and report.
         on_dataset: Called once with what was read: episodes, those left out, idle ticks trimmed.
         report: Called with the progress.
-        should_stop: Asked before every step.
+        should_stop: Asked before every step; `Milestones` have checkpoints published there too.
 
     Raises:
         TrainingError: An episode changed or is gone, or the losses were not finite.
@@ -68,6 +69,8 @@ def run(
         if on_dataset is not None:
             on_dataset(dataset)
         training = _Training.begin(directory, dataset, checkpoints, trainer_config)
+        if isinstance(should_stop, Milestones):
+            should_stop = training.publishing(should_stop, checkpoints)
         end = training.trainer.run(
             save=directory.save_state, report=report, should_stop=should_stop
         )
@@ -194,8 +197,37 @@ class _Training:
             CheckpointError: It must not drive.
         """
         acting = self.algorithm.policy()
-        check_canary(acting, self.start, where=f"{self.job.name}: step {self.job.last_step}")
+        check_canary(acting, self.start, where=f"{self.job.name}: step {self.step}")
         return acting
+
+    @property
+    def step(self) -> int:
+        """Step number of what is trained now."""
+        return self.job.first_step + self.trainer.step
+
+    def publishing(self, milestones: Milestones, checkpoints: Path) -> Callable[[], bool]:
+        """Return what the trainer asks before each step; milestones are published there."""
+
+        def asked() -> bool:
+            if milestones.is_due(self.trainer.step):
+                self._publish_midway(milestones, checkpoints)
+            return milestones.should_stop()
+
+        return asked
+
+    def _publish_midway(self, milestones: Milestones, checkpoints: Path) -> None:
+        """Publish what acts now, unless a run that was cut short did so before."""
+        path = step_directory(checkpoints, self.job.name, self.step)
+        try:
+            if path.exists():
+                checkpoint = verify(path)
+            else:
+                acting = self.acting_policy()
+                checkpoint = save_checkpoint(checkpoints, self.job.name, acting, self._record())
+        except CheckpointError as error:
+            milestones.refused(str(error))  # what must not drive may get better
+            return
+        milestones.reached(checkpoint)
 
     def publish(self, acting: TrainablePolicy, checkpoints: Path) -> Checkpoint:
         """Save the checkpoint with the record of how it came about."""
@@ -222,7 +254,7 @@ class _Training:
             algorithm=self.job.algorithm,
             config=dict(self.job.settings),
             seed=self.job.seed,
-            step=self.job.last_step,
+            step=self.step,
             parent=self.parent,
             episodes=tuple(ref for ref in self.job.episodes if ref.id not in left_out),
             metrics=metrics,

@@ -1,13 +1,19 @@
 """The verb that lets a policy answer robots over the network: serve. No ROS."""
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from so101_bringup.cli_common import open_store
 
 if TYPE_CHECKING:
     from so101.policies.remote.inference import Served
     from so101.policies.remote.running import Companion
     from so101.policies.remote.server_config import ServerConfig
+
+    _Prepared = tuple[Served, Callable[[bool], None], list[Companion]]
 
 
 def add_verbs(verbs: Any) -> None:
@@ -22,6 +28,9 @@ def add_verbs(verbs: Any) -> None:
     add("--cert", default="", metavar="FILE", help="certificate chain, for TLS")
     add("--key", default="", metavar="FILE", help="its private key")
     add("--device", default="cpu", help="where the network runs (cpu)")
+    add("--learn", default="", metavar="STORE", help="train on its episodes (DIR|URL) meanwhile")
+    add("--cache", default="", metavar="DIR", help="where bags of a URL are kept")
+    add("--learning", default="", metavar="FILE", help="how long, and from what (YAML)")
     add("--openpi", default="", metavar="FILE", help="what openpi's keys mean (YAML)")
     serve.set_defaults(run=_serve)
 
@@ -41,16 +50,45 @@ def _serve(arguments: argparse.Namespace) -> int:
     tls = None if certificate is None or key is None else tls_context(certificate, key)
     if tls is None and not is_loopback(config.host):
         print("so101 serve: without --cert the token travels in clear; or use an SSH tunnel")
-    served, beside = _load(arguments)
-    server = PolicyServer(served, config, token=token, tls=tls)
     scheme = "ws" if tls is None else "wss"
+    with _prepared(arguments) as (served, on_busy, beside):
+        server = PolicyServer(served, config, token=token, tls=tls, on_busy=on_busy)
 
-    def on_ready(port: int) -> None:
-        print(f"so101 serve: {scheme}://{config.host}:{port} checkpoint {served.sha256[:12]}")
+        def on_ready(port: int) -> None:
+            print(f"so101 serve: {scheme}://{config.host}:{port} checkpoint {served.sha256[:12]}")
 
-    asyncio.run(serve_until_signal(server, on_ready, beside))
+        asyncio.run(serve_until_signal(server, on_ready, beside))
     print("so101 serve: ended")
     return 0
+
+
+@contextmanager
+def _prepared(arguments: argparse.Namespace) -> Iterator["_Prepared"]:
+    """Yield what is served first, who is told of requests, and what runs beside the server."""
+    if not arguments.learn:
+        served, beside = _load(arguments)
+        yield served, lambda is_busy: None, beside
+        return
+    from so101.config import from_mapping, load_yaml
+    from so101.errors import ConfigError
+    from so101.policies.checkpoint_copy import find_checkpoint
+
+    named = _path(arguments.checkpoint)
+    if named is None or arguments.follow:
+        raise ConfigError("serve: --learn needs a --checkpoint, and goes without --follow")
+    from learner_node.serving_work import ServingLearnerConfig
+    from so101_bringup.serve_job import learning  # torch, takes seconds
+
+    values = load_yaml(Path(arguments.learning).expanduser()) if arguments.learning else {}
+    config = from_mapping(ServingLearnerConfig, values, arguments.learning or "so101 serve")
+    with learning(
+        find_checkpoint(named),
+        open_store(arguments.learn, arguments.cache),
+        config,
+        device=arguments.device,
+        say=lambda line: print(f"so101 serve: {line}", flush=True),
+    ) as made:
+        yield made.served, made.on_busy, [made.companion]
 
 
 def _config(arguments: argparse.Namespace) -> "ServerConfig":
@@ -58,6 +96,8 @@ def _config(arguments: argparse.Namespace) -> "ServerConfig":
     from so101.policies.remote.server_config import ServerConfig
 
     values: dict[str, Any] = {"host": arguments.host, "port": arguments.port}
+    if arguments.learn:
+        values["swap_rule"] = "episode"
     if arguments.openpi:
         values["openpi"] = load_yaml(Path(arguments.openpi).expanduser())
     return from_mapping(ServerConfig, values, arguments.openpi or "so101 serve")

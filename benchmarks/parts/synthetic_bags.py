@@ -14,7 +14,14 @@ from so101.data.messages import create, encode
 from so101.episode import EpisodeFacts
 from so101.images import encode_jpeg
 from so101.robot import JOINTS
-from so101.topics import JOINT_COMMANDS, JOINT_STATES, Topic, image_topic, recorded_topics
+from so101.topics import (
+    JOINT_COMMANDS,
+    JOINT_STATES,
+    OBJECTS,
+    Topic,
+    image_topic,
+    recorded_topics,
+)
 
 HEIGHT, WIDTH = 480, 640
 
@@ -41,19 +48,22 @@ def header(stamp_ns: int) -> Any:
     return create("std_msgs/msg/Header", stamp=stamp, frame_id="")
 
 
-def record(root: Path, number: int, seen: Mapping[str, Sequence[bytes]]) -> None:
+def record(
+    root: Path, number: int, seen: Mapping[str, Sequence[bytes]], object_steps: int = 0
+) -> None:
     """Write one synthetic demonstration as a bag, a policy tick per image.
 
     Args:
         root: Of the store.
         number: Of the episode.
         seen: Camera id to its JPEGs.
+        object_steps: Policy ticks with the pose of an object; 0 for none.
     """
     rng = np.random.default_rng([7, number])
     facts = EpisodeFacts(id=f"bench-{number:04d}", phase="demonstrations", source="teleop")
     path = root / f"20260101-{number:06d}-{facts.id}"
     writer = BagWriter(path, recorded_topics(tuple(seen)), name=facts.id)
-    steps = max(map(len, seen.values()))
+    steps = max([object_steps, *map(len, seen.values())])
 
     def say(topic: Topic, kind: str, stamp_ns: int, **values: Any) -> None:
         message = create(kind, header=header(stamp_ns), **values)
@@ -70,6 +80,15 @@ def record(root: Path, number: int, seen: Mapping[str, Sequence[bytes]]) -> None
                 data = np.frombuffer(seen[camera][tick // 2], dtype=np.uint8)
                 kind = "sensor_msgs/msg/CompressedImage"
                 say(image_topic(camera), kind, stamp_ns, format="jpeg", data=data)
+        if tick % 2 == 0 and tick < 2 * object_steps:
+            say(OBJECTS, "geometry_msgs/msg/PoseArray", stamp_ns, poses=[_pose(rng)])
         goal = goal + rng.normal(0, 0.01, len(JOINTS))
         say(JOINT_COMMANDS, "sensor_msgs/msg/JointState", stamp_ns, position=goal, **joints)
     writer.close({**facts_to_text(facts), OUTCOME: "success"})
+
+
+def _pose(rng: np.random.Generator) -> Any:
+    x, y = rng.uniform(0.17, 0.27), rng.uniform(-0.09, 0.09)
+    position = create("geometry_msgs/msg/Point", x=x, y=y, z=0.0125)
+    upright = create("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0)
+    return create("geometry_msgs/msg/Pose", position=position, orientation=upright)

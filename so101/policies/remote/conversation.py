@@ -43,8 +43,8 @@ class Desk(Protocol):
         """Return how the server is."""
         ...
 
-    def reset(self) -> Awaitable[None]:
-        """Let the policy forget, after what it does now."""
+    def reset(self, peer: ServerConnection) -> Awaitable[None]:
+        """Begin a peer's next episode, after what the policy does now."""
         ...
 
     def send(self, peer: ServerConnection, data: bytes | str) -> Awaitable[None]:
@@ -105,7 +105,7 @@ class Conversation:
         if isinstance(message, InferRequest):
             await self._infer(message)
         elif isinstance(message, Reset):
-            await self._desk.reset()
+            await self._desk.reset(self._peer)
             await self._say(Done(id=message.id))
         elif isinstance(message, HealthRequest):
             await self._say(self._desk.health(message.id))

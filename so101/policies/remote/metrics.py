@@ -40,6 +40,8 @@ class Metrics:
         batches: Passes of the policy.
         swaps: Checkpoints that took over.
         gauges: Present values by name.
+        beside: Present values of what else runs in the process.
+        notices: How that is: by its name a word, and after a colon the reason.
     """
 
     def __init__(self) -> None:
@@ -49,12 +51,19 @@ class Metrics:
         self.batches = 0
         self.swaps = 0
         self.gauges: dict[str, float] = {}
+        self.beside: dict[str, float] = {}
+        self.notices: dict[str, str] = {}
         self._spans = {name: Histogram() for name in ("queue", "decode", "infer", "total")}
 
     def add_timings(self, timings_ms: Mapping[str, float]) -> None:
         """Count the durations of one answer."""
         for name, histogram in self._spans.items():
             histogram.add(timings_ms[name])
+
+    def summary(self) -> str:
+        """Return the health page: a word each, without reasons, for everybody may read it."""
+        words = [f"{name}: {said.partition(':')[0]}" for name, said in self.notices.items()]
+        return "\n".join(["ok", *words, ""])
 
     def text(self) -> str:
         """Return everything in Prometheus' text format, version 0.0.4."""
@@ -67,7 +76,10 @@ class Metrics:
                 f"# TYPE so101_serve_{name}_total counter",
                 f"so101_serve_{name}_total {value}",
             ]
-        for name, present in sorted(self.gauges.items()):
+        for name, notice in sorted(self.notices.items()):
+            text = notice.replace("\\", "/").replace('"', "'").replace("\n", " ")
+            lines.append(f'so101_serve_notice{{name="{name}",text="{text}"}} 1')
+        for name, present in sorted({**self.gauges, **self.beside}.items()):
             lines += [f"# TYPE so101_serve_{name} gauge", f"so101_serve_{name} {present:g}"]
         for name, histogram in self._spans.items():
             lines += histogram.lines(f"so101_serve_{name}_seconds")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from so101.errors import CheckpointError, ConfigError
+from so101.policies.live_versions import LiveVersions
 from so101.policies.remote.access import Access
 from so101.policies.remote.admission import Door, Intake, listen
 from so101.policies.remote.batching import Job, RequestQueue
@@ -67,6 +69,7 @@ class PolicyServer:
         *,
         token: str | None = None,
         tls: ssl.SSLContext | None = None,
+        on_busy: Callable[[bool], None] = lambda is_busy: None,
     ) -> None:
         """Prepare a server; nothing is bound yet.
 
@@ -75,12 +78,15 @@ class PolicyServer:
             config: How it serves.
             token: Secret that peers must know.
             tls: What it encrypts with.
+            on_busy: Told when a request waits or runs, and when none does any more.
 
         Raises:
             ConfigError: Other machines can reach it and there is no token.
         """
         self.metrics = Metrics()
-        self._served, self._config, self._tls = served, config or ServerConfig(), tls
+        self._config, self._tls = config or ServerConfig(), tls
+        self._versions = LiveVersions(served, self._config.max_versions)
+        self._on_busy, self._is_busy = on_busy, False
         self._access = Access(self._config.host, token)
         self._queue, self._wakeup = RequestQueue(), asyncio.Event()
         self._door, self._intake = Door(self._config.max_connections + 64), Intake()
@@ -100,11 +106,11 @@ class PolicyServer:
 
     @property
     def served(self) -> Served:
-        """What plans the next chunk."""
-        return self._served
+        """What plans the first chunk of an episode that begins now."""
+        return self._versions.newest
 
     def swap(self, served: Served) -> None:
-        """Let another checkpoint plan from the next pass on. Any thread may call it.
+        """Let another checkpoint plan from the next pass or episode on. Any thread may call it.
 
         Args:
             served: Loaded and tried; it must not be used elsewhere any more.
@@ -112,13 +118,16 @@ class PolicyServer:
         Raises:
             CheckpointError: Its inputs or outputs differ from what the peers were told.
         """
-        old, new = self._served.policy, served.policy
+        old, new = self.served.policy, served.policy
         if new.spec != old.spec or new.noise_shape != old.noise_shape:
             raise CheckpointError(
                 f"checkpoint {served.sha256[:12]}: its inputs, outputs or noise differ from those "
                 "that are served; start a server of its own for it"
             )
-        self._served = served
+        if self._config.swap_rule == "chunk":
+            self._versions.replace(served)
+        else:
+            self._versions.publish(served)
         self.metrics.swaps += 1
 
     async def start(self) -> None:
@@ -169,6 +178,7 @@ class PolicyServer:
 
     def submit(self, job: Job) -> Job | None:
         """Queue a request; see `so101.policies.remote.conversation.Desk`."""
+        self._say_busy(True)
         self._wakeup.set()
         return self._queue.put(job)
 
@@ -184,16 +194,16 @@ class PolicyServer:
         """Return how the server is."""
         return Health(
             id=number,
-            checkpoint=self._served.sha256,
+            checkpoint=self.served.sha256,
             uptime_s=time.monotonic() - self._began_s,
             connections=len(self._peers),
             waiting=len(self._queue),
         )
 
-    async def reset(self) -> None:
-        """Let the policy forget, after what it does now."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._worker, self._served.policy.reset)
+    async def reset(self, peer: ServerConnection) -> None:
+        """Begin a peer's next episode, after what the policy does now."""
+        loop, served = asyncio.get_running_loop(), self._versions.begin(peer)
+        await loop.run_in_executor(self._worker, served.policy.reset)
 
     def send(self, peer: ServerConnection, data: bytes | str) -> asyncio.Task[None]:
         """Send to a peer, or cut it where it does not read."""
@@ -224,7 +234,7 @@ class PolicyServer:
         busy_s = time.monotonic() - self._busy_since_s if self._busy_since_s else 0.0
         if busy_s > STUCK_S:
             return connection.respond(503, "stuck\n")
-        return connection.respond(200, "ok\n")
+        return connection.respond(200, self.metrics.summary())
 
     def _respond_metrics(self, connection: ServerConnection) -> Response:
         self.metrics.refused["too many sockets"] = self._door.turned_away
@@ -244,7 +254,7 @@ class PolicyServer:
         self._peers.add(peer)
         proof = asyncio.create_task(prove_alive(peer))
         try:
-            served = self._served
+            served = self._versions.of(peer)
             hello = Hello(
                 spec=served.policy.spec,
                 checkpoint=served.sha256,
@@ -257,6 +267,7 @@ class PolicyServer:
         finally:
             proof.cancel()
             self._queue.drop(peer)
+            self._versions.leave(peer)
             self._peers.discard(peer)
 
     async def _infer_forever(self) -> None:
@@ -270,16 +281,23 @@ class PolicyServer:
                 expired, batch = self._queue.take(time.monotonic(), config.max_batch)
                 for job in expired:
                     job.answer(Failure(id=job.request.id, code=Code.EXPIRED))
-                if batch:
-                    await self._infer(batch)
+                for served, jobs in self._versions.sort(batch, lambda job: job.owner):
+                    await self._infer(served, jobs)
+            await asyncio.sleep(0.0)  # what was answered is sent before anybody else may go on
+            self._say_busy(len(self._queue) > 0)
         for job in self._queue.clear():
             job.answer(Failure(id=job.request.id, code=Code.STOPPING))
 
-    async def _infer(self, batch: list[Job]) -> None:
+    def _say_busy(self, is_busy: bool) -> None:
+        if is_busy != self._is_busy:
+            self._is_busy = is_busy
+            self._on_busy(is_busy)
+
+    async def _infer(self, served: Served, batch: list[Job]) -> None:
         loop = asyncio.get_running_loop()
         self._busy_since_s = time.monotonic()
         try:
-            answers = await loop.run_in_executor(self._worker, infer_jobs, self._served, batch)
+            answers = await loop.run_in_executor(self._worker, infer_jobs, served, batch)
         except Exception:  # a bug, which must not end the service for all
             _log.exception("a pass failed")
             answers = [Failure(id=job.request.id, code=Code.POLICY) for job in batch]
