@@ -20,9 +20,10 @@ IMAGE_SIZE = (64, 96)
 HORIZON = 16
 PI_IMAGE = 28
 WORDS = (
-    "Task State Action pick up the cube move left right <image> <end_of_utterance> "
-    "<fake_token_around_image> <global-img> <row_1_col_1> , . : ; |"
-).split()
+    *("Task", "State", "Action", "pick", "up", "the", "cube", "move", "left", "right"),
+    *("<image>", "<end_of_utterance>", "<fake_token_around_image>", "<global-img>"),
+    *("<row_1_col_1>", ",", ".", ":", ";", "|"),
+)
 VOCABULARY = 4 + len(WORDS) + 257
 
 

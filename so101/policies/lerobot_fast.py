@@ -4,7 +4,7 @@ Its hub repository carries Python that transformers would execute. Only two of i
 here: ``tokenizer.json``, a byte-pair encoding, and the numbers in ``processor_config.json``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +62,16 @@ class FastTokenizer:
         """
         from tokenizers import Tokenizer
 
-        values = read_json(directory / NUMBERS_FILE)
-        numbers = {key: values.get(key) for key in ("scale", "min_token")}
-        for key, number in numbers.items():
-            if not isinstance(number, int | float) or abs(number) > _LARGEST_NUMBER:
-                raise CheckpointError(f"{directory / NUMBERS_FILE}: {key} is {number!r}")
-        if not numbers["scale"] > 0:
-            raise CheckpointError(f"{directory / NUMBERS_FILE}: scale must be positive")
+        file = directory / NUMBERS_FILE
+        values = read_json(file.resolve())
+        scale, least = (_number(values, key, file) for key in ("scale", "min_token"))
+        if scale <= 0:
+            raise CheckpointError(f"{file}: scale must be positive")
         try:
             tokenizer = Tokenizer.from_file(str(directory / TOKENIZER_FILE))
         except Exception as error:  # tokenizers raises no narrower class
             raise CheckpointError(f"{directory / TOKENIZER_FILE}: {error}") from error
-        return cls(tokenizer, float(numbers["scale"]), int(numbers["min_token"]))
+        return cls(tokenizer, scale, int(least))
 
     def write(self, directory: Path) -> None:
         """Write its two files, the inverse of `read`."""
@@ -97,3 +95,10 @@ class FastTokenizer:
     def _encode(self, characters: Any) -> list[int]:
         text = "".join(chr(max(int(number), 0)) for number in characters)
         return list(self.bpe_tokenizer.tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _number(values: Mapping[str, Any], key: str, file: Path) -> float:
+    number = values.get(key)
+    if not isinstance(number, int | float) or abs(number) > _LARGEST_NUMBER:
+        raise CheckpointError(f"{file}: {key} is {number!r}")
+    return float(number)

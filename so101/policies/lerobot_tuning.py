@@ -17,17 +17,16 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from so101.config import option
 from so101.errors import CheckpointError, ConfigError
+from so101.policies.tuning import Tuning
 
-Mode = Literal["full", "expert", "lora"]
 _ADAPTER = "default"
 _PI_HEADS = ("paligemma", "gemma_expert")
 _EXPERTS = {
@@ -45,48 +44,38 @@ _TARGETS = {"pi0_fast": r".*\.language_model\..*\.self_attn\.(q|v)_proj"}
 """Layers that adapters change where LeRobot names none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """Which weights train, and how."""
-
-    mode: Mode = option("full", "full, expert or lora", choices=("full", "expert", "lora"))
-    rank: int = option(16, "Rank of the adapters.", range=(1, 1024))
-    alpha: float = option(16.0, "Adapters act with the factor alpha / rank.", range=(0.0, 4096.0))
-    targets: str = option("", "Regular expression of adapted layers; empty as LeRobot has it.")
-    precision: Literal["float32", "bfloat16"] = option(
-        "float32", "Of frozen weights and of computing.", choices=("float32", "bfloat16")
-    )
-    checkpoint_gradients: bool = option(
-        False, "Compute activations again in the backward pass: less memory, a third slower."
-    )
-
-
 def has_expert(name: str) -> bool:
     """Tell whether a kind of LeRobot policy has an action expert of its own."""
     return name in _EXPERTS
 
 
-def apply_tuning(policy: Any, tuning: Tuning, *, seed: int = 0) -> None:
-    """Choose what trains, in place, once in a policy's life.
+def apply_tuning(policy: Any, tuning: Tuning, *, seed: int = 0) -> Tuning:
+    """Choose what trains, in place; adapters from before are merged.
 
     Args:
         policy: A LeRobot ``PreTrainedPolicy``.
         tuning: What trains.
         seed: Of new adapters; they begin without an effect.
 
+    Returns:
+        The tuning with everything said that it left open.
+
     Raises:
         ConfigError: The policy has no such part, or the adapters match nothing.
     """
+    tuning = _resolved(policy, tuning)
+    merge_adapters(policy)
     match tuning.mode:
         case "full":
             _train_all(policy)
         case "expert":
             _train_expert(policy)
-        case "lora":
+        case _:
             _add_adapters(policy, tuning, seed)
     _set_precision(policy, tuning.precision)
     if tuning.checkpoint_gradients:
         _checkpoint_gradients(policy)
+    return tuning
 
 
 def trained(policy: nn.Module) -> dict[str, nn.Parameter]:
@@ -99,18 +88,22 @@ def count(parameters: Mapping[str, Tensor]) -> int:
     return sum(one.numel() for one in parameters.values())
 
 
-def computing(policy: nn.Module, tuning: Tuning) -> AbstractContextManager[Any]:
+def computing(policy: nn.Module, tuning: Tuning | None) -> AbstractContextManager[Any]:
     """Return the context in which losses and chunks are computed."""
-    if tuning.precision == "float32":
+    if tuning is None or tuning.precision != "bfloat16":
         return nullcontext()
     device = next(policy.parameters()).device.type
     return torch.autocast(device, dtype=torch.bfloat16)
 
 
+def frozen_memo(policy: nn.Module) -> dict[int, Any]:
+    """Return the memo with which ``copy.deepcopy`` shares what does not train."""
+    return {id(one): one for one in policy.parameters() if not one.requires_grad}
+
+
 def share_frozen(policy: nn.Module) -> nn.Module:
     """Return a copy with modules and trained weights of its own, what is frozen in common."""
-    shared: dict[int, Any] = {id(one): one for one in policy.parameters() if not one.requires_grad}
-    return copy.deepcopy(policy, shared)
+    return copy.deepcopy(policy, frozen_memo(policy))
 
 
 def drop_unused_heads(policy: Any) -> int:
@@ -166,6 +159,13 @@ def load_tensors(policy: nn.Module, tensors: Mapping[str, Tensor], where: str) -
             own[name].copy_(tensor)
 
 
+def _resolved(policy: Any, tuning: Tuning) -> Tuning:
+    mode = tuning.mode or ("expert" if has_expert(policy.name) else "full")
+    is_half = any(one.dtype == torch.bfloat16 for one in policy.parameters())
+    precision = tuning.precision or ("bfloat16" if is_half else "float32")
+    return replace(tuning, mode=mode, precision=precision)
+
+
 def _train_all(policy: Any) -> None:
     unused = _unused(policy)
     for name, one in policy.named_parameters():
@@ -205,8 +205,6 @@ def _add_adapters(policy: Any, tuning: Tuning, seed: int) -> None:
     targets = tuning.targets or lerobots.get("target_modules") or _TARGETS.get(policy.name)
     if not targets:
         raise ConfigError(f"{policy.name}: LeRobot names no layers for adapters; give targets")
-    if any(_adapted(policy)):
-        raise ConfigError(f"{policy.name}: has adapters already; merge them first")
     for one in policy.parameters():
         one.requires_grad_(False)
     config = LoraConfig(

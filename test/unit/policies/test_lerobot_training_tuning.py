@@ -1,6 +1,5 @@
 """What trains of a LeRobot policy: counts, precision, adapters, copies that share the frozen."""
 
-import copy
 from importlib.util import find_spec
 
 import pytest
@@ -18,7 +17,6 @@ from so101.data.lerobot_format import HOW_TO_INSTALL
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.lerobot_losses import row_losses
 from so101.policies.lerobot_tuning import (
-    Tuning,
     apply_tuning,
     computing,
     count,
@@ -29,6 +27,7 @@ from so101.policies.lerobot_tuning import (
     share_frozen,
     trained,
 )
+from so101.policies.tuning import Tuning
 
 pytestmark = pytest.mark.skipif(
     any(find_spec(name) is None for name in NEEDS),
@@ -276,7 +275,22 @@ def test_what_a_policy_does_not_have_is_refused():
     ):
         with pytest.raises(ConfigError, match=message):
             tuned(kind, tuning)
+
+
+def test_what_is_left_open_is_found_in_the_policy():
+    open_tuning = Tuning()
+    for kind, mode in (("pi0", "expert"), ("act", "full")):
+        found = apply_tuning(own_policy(kind), open_tuning)
+        assert (found.mode, found.precision) == (mode, "float32")
+    policy = own_policy("pi0")
+    policy.model.paligemma_with_expert.to_bfloat16_for_selected_params("bfloat16")
+    assert apply_tuning(policy, open_tuning).precision == "bfloat16"
+
+
+def test_tuning_again_keeps_what_adapters_had_learned():
     policy = tuned("pi0")
-    with pytest.raises(ConfigError, match="pi0: has adapters already"):
-        apply_tuning(policy, LORA)
-    assert copy.deepcopy(policy).name == "pi0"
+    move(policy)
+    want = chunk_of(policy)
+    apply_tuning(policy, Tuning(mode="expert"))
+    assert not any("lora" in name for name in policy.state_dict())
+    torch.testing.assert_close(chunk_of(policy), want, rtol=1e-4, atol=1e-5)
