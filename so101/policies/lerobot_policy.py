@@ -33,6 +33,7 @@ from so101.policies.lerobot_tuning import apply_tuning, computing, frozen_memo, 
 from so101.policies.lerobot_units import find_units, units_from_json
 from so101.policies.observations import stack_observations
 from so101.policies.policy import Inference
+from so101.policies.tuning import Tuning
 from so101.spec import PolicySpec
 
 
@@ -162,7 +163,7 @@ class LeRobotPolicy:
         self._config = replace(self._config, tuning=found)
 
     def merged(self) -> "LeRobotPolicy":
-        """Return a copy to act with: adapters are folded into the weights, nothing is tuned."""
+        """Return a copy to act with, not to be saved: adapters are folded into the weights."""
         twin = copy.deepcopy(self)
         merge_adapters(twin.network)
         return twin

@@ -29,6 +29,10 @@ from so101.policies.tuning import Tuning
 
 _ADAPTER = "default"
 _PI_HEADS = ("paligemma", "gemma_expert")
+UNUSED_HEADS = frozenset(
+    f"model.paligemma_with_expert.{part}.lm_head.weight" for part in _PI_HEADS
+)
+"""Weights of pi0 and pi0.5 that `drop_unused_heads` takes out."""
 _EXPERTS = {
     "smolvla": r"model\.(vlm_with_expert\.lm_expert\.|state_proj|action_)",
     "pi0": r"model\.(paligemma_with_expert\.gemma_expert\.|state_proj|action_)",

@@ -12,7 +12,7 @@ class Tuning:
 
     mode: Literal["", "full", "expert", "lora"] = option(
         "",
-        "what trains: full, expert or lora; empty: as before, at first the expert where there is one",
+        "what trains: full, expert or lora; empty: as before, at first the expert if there is one",
         choices=("", "full", "expert", "lora"),
     )
     rank: int = option(16, "lora: rank of the adapters", range=(1, 1024))
