@@ -15,7 +15,7 @@ import torch
 
 from so101.data.lerobot_format import HOW_TO_INSTALL, check_installed
 from so101.errors import CheckpointError, ConfigError
-from so101.policies.json_file import read_json, write_json
+from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -24,9 +24,10 @@ from so101.policies.lerobot_files import (
     check_files,
     locate,
 )
-from so101.policies.lerobot_processors import Processors, read_processors
+from so101.policies.lerobot_processors import Processors, read_processors, write_ordered
 from so101.policies.lerobot_repositories import Repositories
 from so101.policies.lerobot_spec import Outline, outline
+from so101.policies.lerobot_tuning import UNUSED_HEADS, drop_unused_heads
 from so101.policies.lerobot_weights import load_network, put_weights, save_network
 from so101.policies.tensor_file import read_tensors
 
@@ -64,7 +65,7 @@ class Parts:
 
     def write(self, directory: Path) -> None:
         """Write LeRobot's files and what makes them self-contained into a directory."""
-        write_json(directory / CONFIG, self.values)
+        write_ordered(directory / CONFIG, self.values)
         self.processors.write(directory)
         self.repositories.write(directory)
         save_network(self.network, directory / WEIGHTS)
@@ -167,6 +168,8 @@ def _build(
             if isinstance(cause, CheckpointError):
                 raise cause from error
             raise CheckpointError(f"{where}: {kind} cannot be built: {error}") from error
+    if kind in ("pi0", "pi05"):
+        drop_unused_heads(network)
     if is_half_vlm:
         network.model.vlm_with_expert.vlm.to(torch.bfloat16)
     if kind in PI_KINDS:
@@ -199,11 +202,13 @@ def _prepare(config: Any, kind: str, dtype: str, where: str) -> bool:
 def _put_foreign(network: Any, path: Path) -> None:
     stored = read_tensors(path)
     own = network.state_dict()
+    if not UNUSED_HEADS & set(own) and set(own) <= set(stored):
+        stored = {name: one for name, one in stored.items() if name not in UNUSED_HEADS}
     fix = getattr(network, "_fix_pytorch_state_dict_keys", None)
     if fix is not None and set(stored) - set(own):
         fixed = fix(stored, network.config)
         stored = {n if n.startswith("model.") else f"model.{n}": t for n, t in fixed.items()}
-    put_weights(network, stored, path, is_cast=True)
+    put_weights(network, stored, path, spare=UNUSED_HEADS, is_cast=True)
 
 
 def _base_of(directory: Path) -> Path:

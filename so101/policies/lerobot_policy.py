@@ -5,10 +5,11 @@ Diffusion plan from noise; ACT and pi0-FAST plan without. What is decided alread
 bit; policies with real-time chunking (Black et al. 2025, arXiv:2506.07339) are guided toward it.
 """
 
+import copy
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,10 +30,12 @@ from so101.policies.lerobot_losses import row_losses
 from so101.policies.lerobot_network import Parts, read_foreign, read_parts
 from so101.policies.lerobot_options import TypeName, UnitName
 from so101.policies.lerobot_spec import make_spec, read_outline
+from so101.policies.lerobot_tuning import apply_tuning, computing, frozen_memo, merge_adapters
 from so101.policies.lerobot_units import find_units, units_from_json
 from so101.policies.observations import stack_observations
 from so101.policies.policy import Inference
 from so101.policies.transforms import fill_padding
+from so101.policies.tuning import Tuning
 from so101.spec import PolicySpec
 
 
@@ -45,6 +48,8 @@ class LeRobotConfig:
         (), "half of each joint's calibrated range [rad], for m100_100"
     )
     dtype: TypeName = option("", "precision of the network; empty as LeRobot's config says")
+    tuning: Tuning | None = None
+    """Which weights train; None for all."""
 
 
 class LeRobotPolicy:
@@ -155,6 +160,28 @@ class LeRobotPolicy:
         """Return the trainable weights in a fixed order."""
         return [weight for weight in self.network.parameters() if weight.requires_grad]
 
+    def tune(self, values: Mapping[str, Any], *, seed: int = 0, where: str = "tuning") -> None:
+        """Choose what trains; see `so101.policies.policy.Tunable.tune`."""
+        tuning = from_mapping(Tuning, dict(values), where)
+        if not tuning.mode and self._config.tuning is not None:
+            return
+        found = apply_tuning(self.network, tuning, seed=seed)
+        self._config = replace(self._config, tuning=found)
+
+    def merged(self) -> "LeRobotPolicy":
+        """Return a copy to act with, not to be saved: adapters are folded into the weights."""
+        twin = copy.deepcopy(self)
+        merge_adapters(twin.network)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LeRobotPolicy":
+        """Copy what trains and share what does not: a copy costs no second set of weights."""
+        twin = object.__new__(type(self))
+        memo |= frozen_memo(self.network)
+        memo |= {id(self): twin, id(self._parts.repositories): self._parts.repositories}
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return twin
+
     def config_mapping(self) -> dict[str, Any]:
         """Return the config, ready for JSON; LeRobot's own files hold the rest."""
         return {"config": to_mapping(self._config)}
@@ -179,7 +206,10 @@ class LeRobotPolicy:
             config = from_mapping(LeRobotConfig, values.get("config"), f"{where}: config")
             units_from_json(config.units, config.half_range, where)
             parts = read_parts(Path(where).parent, device=device, dtype=config.dtype)
-            return cls(spec, config, parts)
+            policy = cls(spec, replace(config, tuning=None), parts)
+            if config.tuning is not None:
+                policy.tune(to_mapping(config.tuning), where=f"{where}: config: tuning")
+            return policy
         except ConfigError as error:
             raise CheckpointError(str(error)) from error
 
@@ -223,7 +253,8 @@ class LeRobotPolicy:
         if prefix is not None and guided:
             wish = self._inputs.actions(prefix.positions[: self._outline.horizon])
             batch[ACTION] = wish.expand(len(seen), *wish.shape)
-        with torch.no_grad(), _modes_kept(self.network), self._drawing(noise):
+        half = computing(self.network, self._config.tuning)
+        with torch.no_grad(), half, _modes_kept(self.network), self._drawing(noise):
             ready = self._parts.processors.before(batch)
             wish = ready.pop(ACTION, None)
             options: dict[str, Any] = {}

@@ -8,6 +8,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lerobot_batches import (
+    JOINTS,
+    NEEDS,
+    ROWS,
+    cut,
+    make_inputs,
+    make_noise,
+    shared_policy,
+    whole,
+)
 
 from so101.data.lerobot_format import HOW_TO_INSTALL
 from so101.errors import ConfigError
@@ -19,71 +29,12 @@ from so101.policies.lerobot_losses import (
 )
 
 pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("lerobot", "transformers", "diffusers")),
+    any(find_spec(name) is None for name in NEEDS),
     reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
 )
-ROWS, HORIZON, JOINTS = 3, 16, 6
 FLOWS = ("smolvla", "pi0", "pi05")
 WITH_NOISE = (*FLOWS, "diffusion")
 TRAINABLE = ("act", *WITH_NOISE, "pi0_fast")
-
-
-@pytest.fixture(scope="module")
-def policies(tmp_path_factory):
-    from tiny_lerobot import tiny_policy
-
-    torch.set_num_threads(1)
-    made = {}
-
-    def policy(kind, **changes):
-        key = (kind, *changes)
-        if key not in made:
-            if kind == "act":
-                changes["dropout"] = 0.0
-            made[key] = tiny_policy(kind, tmp_path_factory.mktemp(kind), **changes)
-        return made[key]
-
-    return policy
-
-
-def make_inputs(kind, *, rows=ROWS, seed=0):
-    """Return a batch as LeRobot's processor would make it, in its normalised space."""
-    draw = torch.Generator().manual_seed(seed)
-    batch = {
-        "observation.state": torch.randn(rows, JOINTS, generator=draw),
-        "action": torch.randn(rows, HORIZON, JOINTS, generator=draw),
-    }
-    for camera in ("wrist", "front"):
-        batch[f"observation.images.{camera}"] = torch.rand(rows, 3, 64, 96, generator=draw)
-    if kind not in ("act", "diffusion"):
-        tokens = torch.randint(4, 40, (rows, 16), generator=draw)
-        batch["observation.language.tokens"] = tokens
-        real = torch.arange(16).expand(rows, -1) < torch.tensor([[9], [12], [16]])[:rows]
-        batch["observation.language.attention_mask"] = real
-    if kind == "pi0_fast":
-        batch["action.tokens"] = torch.randint(4, 200, (rows, 20), generator=draw)
-        real = torch.arange(20).expand(rows, -1) < torch.tensor([[8], [14], [20]])[:rows]
-        batch["action.token_mask"] = real
-    if kind == "diffusion":
-        for key in [key for key in batch if key.startswith("observation")]:
-            batch[key] = torch.stack([batch[key] * 0.9, batch[key]], dim=1)
-    return batch
-
-
-def make_noise(policy, *, rows=ROWS, draws=None, seed=1):
-    size = getattr(policy.config, "max_action_dim", JOINTS)
-    shape = (rows,) if draws is None else (rows, draws)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(*shape, HORIZON, size, generator=generator)
-    return noise, torch.rand(*shape, generator=generator)
-
-
-def whole(rows=ROWS):
-    return torch.ones(rows, HORIZON, dtype=torch.bool)
-
-
-def cut(*lengths):
-    return torch.arange(HORIZON).expand(len(lengths), -1) < torch.tensor(lengths)[:, None]
 
 
 def losses_of(policy, kind, **changes):
@@ -108,9 +59,9 @@ def lerobots_own(policy, kind, monkeypatch, batch, noise, time):
 
 
 @pytest.mark.parametrize("kind", WITH_NOISE)
-def test_without_padding_it_is_what_lerobot_trains_on(policies, monkeypatch, kind):
+def test_without_padding_it_is_what_lerobot_trains_on(monkeypatch, kind):
     changes = {"use_group_norm": True} if kind == "diffusion" else {}
-    policy, batch = policies(kind, **changes), make_inputs(kind)
+    policy, batch = shared_policy(kind, **changes), make_inputs(kind)
     noise, time = make_noise(policy)
     ours = row_losses(policy, batch, whole(), noise=noise, time=time)
     theirs = lerobots_own(policy, kind, monkeypatch, batch, noise, time)
@@ -118,8 +69,8 @@ def test_without_padding_it_is_what_lerobot_trains_on(policies, monkeypatch, kin
     torch.testing.assert_close(ours.mean(), theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_act_is_what_lerobot_trains_on_latent_and_divergence_included(policies, monkeypatch):
-    policy, batch = policies("act"), make_inputs("act")
+def test_act_is_what_lerobot_trains_on_latent_and_divergence_included(monkeypatch):
+    policy, batch = shared_policy("act"), make_inputs("act")
     monkeypatch.setattr(torch, "randn_like", lambda like: torch.full_like(like, 0.3))
     ours = row_losses(policy, batch, whole())
     theirs, parts = policy.forward({**batch, "action_is_pad": ~whole()})
@@ -127,8 +78,8 @@ def test_act_is_what_lerobot_trains_on_latent_and_divergence_included(policies, 
     torch.testing.assert_close(ours.mean(), theirs)
 
 
-def test_tokens_count_alike_within_a_row_as_in_lerobots_mean_over_the_batch(policies):
-    policy, batch = policies("pi0_fast"), make_inputs("pi0_fast")
+def test_tokens_count_alike_within_a_row_as_in_lerobots_mean_over_the_batch():
+    policy, batch = shared_policy("pi0_fast"), make_inputs("pi0_fast")
     ours = row_losses(policy, batch, whole())
     counts = batch["action.token_mask"][:, 1:].sum(dim=1)
     theirs = policy.forward(batch)[0]
@@ -136,8 +87,8 @@ def test_tokens_count_alike_within_a_row_as_in_lerobots_mean_over_the_batch(poli
     assert len(set(counts.tolist())) == ROWS
 
 
-def test_smolvla_masks_padding_as_lerobot_does(policies):
-    policy, batch, mask = policies("smolvla"), make_inputs("smolvla"), cut(16, 5, 1)
+def test_smolvla_masks_padding_as_lerobot_does():
+    policy, batch, mask = shared_policy("smolvla"), make_inputs("smolvla"), cut(16, 5, 1)
     batch["action"] = fill_padding(batch["action"], mask)
     noise, time = make_noise(policy)
     ours = row_losses(policy, batch, mask, noise=noise, time=time)
@@ -150,8 +101,8 @@ def test_smolvla_masks_padding_as_lerobot_does(policies):
 
 @pytest.mark.parametrize("kind", ["act", *WITH_NOISE])
 @pytest.mark.parametrize("content", [math.nan, 1e6])
-def test_what_the_padding_holds_does_not_matter(policies, kind, content):
-    policy, batch, mask = policies(kind), make_inputs(kind), cut(16, 7, 1)
+def test_what_the_padding_holds_does_not_matter(kind, content):
+    policy, batch, mask = shared_policy(kind), make_inputs(kind), cut(16, 7, 1)
     want = losses_of(policy, kind, batch=batch, mask=mask)
     spoiled = {**batch, "action": torch.where(mask[..., None], batch["action"], content)}
     assert torch.equal(losses_of(policy, kind, batch=spoiled, mask=mask), want)
@@ -159,8 +110,8 @@ def test_what_the_padding_holds_does_not_matter(policies, kind, content):
 
 
 @pytest.mark.parametrize("kind", ["act", *WITH_NOISE])
-def test_a_padded_entry_is_not_trained_on(policies, kind):
-    policy, batch = policies(kind), make_inputs(kind)
+def test_a_padded_entry_is_not_trained_on(kind):
+    policy, batch = shared_policy(kind), make_inputs(kind)
     batch["action"][1, 7:] = batch["action"][1, 6:7]  # as it is filled: only the mask differs
     long, short = (losses_of(policy, kind, batch=batch, mask=cut(16, n, 16)) for n in (16, 7))
     assert long[1] != short[1]
@@ -168,8 +119,8 @@ def test_a_padded_entry_is_not_trained_on(policies, kind):
 
 
 @pytest.mark.parametrize("kind", FLOWS)
-def test_columns_beyond_the_joints_do_not_count(policies, kind):
-    policy = policies(kind)
+def test_columns_beyond_the_joints_do_not_count(kind):
+    policy = shared_policy(kind)
     noise, _ = make_noise(policy)
     with torch.no_grad():
         before = losses_of(policy, kind)
@@ -193,8 +144,8 @@ def gradient(policy, losses):
 
 
 @pytest.mark.parametrize("kind", TRAINABLE)
-def test_weights_act_on_gradients_row_by_row_negative_ones_too(policies, kind):
-    policy = policies(kind)
+def test_weights_act_on_gradients_row_by_row_negative_ones_too(kind):
+    policy = shared_policy(kind)
     weights = torch.tensor([1.5, -0.5, 0.25])
     losses = losses_of(policy, kind, mask=cut(16, 6, 2))
     whole_gradient = gradient(policy, (losses * weights).mean())
@@ -205,8 +156,8 @@ def test_weights_act_on_gradients_row_by_row_negative_ones_too(policies, kind):
 
 
 @pytest.mark.parametrize("kind", [*WITH_NOISE, "pi0_fast"])
-def test_a_row_does_not_see_the_others(policies, kind):
-    policy, batch = policies(kind), make_inputs(kind)
+def test_a_row_does_not_see_the_others(kind):
+    policy, batch = shared_policy(kind), make_inputs(kind)
     together = losses_of(policy, kind, batch=batch)
     noise, time = make_noise(policy)
     alone = row_losses(
@@ -217,8 +168,8 @@ def test_a_row_does_not_see_the_others(policies, kind):
 
 
 @pytest.mark.parametrize("kind", TRAINABLE)
-def test_the_same_noise_gives_the_same_bits_and_leaves_chance_alone(policies, kind):
-    policy = policies(kind)
+def test_the_same_noise_gives_the_same_bits_and_leaves_chance_alone(kind):
+    policy = shared_policy(kind)
     torch.manual_seed(3)
     first = losses_of(policy, kind)
     drawn = torch.rand(1)
@@ -231,8 +182,8 @@ def test_the_same_noise_gives_the_same_bits_and_leaves_chance_alone(policies, ki
 
 
 @pytest.mark.parametrize("kind", WITH_NOISE)
-def test_several_draws_are_the_mean_of_single_ones(policies, kind):
-    policy = policies(kind)
+def test_several_draws_are_the_mean_of_single_ones(kind):
+    policy = shared_policy(kind)
     noise, time = make_noise(policy, draws=2)
     both = losses_of(policy, kind, noise=noise, time=time)
     singles = [losses_of(policy, kind, noise=noise[:, i], time=time[:, i]) for i in (0, 1)]
@@ -240,40 +191,40 @@ def test_several_draws_are_the_mean_of_single_ones(policies, kind):
 
 
 @pytest.mark.parametrize("kind", TRAINABLE)
-def test_without_noise_it_is_drawn(policies, kind):
-    found = losses_of(policies(kind), kind, noise=None, time=None)
+def test_without_noise_it_is_drawn(kind):
+    found = losses_of(shared_policy(kind), kind, noise=None, time=None)
     assert found.shape == (ROWS,) and torch.isfinite(found).all()
 
 
-def test_after_inference_the_loss_is_that_of_training_again(policies):
-    policy, batch = policies("act"), make_inputs("act")
+def test_after_inference_the_loss_is_that_of_training_again():
+    policy, batch = shared_policy("act"), make_inputs("act")
     before = losses_of(policy, "act", batch=batch)
     policy.predict_action_chunk({key: batch[key] for key in batch if key != "action"})
     assert not policy.training
     assert torch.equal(losses_of(policy, "act", batch=batch), before)
 
 
-def test_flow_times_have_lerobots_distribution(policies):
+def test_flow_times_have_lerobots_distribution():
     uniform = (torch.arange(20000) + 0.5) / 20000
     for kind in FLOWS:
-        times = flow_times(policies(kind), uniform)
+        times = flow_times(shared_policy(kind), uniform)
         torch.manual_seed(0)
-        theirs = policies(kind).model.sample_time(20000, "cpu")
+        theirs = shared_policy(kind).model.sample_time(20000, "cpu")
         for share in (0.05, 0.25, 0.5, 0.75, 0.95):
             assert abs(times.quantile(share) - theirs.quantile(share)) < 0.015
-        assert flow_times(policies(kind), torch.zeros(1)) == 1.0  # pure noise in both
+        assert flow_times(shared_policy(kind), torch.zeros(1)) == 1.0  # pure noise in both
         assert 0.001 < times.min() < 0.01
 
 
-def test_another_distribution_of_times_is_refused(policies, monkeypatch):
-    policy = policies("pi0")
+def test_another_distribution_of_times_is_refused(monkeypatch):
+    policy = shared_policy("pi0")
     monkeypatch.setattr(policy.config, "time_sampling_beta_beta", 2.0)
     with pytest.raises(ConfigError, match="pi0: time_sampling_beta_beta is 2"):
         flow_times(policy, torch.rand(2))
 
 
-def test_every_diffusion_step_is_as_likely(policies):
-    policy = policies("diffusion")
+def test_every_diffusion_step_is_as_likely():
+    policy = shared_policy("diffusion")
     count = policy.config.num_train_timesteps
     steps = diffusion_steps(policy, (torch.arange(10 * count) + 0.5) / (10 * count))
     assert torch.equal(steps.bincount(), torch.full((count,), 10))
@@ -281,8 +232,8 @@ def test_every_diffusion_step_is_as_likely(policies):
     assert diffusion_steps(policy, torch.zeros(1)) == count - 1
 
 
-def test_batch_normalisation_keeps_its_statistics(policies):
-    policy = policies("diffusion")
+def test_batch_normalisation_keeps_its_statistics():
+    policy = shared_policy("diffusion")
     before = {name: value.clone() for name, value in policy.named_buffers()}
     losses_of(policy, "diffusion")
     assert policy.training and any("running_mean" in name for name in before)
