@@ -126,6 +126,13 @@ class Units:
             positions[..., :-1] = (values / 100.0 * self.half_range)[..., :-1]
         return positions
 
+    def from_rad(self, positions: FloatArray) -> FloatArray:
+        """Convert positions [rad] of shape (..., joints) to values, the inverse of `to_rad`."""
+        values = to_lerobot(positions)
+        if self.half_range is not None:
+            values[..., :-1] = (np.asarray(positions) / self.half_range * 100.0)[..., :-1]
+        return values
+
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:

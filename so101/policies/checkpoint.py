@@ -31,9 +31,12 @@ from so101.policies.checkpoint_files import (
 )
 from so101.policies.checkpoint_roles import assign
 from so101.policies.json_file import read_json, sync_file, write_json
+from so101.policies.lerobot_files import is_lerobot, locate
+from so101.policies.lerobot_spec import make_spec, read_outline
 from so101.policies.policy import TrainablePolicy
-from so101.policies.policy_table import POLICIES
+from so101.policies.policy_table import POLICIES, policy_class
 from so101.policies.tensor_file import read_tensors, write_tensors
+from so101.robot import CAMERAS, JOINTS
 from so101.spec import PolicySpec
 
 UNITS = {
@@ -91,20 +94,23 @@ def load_policy(
     """Verify a checkpoint and rebuild its policy.
 
     Args:
-        path: The checkpoint's directory.
+        path: The checkpoint's directory; or one of LeRobot, see `so101.policies.lerobot_files`.
         joints: Joint names of the robot, in order.
         cameras: Camera ids of the robot.
         device: Where the network runs.
 
     Raises:
         CheckpointError: It is damaged, or does not fit the robot or this software.
+        ConfigError: It is LeRobot's, and LeRobot is not installed or its options are wrong.
     """
+    if is_lerobot(path):
+        return _load_foreign(path, joints, cameras, device)
     verify(path)
     where = path / POLICY_FILE
     values = read_json(where)
     spec, kind = _read_spec(values, where)
     spec.check_fits(joints, cameras, str(where))
-    policy = POLICIES[kind].from_mapping(spec, values, str(where), device)
+    policy = policy_class(kind).from_mapping(spec, values, str(where), device)
     policy.load(path)
     return policy
 
@@ -115,7 +121,26 @@ def read_spec(path: Path) -> PolicySpec:
     Raises:
         CheckpointError: policy.json is missing or wrong.
     """
+    if is_lerobot(path):
+        return make_spec(read_outline((source := locate(path)).directory), source)
     return _read_spec(read_json(path / POLICY_FILE), path / POLICY_FILE)[0]
+
+
+def take_foreign(root: Path, name: str, path: Path) -> Checkpoint:
+    """Make a checkpoint of our own, step 0 of a series, from one that LeRobot wrote.
+
+    Args:
+        root: Directory of all checkpoints.
+        name: Series it begins.
+        path: LeRobot's checkpoint; its sha256 becomes the parent.
+
+    Raises:
+        CheckpointError: It is damaged, does not fit the robot, or the series has begun.
+        StoreError: The disk is full or not writable.
+    """
+    parent = verify(path).sha256
+    policy = load_policy(path, JOINTS, CAMERAS)
+    return save_checkpoint(root, name, policy, TrainingRecord(algorithm="lerobot", parent=parent))
 
 
 def load_training_state(path: Path) -> dict[str, torch.Tensor]:
@@ -126,6 +151,20 @@ def load_training_state(path: Path) -> dict[str, torch.Tensor]:
     """
     verify(path)
     return read_tensors(path / STATE_FILE)
+
+
+def _load_foreign(
+    path: Path, joints: tuple[str, ...], cameras: tuple[str, ...], device: str
+) -> TrainablePolicy:
+    from so101.policies.lerobot_policy import open_foreign  # torch-only users never need it
+
+    source = locate(path)
+    spec = make_spec(read_outline(source.directory), source)
+    try:
+        spec.check_fits(joints, cameras, str(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; map them by cameras in {source.options_file}") from error
+    return open_foreign(source, device=device)
 
 
 def _read_spec(values: dict[str, Any], where: Path) -> tuple[PolicySpec, str]:

@@ -1,12 +1,14 @@
 """Copies of checkpoints: taken into a store, or out of it, whole or not at all."""
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from so101.data.durable import store_error, sync_directory
 from so101.errors import CheckpointError
+from so101.policies.checkpoint import take_foreign
 from so101.policies.checkpoint_files import (
     Checkpoint,
     is_step_directory,
@@ -15,6 +17,7 @@ from so101.policies.checkpoint_files import (
 )
 from so101.policies.checkpoint_roles import assign, latest
 from so101.policies.json_file import sync_file
+from so101.policies.lerobot_files import is_lerobot
 
 
 def load_into(root: Path, path: Path) -> Checkpoint:
@@ -22,12 +25,15 @@ def load_into(root: Path, path: Path) -> Checkpoint:
 
     Args:
         root: Directory of the store's checkpoints.
-        path: The checkpoint; its series is the name of the directory it lies in.
+        path: The checkpoint; its series is the name of the directory it lies in. One that
+            LeRobot wrote becomes one of ours, step 0 of a series of its name.
 
     Raises:
         CheckpointError: It is damaged, or another one of its name and step is there.
         StoreError: It cannot be written.
     """
+    if is_lerobot(path):
+        return take_foreign(root, re.sub(r"[^A-Za-z0-9._-]", "-", path.stem) or "lerobot", path)
     source = verify(path)
     series = path.parent.name if is_step_directory(path) else path.name
     target = step_directory(root, series, source.record.step)
@@ -65,6 +71,8 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         CheckpointError: There is none.
     """
+    if is_lerobot(path):
+        return path
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint directory")
     root = path / "checkpoints"

@@ -15,6 +15,7 @@ from typing import Any
 from so101.config import from_mapping, to_mapping
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.json_file import read_json, to_text
+from so101.policies.lerobot_files import is_lerobot, lerobot_sha256
 
 SCHEMA_VERSION = 1
 WEIGHTS = "model.safetensors"
@@ -106,12 +107,15 @@ def record_to_json(record: TrainingRecord, files: Mapping[str, str]) -> dict[str
 
 
 def verify(path: Path) -> Checkpoint:
-    """Check every file of a checkpoint.
+    """Check every file of a checkpoint; one of LeRobot's is known by the sha256 over its files.
 
     Raises:
         CheckpointError: A file is missing, a link, outside the directory or not what was written;
             the message names it.
     """
+    if is_lerobot(path):
+        record = TrainingRecord(algorithm="lerobot")
+        return Checkpoint(path=path, sha256=lerobot_sha256(path), record=record)
     _require(path, stat.S_ISDIR, "a directory")
     record, files = read_training(path)
     for name, expected in files.items():

@@ -7,7 +7,7 @@ one, or a wrapper around another policy.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -117,5 +117,23 @@ class TrainablePolicy(Policy, Protocol):
 
         Raises:
             CheckpointError: A tensor is missing, unknown or of another size or type.
+        """
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A policy of which a part can be trained."""
+
+    def tune(self, values: Mapping[str, Any], *, seed: int = 0, where: str = "tuning") -> None:
+        """Choose what trains; its `parameters` are those.
+
+        Args:
+            values: A `so101.policies.tuning.Tuning`, missing keys as they are by default.
+            seed: Of weights that it adds.
+            where: For messages.
+
+        Raises:
+            ConfigError: A value is wrong, or the policy has no such part.
         """
         ...
