@@ -12,6 +12,7 @@ import numpy as np
 import rclpy
 from parts.loop_notes import Notes, Setting
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 
 from so101.clock import POLICY_GRID
 from so101.control.trajectory import JointTrajectory
@@ -45,7 +46,7 @@ def spin_bare(notes: Notes, make: Callable[[Any], None]) -> None:
     node = rclpy.create_node(f"bare_{os.getpid()}")
     notes.hear(node, (ARM_TRAJECTORY.name,))
     make(node)
-    with suppress(ExternalShutdownException):
+    with suppress(ExternalShutdownException, _rclpy.RCLError):  # whichever sees the end first
         rclpy.spin(node)
 
 

@@ -16,16 +16,11 @@ from rclpy.context import Context
 from rclpy.node import Node
 from recording import messages
 
-from intervention_node.node import InterventionNode
-from policy_node import loader
-from policy_node.node import PolicyNode
 from so101 import camera_images
 from so101.acting import ActingLoop
 from so101.clock import CONTROL_GRID, CONTROL_HZ, POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent
-from so101.policies.hold_policy import HoldPolicy
-from so101.policies.observations import stack_observations
 from so101.ros.endpoints import Endpoints
 from so101.ros.run import run
 from so101.ros.spin import Spinner, wait_for_matched
@@ -54,6 +49,8 @@ def play(setting: Setting, notes: Notes) -> None:
         endpoints.tell(EPISODE, EpisodeEvent(stamp_ns=0, state=EpisodeState.IDLE, facts=facts))
         if not spinner.spin_until(lambda: any(one.checkpoint for one in infos), PATIENCE_S):
             raise SystemExit("the policy node did not come up")
+    if not spinner.spin_until(lambda: _is_whole(node), PATIENCE_S):
+        raise SystemExit("somebody on the way to the controller did not come up")
     spinner.spin_for(SETTLE_S)
     first_ns = POLICY_GRID.stamp(POLICY_GRID.ceil(time.time_ns()))
     sent = list(messages(setting.seconds, CONTROL_GRID.floor(first_ns)))
@@ -72,6 +69,12 @@ def play(setting: Setting, notes: Notes) -> None:
     spinner.close()
     node.destroy_node()
     context.try_shutdown()
+
+
+def _is_whole(node: Node) -> bool:
+    """Tell whether both topics of trajectories have somebody at either end."""
+    names = (POLICY_TRAJECTORY.name, ARM_TRAJECTORY.name)
+    return all(node.count_publishers(one) and node.count_subscribers(one) for one in names)
 
 
 def listen(setting: Setting, notes: Notes) -> None:
@@ -94,6 +97,8 @@ def act(setting: Setting, notes: Notes) -> None:
     if setting.is_bare:
         spin_bare(notes, functools.partial(bare_policy, setting))
         return
+    from policy_node import loader  # torch, for this process only
+    from policy_node.node import PolicyNode
 
     due = ActingLoop.due
 
@@ -123,6 +128,7 @@ def arbitrate(setting: Setting, notes: Notes) -> None:
     if setting.is_bare:
         spin_bare(notes, bare_relay)
         return
+    from intervention_node.node import InterventionNode
 
     options = {
         "policy_decision_ticks": setting.decision_ticks,
@@ -169,6 +175,9 @@ class Holding:
 
     def infer(self, observation: Any, **options: Any) -> Any:
         """Return the command in force."""
+        from so101.policies.hold_policy import HoldPolicy
+        from so101.policies.observations import stack_observations
+
         began = time.time_ns()
         for camera in observation.images:
             observation.images[camera]
