@@ -29,7 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from parts.loop_roles import ROLES, Setting, command_of, decisions, run_role
+from parts.loop_notes import ROLES, Setting, command_of, decisions
 
 DECISION_TICKS = 2
 IMAGE_SIZE = (224, 224)
@@ -167,6 +167,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.role:
+        from parts.loop_roles import run_role  # ROS and the nodes, for these processes only
+
         run_role(arguments.role[0], arguments.role[1], Path(arguments.role[2]))
         return
     if arguments.small:

@@ -24,7 +24,6 @@ _START = len(_LITTLE_ENDIAN)
 """CDR aligns relative to here."""
 
 _MAX_TEXTS = 64
-_NS_PER_S = np.int64(NS_PER_S)
 
 
 def trajectory_to_bytes(trajectory: JointTrajectory) -> bytes:
@@ -52,7 +51,9 @@ def trajectory_to_bytes(trajectory: JointTrajectory) -> bytes:
     head += bytes(-(len(head) - _START) % 8)
     rows = np.zeros(points, dtype=_row(joints))
     rows["positions"] = trajectory.positions
-    rows["sec"], rows["nanosec"] = np.divmod(np.array(trajectory.times_ns), _NS_PER_S)
+    rows["sec"], rows["nanosec"] = np.divmod(
+        np.array(trajectory.times_ns, dtype=np.int64), NS_PER_S
+    )
     rows["count"] = joints
     return bytes(head) + rows.tobytes()[:-4]
 
@@ -117,7 +118,7 @@ def _read_table(data: bytes) -> JointTrajectory | None:
     rows = np.frombuffer(data[at:end] + struct.pack("<I", names), dtype=row)
     if rows["others"].any() or (rows["count"] != names).any():
         return None
-    times_ns = rows["sec"] * _NS_PER_S + rows["nanosec"]
+    times_ns = rows["sec"].astype(np.int64) * NS_PER_S + rows["nanosec"].astype(np.int64)
     return JointTrajectory(
         stamp_ns=sec * NS_PER_S + nanosec,
         joints=tuple(joints),
