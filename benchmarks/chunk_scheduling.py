@@ -10,7 +10,7 @@ checkpoint a policy is trained first, from scripted demonstrations, in state mod
 Stalled is a control tick (60 Hz), from the arrival of the first chunk on, at which every point of
 the arm's plan is past. Jerk is the root mean square of the third difference of the goals: before
 the gate as planned and interpolated, after it as the arm is told. Tracking error is the measured
-position minus the goal in force until then. The seed here is 0; what was tuned was tuned on others.
+position minus the goal in force until then. What was tuned was tuned on other seeds than 0.
 """
 
 import argparse
