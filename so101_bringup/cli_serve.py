@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: Any) -> None:
     """Add the verb to the parser."""
-    serve = verbs.add_parser("serve", help="let a policy answer robots over the network")
+    text = "let a policy answer robots over the network"
+    # or --token SECRET would be taken for --token-file, and its error would show the secret
+    serve = verbs.add_parser("serve", help=text, allow_abbrev=False)
     add = serve.add_argument
     add("--checkpoint", default="", metavar="PATH", help="its directory, or a run's")
     add("--follow", default="", metavar="DIR", help="serve what this run promotes, as it does")

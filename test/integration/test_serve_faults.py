@@ -20,7 +20,7 @@ import pytest
 from contracts.policy_factories import make_policy
 from serving import HEADERS, TOKEN, Robot
 
-from benchmarks.parts.serve_attackers import ATTACKS, NEED_TOKEN, Target, crowd
+from benchmarks.parts.serve_attackers import ATTACKS, NEED_TOKEN, Target, crowd, frame
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
 from so101.policies.remote.messages import Answer
@@ -199,14 +199,12 @@ def test_a_thousand_connections_are_closed_and_cost_little(open_server, many_fil
 
 def test_unfinished_messages_do_not_fill_the_memory(open_server):
     """Thirty peers send 7 MB each of a message that they never end."""
-    from benchmarks.parts.serve_attackers import frame
-
     before, target = open_server.memory_mb(), Target(open_server.port)
     peak = 0.0
     with Good(open_server) as good, ExitStack() as stack:
         for _ in range(30):
-            peer = stack.enter_context(target.enter())
             try:
+                peer = stack.enter_context(target.enter())
                 peer.sendall(frame(8 * 1024 * 1024) + b"x" * (7 * 1024 * 1024))
             except OSError:
                 continue  # it was cut already

@@ -101,7 +101,7 @@ def listen(host: str, port: int, door: Door) -> Listener:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(1024)
         listener.setblocking(False)
     except BaseException:
         listener.close()
