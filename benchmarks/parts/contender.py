@@ -53,7 +53,7 @@ class Payload(NamedTuple):
 
 
 Ask = Callable[[str], float | None]
-"""Asks once, in a mode; returns what the server spent on decoding [ms], None where it is unknown."""
+"""Asks once, in a mode; returns what the server spent on decoding [ms], None if unknown."""
 
 
 def answer_commands(connect: Callable[[int], Ask]) -> None:
