@@ -307,7 +307,7 @@ class TestServerThatSaysNo:
             def talk(self, connection):
                 connection.recv()
 
-        config = RemoteConfig(link=replace(QUICK, connect=0.2))
+        config = RemoteConfig(link=replace(QUICK, connect=1.0))
         with Mute() as mute, pytest.raises(ServerLostError, match="connects, but says nothing"):
             RemotePolicy.connect(mute.url, config=config)
 
