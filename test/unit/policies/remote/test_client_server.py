@@ -129,5 +129,5 @@ def test_a_deadline_shorter_than_the_way_is_missed_in_time(hosted):
         there = f"ws://127.0.0.1:{proxy.port}"
         with closing(RemotePolicy.connect(there, config=config)) as policy:
             for _ in range(2):
-                with pytest.raises(ServerLostError, match=r"no answer within 0\.1 s"):
+                with pytest.raises(ServerLostError, match=r"no answer within 0\.\d+ s"):
                     policy.infer(make_observation(cameras=CAMERAS))
