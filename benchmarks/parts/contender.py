@@ -106,6 +106,7 @@ class Contender:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                cwd=payload.parent,  # LeRobot writes logs wherever it runs
             )
             for arguments in (["serve"], ["ask", str(payload)])
         ]
