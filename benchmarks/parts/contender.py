@@ -53,7 +53,7 @@ class Payload(NamedTuple):
 
 
 Ask = Callable[[str], float | None]
-"""Asks once, in a mode; returns what the server spent on decoding [ms], None where it is unknown."""
+"""Asks once, in a mode; returns what the server spent on decoding [ms], None if unknown."""
 
 
 def answer_commands(connect: Callable[[int], Ask]) -> None:
@@ -106,6 +106,7 @@ class Contender:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                cwd=payload.parent,  # LeRobot writes logs wherever it runs
             )
             for arguments in (["serve"], ["ask", str(payload)])
         ]

@@ -24,7 +24,9 @@ _MARK = "__array__"
 _KEYS = {_MARK, "shape", "data"}
 _WIRE = {name: np.dtype(name).newbyteorder("<") for name in DTYPES}
 _NATIVE = {name: np.dtype(name) for name in DTYPES}
-_NAMES = {_NATIVE[name].newbyteorder(order).str: name for name in DTYPES for order in "<>"}
+_NAMES = {dtype.str: name for name, dtype in _WIRE.items()} | {
+    dtype.newbyteorder(">").str: name for name, dtype in _NATIVE.items()
+}
 """numpy's short name of a type, which it has at hand, to the long one, which it makes up."""
 
 
