@@ -49,17 +49,24 @@ class Target:
         return self.tls.wrap_socket(plain) if self.tls else plain
 
     def enter(self) -> socket.socket:
-        """Return a websocket connection that the server takes for a robot's."""
+        """Return a websocket connection that the server takes for a robot's.
+
+        Raises:
+            ConnectionError: It was turned away.
+        """
         connection = self.connect()
-        connection.sendall(head([f"Authorization: Bearer {self.token}"] if self.token else []))
-        said = b""
-        while b"\r\n\r\n" not in said:
-            data = connection.recv(1)
-            if not data:
+        try:
+            connection.sendall(head([f"Authorization: Bearer {self.token}"] if self.token else []))
+            said = b""
+            while b"\r\n\r\n" not in said:
+                if not (data := connection.recv(1)):
+                    break
+                said += data
+            if not said.startswith(b"HTTP/1.1 101"):
                 raise ConnectionError(said.decode(errors="replace"))
-            said += data
-        if not said.startswith(b"HTTP/1.1 101"):
-            raise ConnectionError(said.decode(errors="replace"))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -225,14 +232,11 @@ NEED_TOKEN = ("unauthenticated", "wrong token")
 
 def crowd(target: Target, count: int) -> list[Session]:
     """Open many connections that say nothing, and see each of them closed."""
-    connections, sessions = [], []
-    began = time.monotonic()
+    opened: list[tuple[socket.socket, float]] = []
     try:
         for _ in range(count):
-            connections.append(target.connect())
-        for connection in connections:
-            sessions.append(_await_close(connection, began))
+            opened.append((target.connect(), time.monotonic()))
+        return [_await_close(connection, began) for connection, began in opened]
     finally:
-        for connection in connections:
+        for connection, _ in opened:
             connection.close()
-    return sessions

@@ -69,30 +69,36 @@ class Conversation:
     async def run(self) -> None:
         """Answer until the peer leaves or breaks a rule."""
         async for data in self._peer:
+            message = self._read(data)
+            del data  # up to 8 MB, while the peer is told what was wrong with it
+            if isinstance(message, Failure):
+                await self._fail(message)
+                if message.code is Code.MALFORMED:
+                    await self._peer.close(BROKEN, message.code.value)
+                    return
+            elif message.id <= self._last:
+                text = f"request {message.id} after {self._last}"
+                await self._fail(Failure(id=message.id, code=Code.REPLAYED, message=text))
+                await self._peer.close(BROKE_RULE, Code.REPLAYED.value)
+                return
+            else:
+                await self._carry_out(message)
+            self._last = max(self._last, message.id)
+
+    def _read(self, data: bytes | str) -> ClientMessage | Failure:
+        try:
             if isinstance(data, str):
-                await self._end(BROKEN, -1, Code.MALFORMED, "a text, where bytes are spoken")
-                return
+                raise ProtocolError("message: a text, where bytes are spoken")
             try:
-                message = self._read(data)
-            except ProtocolError as error:
-                await self._end(BROKEN, -1, Code.MALFORMED, str(error))
-                return
+                message = self._dialect.read(data)
             except ObservationError as error:
                 number = self._dialect.number(data)
-                await self._refuse(number, Code.OBSERVATION, str(error))
-                continue
-            if message.id <= self._last:
-                text = f"request {message.id} after {self._last}"
-                await self._end(BROKE_RULE, message.id, Code.REPLAYED, text)
-                return
-            self._last = message.id
-            await self._carry_out(message)
-
-    def _read(self, data: bytes) -> ClientMessage:
-        message = self._dialect.read(data)
-        if isinstance(message, InferRequest):
-            for camera, image in message.compressed.items():
-                check_received(camera, image)
+                return Failure(id=number, code=Code.OBSERVATION, message=_line(error))
+            if isinstance(message, InferRequest):
+                for camera, image in message.compressed.items():
+                    check_received(camera, image)
+        except ProtocolError as error:
+            return Failure(id=-1, code=Code.MALFORMED, message=_line(error))
         return message
 
     async def _carry_out(self, message: ClientMessage) -> None:
@@ -120,14 +126,6 @@ class Conversation:
         if self._dialect.is_sequential:
             await answered
 
-    async def _refuse(self, number: int, code: Code, text: str) -> None:
-        await self._fail(Failure(id=number, code=code, message=" ".join(text.split())[:300]))
-        self._last = max(self._last, number)
-
-    async def _end(self, close: int, number: int, code: Code, text: str) -> None:
-        await self._fail(Failure(id=number, code=code, message=" ".join(text.split())[:300]))
-        await self._peer.close(close, code.value)
-
     async def _fail(self, failure: Failure) -> None:
         self._desk.count(failure)
         await self._say(failure)
@@ -135,3 +133,7 @@ class Conversation:
     def _say(self, message: ServerMessage) -> Awaitable[None]:
         """Send; whoever awaits it reads no further from a peer that does not read itself."""
         return self._desk.send(self._peer, self._dialect.write(message))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

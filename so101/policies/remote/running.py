@@ -1,16 +1,30 @@
 """A policy server as a process: it runs until a signal, with what else runs beside it."""
 
 import asyncio
+import ctypes
 import signal
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from so101.policies.remote.following import Follower
 from so101.policies.remote.server import PolicyServer
+
+if TYPE_CHECKING:
+    from so101.policies.remote.following import Follower
 
 FOLLOW_S = 1.0
 Companion = Callable[[PolicyServer], Coroutine[Any, Any, None]]
 """Work beside the server; it is cancelled when the server ends, and ends the server by failing."""
+
+
+def return_large_blocks() -> None:
+    """Let every freed megabyte go back to the system at once, where the C library can.
+
+    Left to itself, glibc keeps what a few messages of 8 MB took, in case more of them come.
+    """
+    mmap_threshold, one_megabyte = -3, 1 << 20
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(mmap_threshold, one_megabyte)
 
 
 async def serve_until_signal(
@@ -26,6 +40,7 @@ async def serve_until_signal(
     Raises:
         ConfigError: The address is unknown or taken.
     """
+    return_large_blocks()
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ending.set)
@@ -46,7 +61,7 @@ async def serve_until_signal(
         await server.stop()
 
 
-def following(follower: Follower, say: Callable[[str], None]) -> Companion:
+def following(follower: "Follower", say: Callable[[str], None]) -> Companion:
     """Return the work of following a directory of checkpoints.
 
     Args:
