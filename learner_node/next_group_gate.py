@@ -12,13 +12,21 @@ from learner_node.group_history import GroupHistory
 from learner_node.lineage import is_rejected
 from so101.data.store_entry import EpisodeEntry
 from so101.errors import TrainingError
-from so101.groups.gate import NOT_JUDGED, THE_SUPERVISED, GateConfig, Verdict, as_planned, judge
+from so101.groups.gate import (
+    NOT_JUDGED,
+    THE_SUPERVISED,
+    GateBy,
+    GateConfig,
+    Verdict,
+    as_planned,
+    judge,
+)
 from so101.groups.rollout import RatedRollout
 from so101.policies.checkpoint_files import Checkpoint
 from so101.policies.checkpoint_roles import record_gate
 from so101.status_events import GroupRequest
 
-BY = "next_group"
+BY: GateBy = "next_group"
 
 
 class NextGroupGate:

@@ -5,21 +5,24 @@ was doing. Every piece of work begins at the policy that is served and ends in c
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from learner_node import training
+from learner_node.algorithms.sft import SftConfig
 from learner_node.fine_tuning import fine_tuning_job, open_job
 from learner_node.group_history import GroupHistory
 from learner_node.group_planning import GroupSettings
 from learner_node.group_update import GroupUpdate
 from learner_node.job import JOB_FILE, JobDirectory, JobRecord, JobStatus
 from learner_node.milestones import Milestones
+from learner_node.next_group_gate import BY as NEXT_GROUP
 from learner_node.params import GroupParams
 from learner_node.planning import TrainingRequest
 from learner_node.trainer import Progress
-from so101.config import option
+from so101.config import from_mapping, option, to_mapping
 from so101.data.episode_store import EpisodeStore
 from so101.data.store_entry import EpisodeEntry
 from so101.episode import Outcome
@@ -34,7 +37,11 @@ SERIES = "live"
 
 @dataclass(frozen=True, kw_only=True)
 class ServingLearnerConfig:
-    """What a serving learner learns from, and how long."""
+    """What a serving learner learns from, and how long.
+
+    Attributes:
+        settings: Of a fine-tuning's algorithm, where they differ from those found good.
+    """
 
     steps: int = option(
         0, "training steps of a fine-tuning; 0 as found good for the mode", range=(0, 10_000_000)
@@ -53,8 +60,28 @@ class ServingLearnerConfig:
     seed: int = option(0, "seed of batches and noise", range=(0, 1_000_000))
     trim: str = option("all", "idle ticks left out", choices=("all", "start_only", "off"))
     group: GroupParams = field(default_factory=GroupParams)
-    gate: GateConfig = field(default_factory=lambda: GateConfig(by="next_group"))
+    gate: GateConfig = field(default_factory=lambda: GateConfig(by=NEXT_GROUP))
     settings: Mapping[str, object] = field(default_factory=dict)
+
+
+def read_config(values: Mapping[str, Any], where: str) -> ServingLearnerConfig:
+    """Read what a file says; its ``settings`` are checked as the algorithm's.
+
+    Args:
+        values: The file's content.
+        where: Its name, for errors.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is not of its kind.
+    """
+    settings = values.get("settings", {})
+    own = {key: value for key, value in values.items() if key != "settings"}
+    if isinstance(gate := own.get("gate"), Mapping):  # what it leaves out is as without it
+        own["gate"] = {"by": NEXT_GROUP, **gate}
+    config = from_mapping(ServingLearnerConfig, own, where)
+    checked = from_mapping(SftConfig, settings, f"{where}: settings")
+    chosen = {key: value for key, value in to_mapping(checked).items() if key in settings}
+    return replace(config, settings=chosen)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,18 +71,18 @@ def _prepared(arguments: argparse.Namespace) -> Iterator["_Prepared"]:
         served, beside = _load(arguments)
         yield served, lambda is_busy: None, beside
         return
-    from so101.config import from_mapping, load_yaml
+    from so101.config import load_yaml
     from so101.errors import ConfigError
     from so101.policies.checkpoint_copy import find_checkpoint
 
     named = _path(arguments.checkpoint)
     if named is None or arguments.follow:
         raise ConfigError("serve: --learn needs a --checkpoint, and goes without --follow")
-    from learner_node.serving_work import ServingLearnerConfig
+    from learner_node.serving_work import read_config
     from so101_bringup.serve_job import learning  # torch, takes seconds
 
     values = load_yaml(Path(arguments.learning).expanduser()) if arguments.learning else {}
-    config = from_mapping(ServingLearnerConfig, values, arguments.learning or "so101 serve")
+    config = read_config(values, arguments.learning or "so101 serve")
     with learning(
         find_checkpoint(named),
         open_store(arguments.learn, arguments.cache),

@@ -9,9 +9,9 @@ from factories import make_observation
 from group_runs import PLAN, SEED, GroupRun, episode
 from serving import Robot
 
-from learner_node.serving_work import ServingLearnerConfig
+from learner_node.serving_work import ServingLearnerConfig, read_config
 from learner_node.trainer import Trainer
-from so101.errors import CheckpointError, StoreError
+from so101.errors import CheckpointError, ConfigError, StoreError
 from so101.policies.checkpoint_files import verify
 from so101.policies.remote.messages import Done, Reset
 from so101.policies.remote.protocol import pack_message
@@ -127,6 +127,17 @@ def test_a_checkpoint_outside_a_run_is_not_trained_further(made, tmp_path):
 def test_learning_needs_a_checkpoint_to_begin_with(arguments, capsys):
     assert main(["serve", *arguments]) != 0
     assert "--learn needs a --checkpoint" in capsys.readouterr().err
+
+
+def test_a_learning_file_says_what_differs():
+    values = {"steps": 12, "rule": "median", "settings": {"batch_size": 8}, "gate": {"poses": 9}}
+    config = read_config(values, "learning.yaml")
+    assert (config.steps, config.rule, config.gate.poses) == (12, "median", 9)
+    assert config.gate.by == "next_group"
+    assert config.settings == {"batch_size": 8}
+    assert read_config({}, "learning.yaml") == ServingLearnerConfig()
+    with pytest.raises(ConfigError, match="settings"):
+        read_config({"settings": {"batch_sice": 8}}, "learning.yaml")
 
 
 def test_the_learning_file_is_checked(tmp_path, made, capsys):
