@@ -15,7 +15,7 @@ import torch
 
 from so101.data.lerobot_format import HOW_TO_INSTALL, check_installed
 from so101.errors import CheckpointError, ConfigError
-from so101.policies.json_file import read_json, write_json
+from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -24,7 +24,7 @@ from so101.policies.lerobot_files import (
     check_files,
     locate,
 )
-from so101.policies.lerobot_processors import Processors, read_processors
+from so101.policies.lerobot_processors import Processors, read_processors, write_ordered
 from so101.policies.lerobot_repositories import Repositories
 from so101.policies.lerobot_spec import Outline, outline
 from so101.policies.lerobot_tuning import UNUSED_HEADS, drop_unused_heads
@@ -65,7 +65,7 @@ class Parts:
 
     def write(self, directory: Path) -> None:
         """Write LeRobot's files and what makes them self-contained into a directory."""
-        write_json(directory / CONFIG, self.values)
+        write_ordered(directory / CONFIG, self.values)
         self.processors.write(directory)
         self.repositories.write(directory)
         save_network(self.network, directory / WEIGHTS)

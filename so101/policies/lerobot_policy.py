@@ -26,6 +26,7 @@ from so101.errors import CheckpointError, ConfigError, ObservationError
 from so101.observation import Observation
 from so101.policies.lerobot_files import LeRobotSource
 from so101.policies.lerobot_inputs import LeRobotInputs
+from so101.policies.lerobot_losses import row_losses
 from so101.policies.lerobot_network import Parts, read_foreign, read_parts
 from so101.policies.lerobot_options import TypeName, UnitName
 from so101.policies.lerobot_spec import make_spec, read_outline
@@ -33,6 +34,7 @@ from so101.policies.lerobot_tuning import apply_tuning, computing, frozen_memo, 
 from so101.policies.lerobot_units import find_units, units_from_json
 from so101.policies.observations import stack_observations
 from so101.policies.policy import Inference
+from so101.policies.transforms import fill_padding
 from so101.policies.tuning import Tuning
 from so101.spec import PolicySpec
 
@@ -148,7 +150,11 @@ class LeRobotPolicy:
         reduction: Literal["none", "mean"] = "none",
     ) -> torch.Tensor:
         """Return LeRobot's imitation loss of each row over its real actions, or their mean."""
-        raise NotImplementedError
+        actions = fill_padding(batch.actions, batch.mask)
+        made, mask = self._inputs.chunks(batch.observation, actions, batch.mask)
+        ready = self._parts.processors.before(made)
+        losses = row_losses(self.network, ready, mask.to(self._device), noise=noise, time=time)
+        return losses.mean() if reduction == "mean" else losses
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Return the trainable weights in a fixed order."""

@@ -4,6 +4,7 @@ Only steps of the list below are built, by the name LeRobot registered them unde
 names a class to import is refused.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import torch
 
+from so101.data.durable import write_text
 from so101.errors import CheckpointError
-from so101.policies.json_file import read_json, write_json
+from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import POSTPROCESSOR, PREPROCESSOR
 from so101.policies.lerobot_repositories import Repositories
 from so101.policies.tensor_file import read_tensors, write_tensors
@@ -54,7 +56,7 @@ class Processors:
         for pipeline, name in ((self.before, PREPROCESSOR), (self.after, POSTPROCESSOR)):
             for file, tensors in pipeline.state_dict().items():
                 write_tensors(tensors, directory / f"{file}.safetensors")
-            write_json(directory / name, _with_device(pipeline.get_config(), "cpu"))
+            write_ordered(directory / name, _with_device(pipeline.get_config(), "cpu"))
 
 
 def read_processors(
@@ -86,6 +88,11 @@ def read_processors(
         )
     reconnect(before, after)
     return Processors(before=before, after=after)
+
+
+def write_ordered(file: Path, values: Mapping[str, Any]) -> None:
+    """Write one of LeRobot's JSON files. The order of its features is that of the images."""
+    write_text(file, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def check_steps(described: Mapping[str, Any], where: str) -> None:
