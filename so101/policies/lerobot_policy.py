@@ -153,7 +153,9 @@ class LeRobotPolicy:
         actions = fill_padding(batch.actions, batch.mask)
         made, mask = self._inputs.chunks(batch.observation, actions, batch.mask)
         ready = self._parts.processors.before(made)
-        losses = row_losses(self.network, ready, mask.to(self._device), noise=noise, time=time)
+        mask = mask.to(self._device)
+        with computing(self.network, self._config.tuning):
+            losses = row_losses(self.network, ready, mask, noise=noise, time=time)
         return losses.mean() if reduction == "mean" else losses
 
     def parameters(self) -> Iterable[nn.Parameter]:
