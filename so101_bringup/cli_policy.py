@@ -61,8 +61,10 @@ def add_verbs(verbs: Any) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from so101.evaluation import EvaluationConfig
     from so101.policies.checkpoint_copy import find_checkpoint
+    from so101.policies.lerobot_files import is_hub_id
 
-    path = find_checkpoint(Path(arguments.checkpoint).expanduser().absolute())
+    named = Path(arguments.checkpoint).expanduser()
+    path = find_checkpoint(named if is_hub_id(named) else named.absolute())
     config = EvaluationConfig(
         episodes=arguments.episodes, seed=arguments.seed, start=arguments.start
     )

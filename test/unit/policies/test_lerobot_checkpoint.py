@@ -110,6 +110,20 @@ def test_it_becomes_one_of_ours(smolvla, tmp_path):
     assert read_spec(taken.path) == read_spec(smolvla)
 
 
+def test_lerobot_can_load_ours(smolvla, tmp_path):
+    from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
+
+    taken = load_into(tmp_path, smolvla)
+    theirs, ours = (
+        SmolVLAPolicy.from_pretrained(path, strict=True) for path in (smolvla, taken.path)
+    )
+    for (name, tensor), other in zip(
+        theirs.state_dict().items(), ours.state_dict().values(), strict=True
+    ):
+        assert torch.equal(tensor, other), name
+    assert list(ours.config.image_features) == list(theirs.config.image_features)
+
+
 def test_a_changed_file_of_ours_is_found(smolvla, tmp_path):
     taken = load_into(tmp_path, smolvla)
     (folder,) = (taken.path / FOLDER).iterdir()
