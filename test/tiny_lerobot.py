@@ -108,10 +108,10 @@ def write_action_tokenizer(directory):
     from tokenizers import Tokenizer, decoders, models
 
     directory.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer(models.BPE({chr(i): i for i in range(2 * VOCABULARY)}, []))
+    tokenizer = Tokenizer(models.BPE({chr(i): i for i in range(VOCABULARY)}, []))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.save(str(directory / "tokenizer.json"))
-    values = {"scale": 100, "vocab_size": 2 * VOCABULARY, "min_token": -VOCABULARY}
+    values = {"scale": 100, "vocab_size": VOCABULARY, "min_token": -VOCABULARY // 2}
     values |= {"action_dim": 6, "time_horizon": HORIZON, "processor_class": "Unknown"}
     (directory / "processor_config.json").write_text(json.dumps(values))
     return directory
@@ -221,7 +221,7 @@ def tiny_config(kind, directory, *, cameras=CAMERAS, image_size=IMAGE_SIZE, **ch
             "n_action_steps": HORIZON,
             "dtype": "float32",
             "max_decoding_steps": 8,
-            "max_action_tokens": 64,
+            "max_action_tokens": 128,
             "fast_skip_tokens": 0,
             "validate_action_token_prefix": False,
         },
@@ -241,7 +241,8 @@ def stats(scale_deg=60.0):
     low = np.array([-110.0, *([-scale_deg] * 4), 0.0], dtype=np.float32)
     mean = np.array([3.0, -20.0, 15.0, 40.0, -5.0, 30.0], dtype=np.float32)
     std = np.array([12.0, 9.0, 10.0, 8.0, 11.0, 7.0], dtype=np.float32)
-    joints = {"mean": mean, "std": std, "min": low, "max": wide, "q01": low, "q99": wide}
+    joints = {"mean": mean, "std": std, "min": low, "max": wide}
+    joints |= {"q01": mean - 1.5 * std, "q99": mean + 1.5 * std}
     tensors = {name: torch.tensor(value) for name, value in joints.items()}
     grey = {"mean": torch.full((3, 1, 1), 0.5), "std": torch.full((3, 1, 1), 0.25)}
     grey |= {"min": torch.zeros(3, 1, 1), "max": torch.ones(3, 1, 1)}
@@ -323,7 +324,9 @@ def write_checkpoint(kind, directory, *, dataset_stats=None, **changes):
 
 
 def _fill(policy):
-    """Draw weights that LeRobot leaves unset, so that every weight has an effect."""
-    for parameter in policy.parameters():
+    """Draw weights that LeRobot leaves unset, so that every weight has an effect, a small one."""
+    for name, parameter in policy.named_parameters():
         if not torch.isfinite(parameter).all() or not parameter.any():
             torch.nn.init.normal_(parameter.data, std=0.02)
+        if "action_out_proj" in name:
+            parameter.data.mul_(0.05)

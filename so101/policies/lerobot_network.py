@@ -110,7 +110,7 @@ def read_parts(directory: Path, *, device: str = "cpu", dtype: str = "") -> Part
     check_installed(("lerobot", *PACKAGES.get(kind, ())))
     repositories = Repositories(directory)
     network = _build(directory, values, repositories, device, dtype)
-    processors = read_processors(directory, kind, repositories, device)
+    processors = read_processors(directory, values, repositories, device)
     return Parts(network=network, values=values, processors=processors, repositories=repositories)
 
 

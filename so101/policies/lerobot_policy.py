@@ -6,9 +6,7 @@ bit; policies with real-time chunking (Black et al. 2025, arXiv:2506.07339) are 
 """
 
 import copy
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +16,10 @@ import torch
 from torch import nn
 
 from so101.action import ActionChunk, ChunkPrefix
-from so101.arrays import Float32Array, FloatArray, frozen
+from so101.arrays import Float32Array, frozen
 from so101.config import from_mapping, option, to_mapping
 from so101.data.batch import ChunkBatch
-from so101.data.lerobot_values import ACTION, Units
+from so101.data.lerobot_values import Units
 from so101.errors import CheckpointError, ConfigError, ObservationError
 from so101.observation import Observation
 from so101.policies.lerobot_files import LeRobotSource
@@ -29,6 +27,7 @@ from so101.policies.lerobot_inputs import LeRobotInputs
 from so101.policies.lerobot_losses import row_losses
 from so101.policies.lerobot_network import Parts, read_foreign, read_parts
 from so101.policies.lerobot_options import TypeName, UnitName
+from so101.policies.lerobot_planning import checked_noise, noise_shape, plan
 from so101.policies.lerobot_spec import make_spec, read_outline
 from so101.policies.lerobot_tuning import apply_tuning, computing, frozen_memo, merge_adapters
 from so101.policies.lerobot_units import find_units, units_from_json
@@ -82,12 +81,7 @@ class LeRobotPolicy:
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """Points and numbers per point of the network's own noise; () without noise."""
-        config = self.network.config
-        if self._outline.kind == "diffusion":
-            return int(config.horizon), int(config.action_feature.shape[0])
-        if self._outline.kind in ("smolvla", "pi0", "pi05"):
-            return int(config.chunk_size), int(config.max_action_dim)
-        return (1,) if self._draws_more else ()
+        return noise_shape(self.network)
 
     def infer(
         self,
@@ -131,11 +125,28 @@ class LeRobotPolicy:
         """
         if indicator is not None:
             raise ConfigError(f"{self._outline.kind}: has no advantage indicator")
-        noise = self._noise(noises, len(observations))
-        if self._draws_more and len(observations) > 1:  # each row's draws must be its own
-            rows = [self._plan([o], noise[i : i + 1], prefix) for i, o in enumerate(observations)]
-            return [row[0] for row in rows]
-        return self._plan(observations, noise, prefix)
+        noise = checked_noise(noises, len(observations), self.noise_shape)
+        seen = self._inputs.observations(stack_observations(observations, self._spec))
+        with computing(self.network, self._config.tuning):
+            native, values = plan(self._parts, seen, noise, self._wish(prefix), prefix)
+        positions = self._units.to_rad(values)
+        if not np.isfinite(positions).all():
+            raise ObservationError(f"{self._outline.kind}: plans positions that are not finite")
+        if prefix is not None:
+            decided = prefix.positions[: min(prefix.decided, positions.shape[1])]
+            positions[:, : len(decided)] = decided
+        return [
+            Inference(
+                chunk=ActionChunk(
+                    stamp_ns=item.stamp_ns,
+                    positions=frozen(positions[i]),
+                    rate_hz=self._spec.action_space.rate_hz,
+                ),
+                native_action=frozen(native[i]),
+                aux={"noise": noise[i]} if self.noise_shape else {},
+            )
+            for i, item in enumerate(observations)
+        ]
 
     def reset(self) -> None:
         """Forget the episode."""
@@ -153,9 +164,9 @@ class LeRobotPolicy:
         actions = fill_padding(batch.actions, batch.mask)
         made, mask = self._inputs.chunks(batch.observation, actions, batch.mask)
         ready = self._parts.processors.before(made)
-        mask = mask.to(self._device)
+        device = self.network.config.device
         with computing(self.network, self._config.tuning):
-            losses = row_losses(self.network, ready, mask, noise=noise, time=time)
+            losses = row_losses(self.network, ready, mask.to(device), noise=noise, time=time)
         return losses.mean() if reduction == "mean" else losses
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -223,101 +234,11 @@ class LeRobotPolicy:
         """Read the weights back; see `so101.policies.policy.TrainablePolicy.load`."""
         self._parts.load(directory)
 
-    @property
-    def _device(self) -> torch.device:
-        return torch.device(self.network.config.device)
-
-    @property
-    def _draws_more(self) -> bool:
-        """Whether the network draws random numbers while it plans."""
-        config = self.network.config
-        if self._outline.kind == "diffusion":
-            return bool(config.noise_scheduler_type == "DDPM")
-        return self._outline.kind == "pi0_fast" and config.temperature > 0
-
-    def _noise(self, noises: Float32Array | None, rows: int) -> Float32Array:
-        shape = (rows, *self.noise_shape)
-        if noises is None or not self.noise_shape:
-            return torch.randn(shape if self.noise_shape else (rows, 0)).numpy()
-        if np.shape(noises) != shape or not np.isfinite(noises).all():
-            raise ObservationError(f"noise must be finite and of shape {shape}")
-        return np.asarray(noises, dtype=np.float32)
-
-    def _plan(
-        self,
-        observations: Sequence[Observation],
-        noise: Float32Array,
-        prefix: ChunkPrefix | None,
-    ) -> list[Inference]:
-        seen = stack_observations(observations, self._spec)
-        batch = self._inputs.observations(seen)
-        guided = prefix is not None and len(prefix.positions) > 0 and self.network.supports_rtc()
-        if prefix is not None and guided:
-            wish = self._inputs.actions(prefix.positions[: self._outline.horizon])
-            batch[ACTION] = wish.expand(len(seen), *wish.shape)
-        half = computing(self.network, self._config.tuning)
-        with torch.no_grad(), half, _modes_kept(self.network), self._drawing(noise):
-            ready = self._parts.processors.before(batch)
-            wish = ready.pop(ACTION, None)
-            options: dict[str, Any] = {}
-            if self._outline.kind in ("smolvla", "pi0", "pi05", "diffusion"):
-                options["noise"] = torch.from_numpy(noise).to(self._device)
-            if prefix is not None and guided:
-                options |= _guidance(prefix, wish)
-            with _guided(self.network) if guided else nullcontext():
-                native = self.network.predict_action_chunk(ready, **options)
-            values = self._parts.processors.after(native)
-        self._check_tokens()
-        positions = self._units.to_rad(values.double().cpu().numpy())
-        return self._inferences(
-            observations, positions, native.float().cpu().numpy(), noise, prefix
-        )
-
-    def _inferences(
-        self,
-        observations: Sequence[Observation],
-        positions: FloatArray,
-        native: FloatArray,
-        noise: Float32Array,
-        prefix: ChunkPrefix | None,
-    ) -> list[Inference]:
-        if not np.isfinite(positions).all():
-            raise ObservationError(f"{self._outline.kind}: plans positions that are not finite")
-        if prefix is not None:
-            decided = prefix.positions[: min(prefix.decided, positions.shape[1])]
-            positions[:, : len(decided)] = decided
-        return [
-            Inference(
-                chunk=ActionChunk(
-                    stamp_ns=item.stamp_ns,
-                    positions=frozen(positions[i]),
-                    rate_hz=self._spec.action_space.rate_hz,
-                ),
-                native_action=frozen(native[i]),
-                aux={"noise": noise[i]} if self.noise_shape else {},
-            )
-            for i, item in enumerate(observations)
-        ]
-
-    @contextmanager
-    def _drawing(self, noise: Float32Array) -> Iterator[None]:
-        """Let whatever the network draws follow from its noise."""
-        if not self._draws_more:
-            yield
-            return
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(zlib.crc32(noise.tobytes()))
-            yield
-
-    def _check_tokens(self) -> None:
-        """Refuse an answer of pi0-FAST that is no chunk: LeRobot puts zeros in its place."""
-        if self._outline.kind != "pi0_fast":
-            return
-        decoder = self.network.action_tokenizer.bpe_tokenizer
-        problem, decoder.problem = decoder.problem, ""
-        if problem:
-            raise ObservationError(f"pi0_fast: its answer is no chunk: {problem}")
+    def _wish(self, prefix: ChunkPrefix | None) -> torch.Tensor | None:
+        """Return what the chunk is guided toward, in LeRobot's units; None for no guidance."""
+        if prefix is None or not len(prefix.positions) or not self.network.supports_rtc():
+            return None
+        return self._inputs.actions(prefix.positions[: self._outline.horizon])
 
 
 def open_foreign(source: LeRobotSource, *, device: str = "cpu") -> LeRobotPolicy:
@@ -340,47 +261,3 @@ def _config_of(units: Units, dtype: TypeName) -> LeRobotConfig:
         return LeRobotConfig(units="degrees", dtype=dtype)
     half_range = tuple(units.half_range.tolist())
     return LeRobotConfig(units="m100_100", half_range=half_range, dtype=dtype)
-
-
-def _guidance(prefix: ChunkPrefix, wish: torch.Tensor) -> dict[str, Any]:
-    """Return LeRobot's arguments for real-time chunking.
-
-    Args:
-        prefix: What is decided and what is wished.
-        wish: The same, normalised. Shape (batch, points, joints).
-    """
-    points = wish.shape[1]
-    return {
-        "inference_delay": min(prefix.decided, points),
-        "prev_chunk_left_over": wish,
-        "execution_horizon": points,
-    }
-
-
-@contextmanager
-def _guided(network: Any) -> Iterator[None]:
-    """Switch LeRobot's real-time chunking on for one inference."""
-    from lerobot.policies.rtc.configuration_rtc import RTCConfig
-
-    before = network.config.rtc_config
-    network.config.rtc_config = RTCConfig()
-    network.init_rtc_processor()
-    try:
-        yield
-    finally:
-        network.config.rtc_config = before
-        network.init_rtc_processor()
-        if before is None:
-            network.model.rtc_processor = None
-
-
-@contextmanager
-def _modes_kept(network: nn.Module) -> Iterator[None]:
-    """Let a network plan in evaluation mode, as LeRobot does, and put every module's mode back."""
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval()
-        yield
-    finally:
-        for module, is_training in modes:
-            module.training = is_training

@@ -60,13 +60,13 @@ class Processors:
 
 
 def read_processors(
-    directory: Path, kind: str, repositories: Repositories, device: str
+    directory: Path, values: Mapping[str, Any], repositories: Repositories, device: str
 ) -> Processors:
     """Build the processors of a checkpoint.
 
     Args:
         directory: Where its files are.
-        kind: LeRobot's policy type.
+        values: Content of the policy's config.json.
         repositories: Where its tokenizers come from.
         device: Where the network runs.
 
@@ -77,8 +77,9 @@ def read_processors(
     from lerobot.processor import converters
 
     described = {name: _read(directory / name) for name in (PREPROCESSOR, POSTPROCESSOR)}
-    with repositories.serving(kind):
-        before = _build(directory, PREPROCESSOR, _with_device(described[PREPROCESSOR], device), {})
+    completed = _completed(described[PREPROCESSOR], values)
+    with repositories.serving(values["type"]):
+        before = _build(directory, PREPROCESSOR, _with_device(completed, device), {})
         ways = {
             "to_transition": converters.policy_action_to_transition,
             "to_output": converters.transition_to_policy_action,
@@ -105,8 +106,8 @@ def check_steps(described: Mapping[str, Any], where: str) -> None:
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise CheckpointError(f"{where}: holds no list of steps")
     for step in steps:
-        if "class" in step or step.get("registry_name") not in STEPS:
-            name = step.get("class", step.get("registry_name"))
+        name = step.get("class", step.get("registry_name"))
+        if "class" in step or not isinstance(name, str) or name not in STEPS:
             raise CheckpointError(f"{where}: step {name!r} is not one of LeRobot's known ones")
         file = step.get("state_file", "x.safetensors")
         if (
@@ -118,7 +119,7 @@ def check_steps(described: Mapping[str, Any], where: str) -> None:
                 f"{where}: state_file {file!r} is not a safetensors file beside it"
             )
         if not isinstance(step.get("config", {}), dict):
-            raise CheckpointError(f"{where}: config of {step['registry_name']} is no mapping")
+            raise CheckpointError(f"{where}: config of {name} is no mapping")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -153,10 +154,24 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def _completed(described: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description with what LeRobot 0.6.1 leaves out of it, from the policy's config."""
+    left_out = {"fast_skip_tokens": "fast_skip_tokens"}
+    left_out["paligemma_tokenizer_name"] = "text_tokenizer_name"
+    known = {name: values[key] for name, key in left_out.items() if key in values}
+    steps = [
+        {**step, "config": {**known, **step.get("config", {})}}
+        if step["registry_name"] == "action_tokenizer_processor"
+        else step
+        for step in described["steps"]
+    ]
+    return {**described, "steps": steps}
+
+
 def _with_device(described: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Return the description with its device steps set, whichever machine it came from."""
     steps = [
-        {**step, "config": {**step["config"], "device": device}}
+        {**step, "config": {**step.get("config", {}), "device": device}}
         if step.get("registry_name") == _DEVICE
         else dict(step)
         for step in described["steps"]

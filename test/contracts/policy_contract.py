@@ -63,6 +63,11 @@ class TrainablePolicyContract(PolicyContract):
         noise = torch.randn(len(batch), draws, *policy.noise_shape, generator=generator)
         return {"noise": noise, "time": torch.rand(len(batch), draws, generator=generator)}
 
+    def disturb(self, policy):
+        with torch.no_grad():
+            for parameter in policy.parameters():
+                parameter.add_(0.1)
+
     def test_the_loss_has_one_value_per_row(self, policy, batch):
         drawn = self.draws(policy, batch)
         losses = policy.loss(batch, **drawn)
@@ -94,9 +99,7 @@ class TrainablePolicyContract(PolicyContract):
         noise = self.noise(policy)
         want = policy.infer(observation, noise=noise).chunk.positions
         policy.save(tmp_path)
-        with torch.no_grad():
-            for parameter in policy.parameters():
-                parameter.add_(0.1)
+        self.disturb(policy)
         assert not np.array_equal(policy.infer(observation, noise=noise).chunk.positions, want)
         policy.load(tmp_path)
         assert np.array_equal(policy.infer(observation, noise=noise).chunk.positions, want)
