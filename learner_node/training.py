@@ -74,7 +74,7 @@ def run(
         if end is End.STOPPED:
             return None
         acting = training.acting_policy()
-    except (TrainingError, CheckpointError, ConfigError) as error:
+    except (TrainingError, CheckpointError) as error:
         directory.fail(str(error))
         raise
     checkpoint = training.publish(acting, checkpoints)

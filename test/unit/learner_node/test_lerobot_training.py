@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,10 +31,13 @@ from so101.policies.tuning import Tuning
 from so101.robot import CAMERAS, JOINTS
 from so101_bringup.cli import main
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in NEEDS),
-    reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in NEEDS),
+        reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
+    ),
+    pytest.mark.timeout(300),  # the first test imports LeRobot, long on a busy machine
+]
 PALIGEMMA = "google--paligemma-3b-pt-224"
 SIZE = (64, 96)
 OFTEN = TrainerConfig(save_every=2, report_every=2)
@@ -101,6 +105,28 @@ def chunks(policy, rows=4):
     return dataset.chunks(np.random.default_rng(0), rows)
 
 
+def merge(first, second):
+    """Return the rows of two batches."""
+
+    def joined(a, b):
+        return np.concatenate([a, b])
+
+    seen, other = first.observation, second.observation
+    arrays = {
+        name: joined(getattr(seen, name), getattr(other, name))
+        for name in ("positions", "velocities", "effort", "commands")
+    }
+    for name in ("images", "image_mask"):
+        theirs = getattr(other, name)
+        arrays[name] = {
+            key: joined(value, theirs[key]) for key, value in getattr(seen, name).items()
+        }
+    both = replace(seen, **arrays, objects=None, tasks=seen.tasks + other.tasks)
+    names = ("actions", "mask", "weight")
+    own = {name: joined(getattr(first, name), getattr(second, name)) for name in names}
+    return replace(first, observation=both, **own)
+
+
 def fixed_loss(policy, batch):
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(len(batch), 4, *policy.noise_shape, generator=generator)
@@ -125,15 +151,15 @@ def numbers(tensors):
 @pytest.mark.parametrize(
     ("kind", "tuning", "steps", "factor"),
     [
-        ("act", {"mode": "full"}, 25, 0.5),
-        ("smolvla", {"mode": "expert"}, 60, 0.7),
-        ("pi0", LORA, 60, 0.7),
+        ("act", {"mode": "full"}, 6, 0.8),
+        ("smolvla", {"mode": "expert"}, 30, 0.7),
+        ("pi0", LORA, 30, 0.7),
     ],
 )
 def test_a_handful_of_recorded_chunks_is_fitted(policies, kind, tuning, steps, factor):
     policy = policies(kind, tuning)
-    batch = chunks(policy)
-    config = SftConfig(steps=steps, learning_rate=3e-3, warmup_steps=2, draws=2, ema_decay=0.5)
+    batch = chunks(policy, rows=2)
+    config = SftConfig(steps=steps, learning_rate=5e-3, warmup_steps=2, draws=2, ema_decay=0.5)
     algorithm = Sft(policy, config, seed=0)
     before = fixed_loss(policy, batch).mean()
     trainer = Trainer(algorithm, Handful(batch), steps=steps, seed=0)
@@ -146,16 +172,18 @@ def test_a_handful_of_recorded_chunks_is_fitted(policies, kind, tuning, steps, f
 @pytest.mark.parametrize(("kind", "tuning"), [("smolvla", {"mode": "expert"}), ("pi0", LORA)])
 def test_weights_push_towards_good_rows_and_away_from_bad_ones(policies, kind, tuning):
     policy = policies(kind, tuning)
-    batch = chunks(policy)
-    weights = np.array([1.0, 1.0, -0.5, -0.5], dtype=np.float32)
-    config = GroupReinforceConfig(steps=100, learning_rate=1e-3, batch_size=4, draws=4)
+    good = chunks(policy, rows=1)
+    here = good.observation.positions[:, None]
+    # the same sight, and the opposite motion: what is good for one is bad for the other
+    both = merge(good, replace(good, actions=2.0 * here - good.actions))
+    batch = replace(both, weight=np.array([1.0, -1.0], dtype=np.float32))
+    config = GroupReinforceConfig(steps=100, learning_rate=1e-3, batch_size=2, draws=4)
     algorithm = GroupReinforce(policy, config, seed=0)
     before = fixed_loss(policy, batch)
     for _ in range(8):
-        metrics = algorithm.update(replace(batch, weight=weights))
-        assert not metrics.skipped
+        assert not algorithm.update(batch).skipped
     change = fixed_loss(policy, batch) - before
-    assert change[:2].mean() < 0 < change[2:].mean()
+    assert change[0] < 0 < change[1]
 
 
 @pytest.mark.parametrize(("kind", "tuning"), [("smolvla", {"mode": "expert"}), ("pi0", LORA)])
@@ -307,9 +335,8 @@ def test_the_command_fine_tunes_a_base(bases, store, tmp_path, capsys):
     command = ["train", "--store", str(tmp_path), "--episodes", str(store.root), "--steps", "2"]
     command += ["--base", str(bases("smolvla")), "--tune", "lora", "--set", "batch_size=2"]
     assert main([*command, "--set", "tuning.rank=4"]) == 0
-    out = capsys.readouterr().out
-    path = out.split("checkpoint ")[-1].split()[0]
-    policy = load_policy(__import__("pathlib").Path(path), JOINTS, CAMERAS)
+    path = capsys.readouterr().out.split("checkpoint ")[-1].split()[0]
+    policy = load_policy(Path(path), JOINTS, CAMERAS)
     tuning = policy.config_mapping()["config"]["tuning"]
     assert (tuning["mode"], tuning["rank"]) == ("lora", 4)
     assert main([*command, "--set", "tuning.rank=4"]) == 0
