@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.group_history import GroupHistory
@@ -17,6 +18,7 @@ from so101.groups.lesson_config import LessonConfig
 from so101.groups.rollout import DEMONSTRATION
 from so101.policies.checkpoint import read_spec
 from so101.policies.checkpoint_files import Checkpoint, EpisodeRef
+from so101.policies.training_settings import training_settings
 from so101.spec import PolicySpec
 from so101.status_events import GroupRequest
 
@@ -88,7 +90,7 @@ class GroupPlanner:
         """
         base, supervised = policies[0], policies[-1]
         spec = read_spec(base.path)
-        config = self._config(request, spec)
+        config = self._config(request, spec, training_settings(base.path))
         shown = self._history.rate(self._history.shown(supervised))
         rated = [
             *(replace(one, group=DEMONSTRATION) for one in shown),
@@ -118,10 +120,12 @@ class GroupPlanner:
             lesson=lesson,
         )
 
-    def _config(self, request: GroupRequest, spec: PolicySpec) -> GroupReinforceConfig:
+    def _config(
+        self, request: GroupRequest, spec: PolicySpec, told: Mapping[str, Any]
+    ) -> GroupReinforceConfig:
         """Return what was found good for such a policy, and what was chosen in its place."""
         learning = self._settings.learning
-        found = GroupReinforceConfig.for_policy(spec, learning.steps or None)
+        found = replace(GroupReinforceConfig.for_policy(spec, learning.steps or None), **told)
         chosen = {one.name: getattr(learning, one.name) for one in fields(LessonConfig)}
         if learning.learning_rate:
             chosen["learning_rate"] = learning.learning_rate

@@ -19,7 +19,7 @@ from learner_node.lineage import family, is_rejected, lineage
 from learner_node.next_group_gate import NextGroupGate
 from learner_node.params import LearnerParams
 from learner_node.pose_gate import Each, PoseGate, Rivals
-from learner_node.trainer import Progress
+from learner_node.trainer import Progress, TrainerConfig
 from so101.data.dataset import EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.data.store_entry import EpisodeEntry
@@ -78,6 +78,7 @@ def group_update_of(
         jobs,
         GroupSettings(learning=params.group, seed=params.seed, trim=params.trim),
         params.gate,
+        TrainerConfig(device=params.device),
     )
 
 
@@ -91,6 +92,7 @@ class GroupUpdate:
         jobs: Path,
         settings: GroupSettings,
         gate: GateConfig,
+        trainer: TrainerConfig | None = None,
     ) -> None:
         """Learn from one store.
 
@@ -100,7 +102,9 @@ class GroupUpdate:
             jobs: Directory of the training jobs.
             settings: How is learned.
             gate: How strict the gate is.
+            trainer: Where it trains.
         """
+        self._trainer = trainer
         self._store, self._checkpoints, self._jobs = store, checkpoints, jobs
         self._by = gate.by
         self._history = GroupHistory(store)
@@ -194,6 +198,7 @@ class GroupUpdate:
             directory,
             self._store,
             self._checkpoints,
+            trainer_config=self._trainer,
             on_dataset=work.on_dataset,
             report=work.report,
             should_stop=work.should_stop,

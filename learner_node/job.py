@@ -26,7 +26,7 @@ from so101.spec import PolicySpec
 JOB_FILE = "job.json"
 STATE_FILE = "training_state.safetensors"
 SCHEMA_VERSION = 1
-_FREE = ("settings", "policy", "dataset")
+_FREE = ("settings", "policy", "dataset", "tuning")
 
 
 class JobStatus(str, Enum):
@@ -53,6 +53,7 @@ class TrainingJob:
         settings: The algorithm's configuration; missing keys have their defaults.
         policy: A new policy's configuration; missing keys have their defaults.
         dataset: The dataset's configuration; missing keys have their defaults.
+        tuning: How much of the parent trains, see `so101.policies.tuning`; empty as before.
         lesson: For a group's training: how much each episode counts; None for all alike.
     """
 
@@ -67,6 +68,7 @@ class TrainingJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Mapping[str, Any] = field(default_factory=dict)
     lesson: Lesson | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class JobDirectory:
             values = read_json(where)
             if values.pop("schema_version", None) != SCHEMA_VERSION:
                 raise TrainingError(f"{where}: schema_version must be {SCHEMA_VERSION}")
+            values.setdefault("tuning", {})  # jobs from before there was any
             free = {key: dict(values.pop(key)) for key in _FREE}
             record = from_mapping(_StrictJob, values, str(where))
         except (CheckpointError, ConfigError, KeyError, TypeError, ValueError) as error:

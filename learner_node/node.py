@@ -18,7 +18,7 @@ from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
 from learner_node.group_update import group_update_of
 from learner_node.lineage import check_promotable
 from learner_node.params import LearnerParams
-from learner_node.trainer import Progress
+from learner_node.trainer import Progress, TrainerConfig
 from so101.data.dataset import EpisodeDataset
 from so101.data.episode_store import EpisodeStore
 from so101.errors import CheckpointError, ConfigError, So101Error
@@ -47,7 +47,8 @@ class LearnerNode(Node):
         params = declare(self, LearnerParams)
         if not params.store or not params.checkpoints:
             raise ConfigError("learner_node: name the parameters store and checkpoints")
-        self._request = request_of(params)
+        self._request, self._base = request_of(params), params.base
+        self._trainer = TrainerConfig(device=params.device)
         self._checkpoints = Path(params.checkpoints)
         self._jobs = Path(params.jobs) if params.jobs else self._checkpoints.parent / "jobs"
         self._store = EpisodeStore(Path(params.store))
@@ -80,12 +81,13 @@ class LearnerNode(Node):
 
     def _train(self, spinner: Spinner) -> None:
         try:
-            job = fine_tuning_job(self._request, self._store, self._checkpoints)
+            job = fine_tuning_job(self._request, self._store, self._checkpoints, base=self._base)
             self._set(phase="loading", steps=job.steps, episodes=len(job.episodes))
             checkpoint = training.run(
                 open_job(self._jobs, job),
                 self._store,
                 self._checkpoints,
+                trainer_config=self._trainer,
                 on_dataset=self._on_dataset(steps=job.steps, episodes=len(job.episodes)),
                 report=self._report(episodes=len(job.episodes)),
                 should_stop=_answering(spinner),

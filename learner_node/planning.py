@@ -17,7 +17,7 @@ from so101.data.episode_store import EpisodeStore
 from so101.data.fitness import check_entry
 from so101.errors import ConfigError, TrainingError
 from so101.policies.checkpoint_files import EpisodeRef, file_sha256, verify
-from so101.policies.flow_config import FlowConfig
+from so101.policies.new_policy import whole_config
 from so101.spec import PolicySpec
 
 
@@ -36,6 +36,7 @@ class TrainingRequest:
         settings: The algorithm's configuration.
         policy: A new policy's configuration.
         dataset: The dataset's configuration.
+        tuning: How much of the parent trains; empty as it did before.
     """
 
     name: str = "sft"
@@ -48,6 +49,7 @@ class TrainingRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan(request: TrainingRequest, store: EpisodeStore, checkpoints: Path) -> TrainingJob:
@@ -92,8 +94,9 @@ def plan(request: TrainingRequest, store: EpisodeStore, checkpoints: Path) -> Tr
         parent=request.parent,
         spec=request.spec,
         settings=config,
-        policy=_policy_config(request, f"{where}: policy"),
+        policy=whole_config(request.policy, f"{where}: policy"),
         dataset=dict(request.dataset),
+        tuning=dict(request.tuning),
     )
 
 
@@ -104,12 +107,6 @@ def bag_sha256(path: Path) -> str:
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def _policy_config(request: TrainingRequest, where: str) -> dict[str, Any]:
-    """Return the whole configuration: what was asked for, else the defaults."""
-    checked: dict[str, Any] = to_mapping(from_mapping(FlowConfig, dict(request.policy), where))
-    return checked
 
 
 def _algorithm_config(

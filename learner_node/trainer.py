@@ -28,6 +28,7 @@ class TrainerConfig:
     max_bad_steps: int = option(
         20, "Skipped steps (loss not finite) in a row after which training stops.", range=(1, 1e6)
     )
+    device: str = option("cpu", "Where the network trains: cpu, cuda or cuda:1.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,14 +25,13 @@ from learner_node.trainer import (
 from so101.config import from_mapping
 from so101.data.dataset import DatasetConfig, EpisodeDataset
 from so101.data.episode_store import EpisodeStore
-from so101.errors import CheckpointError, TrainingError
+from so101.errors import CheckpointError, ConfigError, TrainingError
 from so101.policies.canary import check_canary
 from so101.policies.checkpoint import load_policy, load_training_state, save_checkpoint
 from so101.policies.checkpoint_files import Checkpoint, TrainingRecord, step_directory, verify
 from so101.policies.checkpoint_roles import assign
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_policy import FlowPolicy
-from so101.policies.policy import TrainablePolicy
+from so101.policies.new_policy import new_policy
+from so101.policies.policy import TrainablePolicy, Tunable
 from so101.robot import CAMERAS, JOINTS
 
 
@@ -52,7 +51,7 @@ def run(
         directory: Holds the job.
         store: Where its episodes are.
         checkpoints: Root of all checkpoints.
-        trainer_config: How often to save and report.
+        trainer_config: How often to save and report, and where it trains.
         on_dataset: Called once with what was read: episodes, those left out, idle ticks trimmed.
         report: Called with the progress.
         should_stop: Asked before every step; `Milestones` have checkpoints published there too.
@@ -60,6 +59,7 @@ def run(
     Raises:
         TrainingError: An episode changed or is gone, or the losses were not finite.
         CheckpointError: The result must not drive, or cannot be published.
+        ConfigError: The parent cannot be tuned as the job says.
     """
     done = finished(directory, checkpoints)
     if done is not None:
@@ -172,7 +172,8 @@ class _Training:
         """Return the training where its state was saved, else at its first step."""
         job = directory.read().job
         parent = verify(checkpoints / job.parent) if job.parent else None
-        policy = _start_policy(job, dataset, parent)
+        device = (config or TrainerConfig()).device
+        policy = _start_policy(job, dataset, parent, device)
         start = copy.deepcopy(policy) if parent is not None else None
         algorithm = _make_algorithm(job, policy, parent)
         seed = job.seed if job.lesson is None else job.lesson.batch_seed(job.seed)
@@ -263,12 +264,20 @@ class _Training:
 
 
 def _start_policy(
-    job: TrainingJob, dataset: EpisodeDataset, parent: Checkpoint | None
+    job: TrainingJob, dataset: EpisodeDataset, parent: Checkpoint | None, device: str
 ) -> TrainablePolicy:
-    if parent is not None:
-        return load_policy(parent.path, JOINTS, CAMERAS)
-    config = from_mapping(FlowConfig, dict(job.policy), f"training job {job.name!r}: policy")
-    return FlowPolicy.for_data(job.spec, config, dataset, seed=job.seed)
+    where = f"training job {job.name!r}"
+    if parent is None:
+        named = f"{where}: policy"
+        return new_policy(job.spec, job.policy, dataset, seed=job.seed, where=named, device=device)
+    policy = load_policy(parent.path, JOINTS, CAMERAS, device=device)
+    if not job.tuning:
+        return policy
+    if isinstance(policy, Tunable):
+        policy.tune(job.tuning, seed=job.seed, where=f"{where}: tuning")
+    elif job.tuning.get("mode", "") not in ("", "full"):
+        raise ConfigError(f"{where}: a {policy.kind} policy trains as a whole, not by part")
+    return policy
 
 
 def _make_algorithm(

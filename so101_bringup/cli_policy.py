@@ -51,6 +51,23 @@ def add_verbs(verbs: Any) -> None:
     train.add_argument("--steps", type=int, default=0, metavar="N", help="training steps")
     train.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
     train.add_argument("--algorithm", default="sft", metavar="NAME", help="what trains (sft)")
+    train.add_argument(
+        "--base",
+        default="",
+        metavar="CHECKPOINT",
+        help="fine-tune this; LeRobot's or a hub id too",
+    )
+    train.add_argument(
+        "--tune", default="", metavar="MODE", help="what trains of the base: full, expert, lora"
+    )
+    train.add_argument("--device", default="cpu", help="where it trains, such as cuda (cpu)")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another parameter of the learner, such as batch_size=4 or tuning.rank=8",
+    )
     train.set_defaults(run=_train)
     playback = verbs.add_parser("playback", help="replay a recorded episode on the simulated arm")
     playback.add_argument("episode", metavar="EPISODE", help="number, id, or path of a bag")
@@ -60,8 +77,10 @@ def add_verbs(verbs: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from so101.policies.checkpoint_copy import find_checkpoint
+    from so101.policies.lerobot_files import is_hub_id
 
-    path = find_checkpoint(Path(arguments.checkpoint).expanduser().absolute())
+    named = Path(arguments.checkpoint).expanduser()
+    path = find_checkpoint(named if is_hub_id(named) else named.absolute())
     config = _evaluation_config(arguments)
     print(f"so101 eval: {path}, {config.episodes} episodes, start {config.start}")
     if config.latency.mean_s or config.schedule != "async":
@@ -177,6 +196,10 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     from so101_bringup.train_job import train  # torch, which takes seconds
 
+    if arguments.base and arguments.state:
+        raise ConfigError("train: --base says what the policy sees; leave out --state")
+    if arguments.tune and not arguments.base:
+        raise ConfigError("train: --tune needs --base: new weights train as a whole")
     default = "runs/rl-state" if arguments.state else "runs/rl"
     return train(
         Path(arguments.store or default).expanduser().absolute(),
@@ -184,9 +207,30 @@ def _train(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         seed=arguments.seed,
         say=print,
-        algorithm=arguments.algorithm,
+        others=_others(arguments),
         episodes=open_store(arguments.episodes, arguments.cache) if arguments.episodes else None,
     )
+
+
+def _others(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the learner's parameters that options name, those of --set by their dotted names."""
+    from so101.config import parse_yaml
+    from so101.errors import ConfigError
+
+    others: dict[str, Any] = {"algorithm": arguments.algorithm, "device": arguments.device}
+    others |= {"base": arguments.base, "tuning": {"mode": arguments.tune}}
+    for text in arguments.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"train: --set {text!r}: say NAME=VALUE, such as batch_size=4")
+        *sections, key = name.split(".")
+        place = others
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"train: --set {text!r}: {section} has no parts")
+        place[key] = parse_yaml(value, f"train: --set {name}")
+    return others
 
 
 def _playback(arguments: argparse.Namespace) -> int:

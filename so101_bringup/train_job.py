@@ -1,15 +1,16 @@
 """Fine-tuning from a run's bags in this process: the learner node's job without the node."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from learner_node import training
 from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
 from learner_node.params import LearnerParams
-from learner_node.trainer import Progress
+from learner_node.trainer import Progress, TrainerConfig
 from so101.config import from_mapping
 from so101.data.episode_store import EpisodeStore
 from so101.errors import StoreError
@@ -28,8 +29,8 @@ def train(
     steps: int,
     seed: int,
     say: Callable[[str], None],
-    algorithm: str = "sft",
     episodes: EpisodeStore | None = None,
+    others: Mapping[str, Any] | None = None,
 ) -> int:
     """Run the fine-tuning that the store's demonstrations ask for, from wherever it was.
 
@@ -39,32 +40,35 @@ def train(
         steps: Training steps; 0 as found good for the mode.
         seed: Of weights, batches and noise.
         say: Takes each line for the person.
-        algorithm: Key in the algorithm table.
         episodes: What to learn from instead of the run's own store.
+        others: More of the learner's parameters, such as algorithm, base and tuning.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: There is no such algorithm.
+        ConfigError: There is no such algorithm, or another parameter is wrong.
+        CheckpointError: The base is damaged, or does not fit the robot.
         StoreError: There are no episodes, or the store is in use.
         TrainingError: The job cannot be done.
     """
     paths = RunPaths(root=root)
     if episodes is None and not paths.episodes.is_dir():
         raise StoreError(f"{paths.episodes}: no such directory; record demonstrations first")
-    values = {"uses_objects": is_state, "steps": steps, "seed": seed, "algorithm": algorithm}
+    values = {**(others or {}), "uses_objects": is_state, "steps": steps, "seed": seed}
     params = from_mapping(
         LearnerParams, {**values, "cameras": []} if is_state else values, "so101 train"
     )
     with claimed_store(root, "so101 train"), _stop_question() as should_stop:
         store = episodes or EpisodeStore(paths.episodes)
-        job = fine_tuning_job(request_of(params), store, paths.checkpoints)
+        request = request_of(params)
+        job = fine_tuning_job(request, store, paths.checkpoints, base=params.base)
         say(f"so101 train: {len(job.episodes)} demonstrations, {job.steps} steps, job {job.name}")
         checkpoint = training.run(
             open_job(root / "jobs", job),
             store,
             paths.checkpoints,
+            trainer_config=TrainerConfig(device=params.device),
             on_dataset=lambda dataset: say(training.describe(dataset)),
             report=_report(say, job.steps),
             should_stop=should_stop,

@@ -36,7 +36,6 @@ PACKAGES = {
     "diffusion": ("diffusers",),
     "smolvla": ("transformers", "num2words"),
     **dict.fromkeys(PI_KINDS, ("transformers", "scipy")),
-    "groot": ("transformers",),
 }
 PADDING_MASK = "_padding_mask"
 """Behind an image feature's name: False where the image is absent."""

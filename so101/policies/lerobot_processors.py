@@ -155,7 +155,7 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _completed(described: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description with what LeRobot 0.6.1 leaves out of it, from the policy's config."""
+    """Return the description with what LeRobot 0.6.1 leaves out, from the policy's config."""
     left_out = {"fast_skip_tokens": "fast_skip_tokens"}
     left_out["paligemma_tokenizer_name"] = "text_tokenizer_name"
     known = {name: values[key] for name, key in left_out.items() if key in values}

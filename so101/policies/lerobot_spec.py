@@ -15,8 +15,8 @@ from so101.policies.lerobot_options import LeRobotOptions
 from so101.robot import JOINTS
 from so101.spec import PolicySpec
 
-KINDS = ("act", "diffusion", "smolvla", "pi0", "pi05", "pi0_fast", "groot")
-RESIZING = frozenset({"smolvla", "pi0", "pi05", "pi0_fast", "groot"})
+KINDS = ("act", "diffusion", "smolvla", "pi0", "pi05", "pi0_fast")
+RESIZING = frozenset({"smolvla", "pi0", "pi05", "pi0_fast"})
 """These scale images to their own size and pad them, whatever they are given."""
 WITH_SLOTS = frozenset({"smolvla", "pi0", "pi05", "pi0_fast"})
 """These go on without the image of a slot, and are told that it is absent."""
@@ -67,6 +67,10 @@ def outline(values: Mapping[str, Any], where: str) -> Outline:
         CheckpointError: It is broken, or the policy is none for this arm.
     """
     kind = values.get("type")
+    if kind == "groot":
+        raise CheckpointError(
+            f"{where}: LeRobot builds groot with Python code of the hub, which never runs here"
+        )
     if kind not in KINDS:
         raise CheckpointError(f"{where}: policy {kind!r} is not one of {', '.join(KINDS)}")
     try:

@@ -138,6 +138,8 @@ def merge_adapters(policy: nn.Module) -> int:
         weight = (base.weight.detach() + change.to(base.weight.dtype)).clone()
         base.weight = nn.Parameter(weight, requires_grad=False)
         setattr(parent, name, base)
+    if found and hasattr(policy, "peft_config"):
+        del policy.peft_config  # else the next adapters would be taken for a second set
     return len(found)
 
 

@@ -28,10 +28,13 @@ from so101.policies.lerobot_losses import (
     row_losses,
 )
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in NEEDS),
-    reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in NEEDS),
+        reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
+    ),
+    pytest.mark.timeout(300),  # the first test imports LeRobot, long on a busy machine
+]
 FLOWS = ("smolvla", "pi0", "pi05")
 WITH_NOISE = (*FLOWS, "diffusion")
 TRAINABLE = ("act", *WITH_NOISE, "pi0_fast")

@@ -29,10 +29,13 @@ from so101.policies.lerobot_tuning import (
 )
 from so101.policies.tuning import Tuning
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in NEEDS),
-    reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in NEEDS),
+        reason=f"LeRobot and its policies are not installed: {HOW_TO_INSTALL}",
+    ),
+    pytest.mark.timeout(300),  # the first test imports LeRobot, long on a busy machine
+]
 VLAS = ("smolvla", "pi0", "pi05")
 LORA = Tuning(mode="lora", rank=4, alpha=4.0)
 
@@ -287,10 +290,12 @@ def test_what_is_left_open_is_found_in_the_policy():
     assert apply_tuning(policy, open_tuning).precision == "bfloat16"
 
 
-def test_tuning_again_keeps_what_adapters_had_learned():
+@pytest.mark.parametrize("mode", ["expert", "lora"])
+def test_tuning_again_keeps_what_adapters_had_learned(mode):
     policy = tuned("pi0")
     move(policy)
     want = chunk_of(policy)
-    apply_tuning(policy, Tuning(mode="expert"))
-    assert not any("lora" in name for name in policy.state_dict())
+    apply_tuning(policy, Tuning(mode=mode, rank=2))
+    assert all(one.shape[0] == 2 for name, one in trained(policy).items() if "lora_A" in name)
+    assert any("lora" in name for name in policy.state_dict()) == (mode == "lora")
     torch.testing.assert_close(chunk_of(policy), want, rtol=1e-4, atol=1e-5)
