@@ -216,10 +216,10 @@ def slow(watcher, server):
         return [
             info.stamp_ns
             for info, heard_ns in new
-            if info.inference_ms > 330.0 and heard_ns < info.stamp_ns + nanoseconds(0.45)
+            if info.inference_ms > 330.0 and heard_ns < info.stamp_ns + nanoseconds(0.47)
         ]
 
-    watcher.until(lambda: len(late()) > 5)
+    watcher.until(lambda: len(late()) > 2)
     watcher.until_still(0.05)  # the last one's end has come
     off = []
     for end_ns in (stamp_ns + nanoseconds(16 / 30) for stamp_ns in late()):
