@@ -17,9 +17,9 @@ from policy_node.loader import Loaded
 from policy_node.params import PolicyParams
 from policy_node.part import Part, PartConfig
 from policy_node.supply import make_supply
+from policy_node.telling import info_of, told_of
 from policy_node.worker import Answer, InferenceWorker, Question
 from so101.acting import ActingLoop
-from so101.clock import POLICY_GRID
 from so101.decoding import EarlyDecoder
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import ServerLostError, ServerRefusedError, So101Error
@@ -34,7 +34,7 @@ from so101.ros.health import Health
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
-from so101.status_events import CheckpointEvent, PolicyInfo
+from so101.status_events import CheckpointEvent
 from so101.streams import ObservationConfig
 from so101.topics import (
     CONTROL_SOURCE,
@@ -201,14 +201,7 @@ class PolicyNode(Node):
             self._endpoints.publish(aux_topic(name), to_aux(stamp_ns, inference.aux[name]))
         self._is_owed_a_chunk = False
         self._complain("")
-        self._inform(
-            stamp_ns=stamp_ns,
-            inference_ms=answer.inference_ms,
-            waited_ms=answer.waited_ms,
-            speed=inference.chunk.speed,
-            ages_ms=answer.question.ages_ms,
-            native_action=tuple(inference.native_action.ravel().tolist()),
-        )
+        self._inform(stamp_ns=stamp_ns, **told_of(answer, inference))
 
     def _refuse(self, part: Part, answer: Answer, error: Exception | None) -> None:
         """Say that an observation gets no chunk; after a bug the policy is silent from now on.
@@ -233,18 +226,9 @@ class PolicyNode(Node):
         self._problem = problem
 
     def _inform(self, *, stamp_ns: int | None = None, **values: Any) -> None:
-        live, part = self._live, self._part
-        if live is not None:
-            latency_ticks = POLICY_GRID.ceil(self._config.latency_ns)
-            values["highest_speed"] = live.policy.spec.action_space.highest_speed(latency_ticks)
-        if part is not None:
-            values |= {"overtaken": part.overtaken, "refused": part.refused}
-        info = PolicyInfo(
-            stamp_ns=self._newest_ns if stamp_ns is None else stamp_ns,
-            checkpoint="" if live is None else live.sha256,
-            schedule=self._params.schedule,
-            latency_ms=self._latency.expected_ns / 1e6,
-            **values,
+        stamp_ns = self._newest_ns if stamp_ns is None else stamp_ns
+        info = info_of(
+            self._config, self._live, self._part, self._latency, stamp_ns=stamp_ns, **values
         )
         self._endpoints.tell(POLICY_INFO, info)
 
