@@ -25,6 +25,7 @@ HAS_RCLPY = importlib.util.find_spec("rclpy") is not None
 DOMAINS = range(1, 102)
 _next_domain = os.getpid()
 GRAPHS = "test/integration"
+LEROBOT = "/test_lerobot_"
 
 
 @contextmanager
@@ -70,13 +71,14 @@ def pytest_xdist_make_scheduler(config, log):
     """Side by side (``pytest -n``), every file stays in one process, and so do all graphs.
 
     A graph keeps both cores of a small machine busy, and its sessions are shared between files.
+    So do all tests of LeRobot: importing it takes a process as long as some of these files.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return GRAPHS if file.startswith(GRAPHS) else file
+            return next((group for group in (GRAPHS, LEROBOT) if group in file), file)
 
     return ByFile(config, log)
 
