@@ -176,7 +176,7 @@ def killed(watcher, server):
     """The connection is lost at once, and the chunk in force is still followed to its end."""
     said, lost_ns = len(watcher.infos), watcher.now_ns
     server.kill()
-    watcher.says("connection was lost", said)
+    watcher.says("connect", said)  # was lost, or cannot be made again
     watcher.until_still()
     assert watcher.steps_since(lost_ns).max() > 1e-4
     server.start(ONE)

@@ -56,8 +56,8 @@ def control(source, stamp_ns):
     return ControlEvent(stamp_ns=stamp_ns, source=source)
 
 
-def test_in_lock_step_every_chunk_takes_the_declared_latency_whatever_was_heard():
-    for newest_ns in (START, START + nanoseconds(0.4)):
+def test_where_time_waits_every_chunk_takes_the_declared_latency_whatever_was_heard():
+    for newest_ns in (START, START + nanoseconds(0.05), START + nanoseconds(LATENCY_S)):
         part = part_of(schedule="sync", decision_ticks=19)
         assert part.schedule.decision_ticks == 19
         trajectory = decide(part, 90, newest_ns)
@@ -65,8 +65,8 @@ def test_in_lock_step_every_chunk_takes_the_declared_latency_whatever_was_heard(
         assert trajectory.times_ns[0] == pytest.approx(nanoseconds(LATENCY_S + 1 / 30), abs=1)
 
 
-def test_free_running_a_chunk_is_followed_from_the_next_control_tick_on():
-    part = part_of(schedule="sync", lockstep=False)
+def test_where_time_did_not_wait_a_chunk_is_followed_from_the_next_control_tick_on():
+    part = part_of(schedule="sync", latency=0.05)
     newest_ns = CONTROL_GRID.stamp(185)
     trajectory = decide(part, 90, newest_ns)
     begins_ns = trajectory.stamp_ns + trajectory.times_ns[0]
