@@ -36,7 +36,7 @@ def test_latency_and_schedule_are_simulated_and_said(capsys, checkpoint):
         (["--latency", "-1"], "simulated latency: -1.0 s is outside"),
         (["--jitter", "2"], "jitter 2.0 is outside"),
         (["--ros", "--jitter", "0.3"], "not --ros"),
-        (["--ros", "--schedule", "rtc"], "not --ros"),
+        (["--server", "ws://127.0.0.1:1"], "add --ros"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused_in_one_line(capsys, checkpoint, words, message):

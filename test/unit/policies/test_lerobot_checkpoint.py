@@ -12,6 +12,7 @@ from contracts.policy_factories import make_observation
 from safetensors.torch import load_file, save_file
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
+from policy_node.part import PartConfig
 from so101.data.lerobot_format import HOW_TO_INSTALL
 from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError
@@ -80,9 +81,15 @@ def chunk_of(policy, seed=0):
     return policy.infer(observation_of(), noise=noise).chunk.positions
 
 
+def acting(decision_ticks):
+    return PartConfig(
+        schedule="async", decision_ticks=decision_ticks, latency_ns=0, seed=0, hangs_after_s=60.0
+    )
+
+
 def test_it_drives_the_simulated_arm(smolvla):
     """The policy node's own loader takes it, canary included, and it acts through an episode."""
-    loader = CheckpointLoader(CAMERAS, decision_ticks=8, arrays=("noise",))
+    loader = CheckpointLoader(CAMERAS, acting(decision_ticks=8), arrays=("noise",))
     loaded = loader.load(smolvla, None)
     assert isinstance(loaded, Loaded), loaded
     assert loaded.sha256 == verify(smolvla).sha256
@@ -93,7 +100,7 @@ def test_it_drives_the_simulated_arm(smolvla):
 
 
 def test_another_decision_period_than_the_graphs_is_refused(smolvla):
-    refused = CheckpointLoader(CAMERAS, decision_ticks=4).load(smolvla, None)
+    refused = CheckpointLoader(CAMERAS, acting(decision_ticks=4)).load(smolvla, None)
     assert isinstance(refused, Refused)
     assert "decides every 8 ticks, the graph every 4" in refused.problem
 

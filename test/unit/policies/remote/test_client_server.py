@@ -57,7 +57,8 @@ class TestFlowPolicyBehindTheServer(PolicyContract):
 
     @pytest.fixture
     def policy(self, hosted):
-        with closing(RemotePolicy.connect(url(hosted))) as made:
+        patient = RemoteConfig(deadline=10.0)  # the first gradient of a process takes a while
+        with closing(RemotePolicy.connect(url(hosted), config=patient)) as made:
             yield made
 
     @pytest.fixture
