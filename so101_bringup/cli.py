@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         cli_graph,
         cli_policy,
         cli_report,
+        cli_serve,
         cli_store,
     )
 
@@ -60,10 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
         usage=f"so101 {_VERB}",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    # it works, and needs no three lines of the help that it prints
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
-    modules = (cli_graph, cli_policy, cli_bench, cli_report, cli_store, cli_checkpoints)
-    for module in (*modules, cli_exchange):
+    learning = (cli_graph, cli_policy, cli_serve, cli_bench, cli_report)
+    for module in (*learning, cli_store, cli_checkpoints, cli_exchange):
         module.add_verbs(verbs)
     return parser
 

@@ -2,12 +2,13 @@
 
 In a process of its own for benchmarks:
 
-    python test/proxy.py PORT_OF_THE_SERVER DELAY_S
+    python test/proxy.py DELAY_S PORT_OF_A_SERVER...
 
-It prints the port it listens on and runs until its standard input ends.
+It prints the ports it listens on, one for each, and runs until its standard input ends.
 """
 
 import asyncio
+import contextlib
 import sys
 import threading
 
@@ -156,9 +157,10 @@ class Proxy:
 
 
 def main():
-    target, delay_s = int(sys.argv[1]), float(sys.argv[2])
-    with Proxy(target, delay_s) as proxy:
-        print(proxy.port, flush=True)
+    delay_s, targets = float(sys.argv[1]), map(int, sys.argv[2:])
+    with contextlib.ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy(target, delay_s)) for target in targets]
+        print(*(proxy.port for proxy in proxies), flush=True)
         sys.stdin.read()
 
 

@@ -5,17 +5,24 @@ is accepted, ahead of TLS and HTTP, whose state is what makes a thousand idle co
 """
 
 import socket
+import time
 from typing import Any
 
 MAX_PENDING_BYTES = 24 * 1024 * 1024
 """Of all messages under way together: room for three of the largest."""
 
+NEW_PER_S, BURST = 10.0, 64
+"""New connections of one address: per second, and at once after a quiet time."""
+
+MAX_ADDRESSES = 1024
+"""How many addresses are remembered."""
+
 
 class Door:
-    """Counts the sockets that are open.
+    """Lets sockets in: so many at once, and from each address so many anew per second.
 
     Attributes:
-        most: How many may be.
+        most: How many may be open.
         inside: How many are.
         turned_away: How many were closed at once.
     """
@@ -23,6 +30,24 @@ class Door:
     def __init__(self, most: int) -> None:
         """Begin with none."""
         self.most, self.inside, self.turned_away = most, 0, 0
+        self._allowance: dict[str, tuple[float, float]] = {}
+
+    def admits(self, address: str, now_s: float) -> bool:
+        """Tell whether a new socket may come in; when not, count it.
+
+        Args:
+            address: Where it comes from. Whoever knocks all the time wears out its own welcome,
+                not that of others.
+            now_s: The time [s].
+        """
+        left, since_s = self._allowance.pop(address, (float(BURST), now_s))
+        left = min(float(BURST), left + (now_s - since_s) * NEW_PER_S)
+        is_welcome = left >= 1.0 and self.inside < self.most
+        self._allowance[address] = (left - 1.0 if is_welcome else left, now_s)
+        if len(self._allowance) > MAX_ADDRESSES:  # the one that has been quiet longest
+            del self._allowance[next(iter(self._allowance))]
+        self.turned_away += not is_welcome
+        return is_welcome
 
 
 class _Counted(socket.socket):
@@ -47,11 +72,10 @@ class Listener(socket.socket):
         """Accept a connection.
 
         Raises:
-            ConnectionAbortedError: It was one too many; asyncio goes on with the next.
+            ConnectionAbortedError: It was turned away; asyncio goes on with the next.
         """
         taken, address = super().accept()
-        if self.door.inside >= self.door.most:
-            self.door.turned_away += 1
+        if not self.door.admits(address[0], time.monotonic()):
             taken.close()
             raise ConnectionAbortedError("too many connections")
         counted = _Counted(taken.family, taken.type, taken.proto, fileno=taken.detach())

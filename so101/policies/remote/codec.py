@@ -6,7 +6,6 @@ arrives is a read-only view into the message (numbers that would lie at odd addr
 images never do). Values that are not finite pass: what they mean is the protocol's business.
 """
 
-import math
 from typing import Any
 
 import msgpack
@@ -24,6 +23,11 @@ LIMITS = Limits()
 _MARK = "__array__"
 _KEYS = {_MARK, "shape", "data"}
 _WIRE = {name: np.dtype(name).newbyteorder("<") for name in DTYPES}
+_NATIVE = {name: np.dtype(name) for name in DTYPES}
+_NAMES = {dtype.str: name for name, dtype in _WIRE.items()} | {
+    dtype.newbyteorder(">").str: name for name, dtype in _NATIVE.items()
+}
+"""numpy's short name of a type, which it has at hand, to the long one, which it makes up."""
 
 
 def pack(value: Any) -> bytes:
@@ -84,7 +88,7 @@ def array_of(name: str, shape: Any, data: Any) -> npt.NDArray[Any]:
     if name == "bool" and array.size and array.view(np.uint8).max() > 1:
         raise ProtocolError("array: a bool is neither 0 nor 1")
     if not array.flags.aligned or not dtype.isnative:
-        array = array.astype(dtype.newbyteorder("="))
+        array = array.astype(_NATIVE[name])
     array.setflags(write=False)
     return array
 
@@ -92,12 +96,15 @@ def array_of(name: str, shape: Any, data: Any) -> npt.NDArray[Any]:
 def _sizes(shape: Any, itemsize: int, received: int) -> tuple[int, ...]:
     if not isinstance(shape, list) or len(shape) > MAX_DIMS:
         raise ProtocolError(f"array: its shape must be a list of at most {MAX_DIMS} sizes")
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise ProtocolError("array: a size must be a whole number, not negative")
-    # of an empty array too, or its other sizes could be anything
-    if math.prod(size for size in shape if size) * itemsize > LIMITS.message_bytes:
+    room, filled = itemsize, itemsize
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise ProtocolError("array: a size must be a whole number, not negative")
+        room *= size or 1  # of an empty array too, or its other sizes could be anything
+        filled *= size
+    if room > LIMITS.message_bytes:
         raise ProtocolError("array: larger than a message")
-    if math.prod(shape) * itemsize != received:
+    if filled != received:
         raise ProtocolError(f"array: {received} bytes do not fill shape {shape}")
     return tuple(shape)
 
@@ -115,8 +122,9 @@ def _plain(value: Any) -> Any:
         return list(value)
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{type(value).__name__} may not travel")
-    if value.dtype.name not in _WIRE or value.ndim > MAX_DIMS:
+    name = _NAMES.get(value.dtype.str)
+    if name is None or value.ndim > MAX_DIMS:
         raise TypeError(f"array of {value.dtype} with {value.ndim} dimensions may not travel")
-    wire = np.ascontiguousarray(value, dtype=_WIRE[value.dtype.name])
+    wire = np.ascontiguousarray(value, dtype=_WIRE[name])
     data = wire.reshape(-1).view(np.uint8).data
-    return {_MARK: value.dtype.name, "shape": list(value.shape), "data": data}
+    return {_MARK: name, "shape": list(value.shape), "data": data}

@@ -66,6 +66,7 @@ class GuardedConnection(ServerConnection):
         self._intake.set(self, 0)
         self._stop_timer()
         super().connection_lost(exc)
+        self.protocol.parser.close()  # it holds the last message until the next collection
 
     def cut(self, reason: str) -> None:
         """End the connection at once, without a word."""

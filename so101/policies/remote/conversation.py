@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Protocol
 
 from websockets.asyncio.server import ServerConnection
 
@@ -22,6 +22,7 @@ from so101.policies.remote.messages import (
     Reset,
     ServerMessage,
 )
+from so101.policies.remote.received_images import check_received
 
 BROKEN, BROKE_RULE = 1007, 1008
 """Close codes (RFC 6455, 7.4.1): data that make no sense; a rule that was broken."""
@@ -46,7 +47,7 @@ class Desk(Protocol):
         """Let the policy forget, after what it does now."""
         ...
 
-    def send(self, peer: ServerConnection, data: bytes | str) -> Awaitable[Any]:
+    def send(self, peer: ServerConnection, data: bytes | str) -> Awaitable[None]:
         """Send to a peer, or cut it where it does not read; may be awaited or left alone."""
         ...
 
@@ -68,33 +69,46 @@ class Conversation:
     async def run(self) -> None:
         """Answer until the peer leaves or breaks a rule."""
         async for data in self._peer:
-            if isinstance(data, str):
-                await self._end(BROKEN, -1, Code.MALFORMED, "a text, where bytes are spoken")
+            message = self._read(data)
+            del data  # up to 8 MB, while the peer is told what was wrong with it
+            if isinstance(message, Failure):
+                await self._fail(message)
+                if message.code is Code.MALFORMED:
+                    await self._peer.close(BROKEN, message.code.value)
+                    return
+            elif message.id <= self._last:
+                text = f"request {message.id} after {self._last}"
+                await self._fail(Failure(id=message.id, code=Code.REPLAYED, message=text))
+                await self._peer.close(BROKE_RULE, Code.REPLAYED.value)
                 return
+            else:
+                await self._carry_out(message)
+            self._last = max(self._last, message.id)
+
+    def _read(self, data: bytes | str) -> ClientMessage | Failure:
+        try:
+            if isinstance(data, str):
+                raise ProtocolError("message: a text, where bytes are spoken")
             try:
                 message = self._dialect.read(data)
-            except ProtocolError as error:
-                await self._end(BROKEN, -1, Code.MALFORMED, str(error))
-                return
             except ObservationError as error:
                 number = self._dialect.number(data)
-                self._refuse(number, Code.OBSERVATION, str(error))
-                continue
-            if message.id <= self._last:
-                text = f"request {message.id} after {self._last}"
-                await self._end(BROKE_RULE, message.id, Code.REPLAYED, text)
-                return
-            self._last = message.id
-            await self._carry_out(message)
+                return Failure(id=number, code=Code.OBSERVATION, message=_line(error))
+            if isinstance(message, InferRequest):
+                for camera, image in message.compressed.items():
+                    check_received(camera, image)
+        except ProtocolError as error:
+            return Failure(id=-1, code=Code.MALFORMED, message=_line(error))
+        return message
 
     async def _carry_out(self, message: ClientMessage) -> None:
         if isinstance(message, InferRequest):
             await self._infer(message)
         elif isinstance(message, Reset):
             await self._desk.reset()
-            self._say(Done(id=message.id))
+            await self._say(Done(id=message.id))
         elif isinstance(message, HealthRequest):
-            self._say(self._desk.health(message.id))
+            await self._say(self._desk.health(message.id))
 
     async def _infer(self, request: InferRequest) -> None:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -108,21 +122,18 @@ class Conversation:
         job = Job(owner=self._peer, request=request, arrived_s=time.monotonic(), answer=answer)
         older = self._desk.submit(job)
         if older is not None:
-            older.answer(Failure(id=older.request.id, code=Code.SUPERSEDED))
+            await self._fail(Failure(id=older.request.id, code=Code.SUPERSEDED))
         if self._dialect.is_sequential:
             await answered
 
-    def _refuse(self, number: int, code: Code, text: str) -> None:
-        failure = Failure(id=number, code=code, message=" ".join(text.split())[:300])
+    async def _fail(self, failure: Failure) -> None:
         self._desk.count(failure)
-        self._say(failure)
-        self._last = max(self._last, number)
+        await self._say(failure)
 
-    async def _end(self, close: int, number: int, code: Code, text: str) -> None:
-        failure = Failure(id=number, code=code, message=" ".join(text.split())[:300])
-        self._desk.count(failure)
-        await self._desk.send(self._peer, self._dialect.write(failure))
-        await self._peer.close(close, code.value)
+    def _say(self, message: ServerMessage) -> Awaitable[None]:
+        """Send; whoever awaits it reads no further from a peer that does not read itself."""
+        return self._desk.send(self._peer, self._dialect.write(message))
 
-    def _say(self, message: ServerMessage) -> None:
-        self._desk.send(self._peer, self._dialect.write(message))
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -126,7 +126,7 @@ def _infer_alone(served: Served, job: Job, seen: Observation) -> "Inference | Fa
     try:
         return served.policy.infer(
             seen,
-            noise=request.noise,
+            noise=None if request.noise is None else np.array(request.noise),  # torch may write
             indicator=request.indicator,
             guidance=request.guidance,
             prefix=request.prefix,

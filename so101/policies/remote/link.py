@@ -128,7 +128,7 @@ class Link:
             return self._ask(messages, take, deadline_s)
         except TimeoutError:
             within_s = deadline_s - began_s
-            late = ServerLostError(f"{self.url}: no answer within {within_s:.3g} s")
+            late = ServerLostError(f"{self.url}: no answer within {within_s:.2g} s")
             self._doubt(late)
             raise late from None
         finally:

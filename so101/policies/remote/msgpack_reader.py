@@ -93,6 +93,7 @@ class _Reader:
     ) -> None:
         self.at = 0
         self._data = memoryview(data).toreadonly()
+        self._end = len(data)
         self._limits, self._on_map, self._byte_keys = limits, on_map, byte_keys
         self._left = limits.values
 
@@ -101,20 +102,25 @@ class _Reader:
         self._left -= 1
         if self._left < 0:
             raise ProtocolError(f"message: more than {self._limits.values} values")
-        tag = self._take(1)[0]
+        if self.at == self._end:
+            raise ProtocolError("message: ends within a value")
+        tag = self._data[self.at]
+        self.at += 1
+        if 0xA0 <= tag <= 0xBF:  # a short text: most of what a message consists of
+            return self._text(tag & 0x1F)
         if tag <= 0x7F:
             return tag
         if tag >= 0xE0:
             return tag - 256
-        if tag in _CONSTANTS:
-            return _CONSTANTS[tag]
+        if tag in _BINARY:
+            return self._take(self._length(_BINARY[tag]))
         if tag in _NUMBERS:
             number = _NUMBERS[tag]
             return number.unpack(self._take(number.size))[0]
-        if 0xA0 <= tag <= 0xBF or tag in _TEXT:
-            return self._text(tag & 0x1F if tag <= 0xBF else self._length(_TEXT[tag]))
-        if tag in _BINARY:
-            return self._take(self._length(_BINARY[tag]))
+        if tag in _CONSTANTS:
+            return _CONSTANTS[tag]
+        if tag in _TEXT:
+            return self._text(self._length(_TEXT[tag]))
         return self._container(tag, depth + 1)
 
     def _container(self, tag: int, depth: int) -> Any:
@@ -131,16 +137,16 @@ class _Reader:
         values: dict[Any, Any] = {}
         for _ in range(self._count(count)):
             key = self.value(depth)
-            if isinstance(key, memoryview) and self._byte_keys:
+            if type(key) is not str:
                 key = self._key(key)
-            if not isinstance(key, str | bytes):
-                raise ProtocolError(f"message: a key must be a text, got {type(key).__name__}")
             if key in values:
                 raise ProtocolError(f"message: duplicate key {key[:60]!r}")
             values[key] = self.value(depth)
         return self._on_map(values)
 
-    def _key(self, key: memoryview) -> bytes:
+    def _key(self, key: Any) -> bytes:
+        if not (isinstance(key, memoryview) and self._byte_keys):
+            raise ProtocolError(f"message: a key must be a text, got {type(key).__name__}")
         if len(key) > self._limits.text_bytes:
             raise ProtocolError(f"message: key of {len(key)} bytes")
         return bytes(key)
@@ -162,8 +168,8 @@ class _Reader:
         return int(_LENGTHS[size].unpack(self._take(size))[0])
 
     def _take(self, count: int) -> memoryview:
-        part = self._data[self.at : self.at + count]
-        if len(part) != count:
+        begin = self.at
+        self.at = begin + count
+        if self.at > self._end:
             raise ProtocolError("message: ends within a value")
-        self.at += count
-        return part
+        return self._data[begin : self.at]

@@ -45,7 +45,7 @@ class OpenpiKeys:
     """
 
     state: str = "observation/state"
-    images: Mapping[str, str] = field(
+    images: dict[str, str] = field(
         default_factory=lambda: {"observation/image": "front", "observation/wrist_image": "wrist"}
     )
     prompt: str = "prompt"

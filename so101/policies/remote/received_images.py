@@ -4,10 +4,12 @@ A few kilobytes may stand for gigabytes of pixels, or for hours of work: an imag
 size, and a progressive JPEG can repaint all of it in each of thousands of passes.
 """
 
+from contextlib import suppress
+
 import numpy as np
 
 from so101.arrays import ImageArray
-from so101.errors import BagError, ObservationError
+from so101.errors import BagError, ObservationError, ProtocolError
 from so101.images import decode_into, image_shape
 from so101.policies.remote.messages import Compressed
 
@@ -20,8 +22,30 @@ MAX_SCANS = 32
 _START_OF_SCAN = b"\xff\xda"
 
 
+def check_received(camera: str, data: Compressed) -> None:
+    """Refuse an image that asks for more than a camera's would, by its header alone.
+
+    What is no image at all passes: a camera may fail, and decoding will say so.
+
+    Args:
+        camera: Its id, for errors.
+        data: The compressed image.
+
+    Raises:
+        ProtocolError: It is too large, or has too many passes.
+    """
+    with suppress(BagError):
+        height, width = image_shape(data)
+        if height * width > MAX_PIXELS:
+            raise ProtocolError(
+                f"camera {camera[:40]!r}: {width}x{height} px, allowed {MAX_PIXELS}"
+            )
+    if bytes(data).count(_START_OF_SCAN) > MAX_SCANS:
+        raise ProtocolError(f"camera {camera[:40]!r}: more than {MAX_SCANS} passes")
+
+
 def decode_received(camera: str, data: Compressed, size: tuple[int, int]) -> ImageArray:
-    """Decode a JPEG or PNG to RGB at a policy's size.
+    """Decode a JPEG or PNG that passed `check_received` to RGB at a policy's size.
 
     Args:
         camera: Its id, for errors.
@@ -32,19 +56,13 @@ def decode_received(camera: str, data: Compressed, size: tuple[int, int]) -> Ima
         uint8 of shape (height, width, 3).
 
     Raises:
-        ObservationError: It is none, or asks for too much.
+        ObservationError: It is none.
     """
     try:
-        height, width = image_shape(data)
+        shape = image_shape(data)
     except BagError as error:
         raise ObservationError(f"observation: camera {camera[:40]!r}: {error}") from error
-    if height * width > MAX_PIXELS:
-        raise ObservationError(
-            f"observation: camera {camera[:40]!r}: {width}x{height} px, allowed {MAX_PIXELS}"
-        )
-    if bytes(data).count(_START_OF_SCAN) > MAX_SCANS:
-        raise ObservationError(f"observation: camera {camera[:40]!r}: more than {MAX_SCANS} scans")
-    pixels = np.empty((*(size if size != (0, 0) else (height, width)), 3), dtype=np.uint8)
+    pixels = np.empty((*(size if size != (0, 0) else shape), 3), dtype=np.uint8)
     try:
         decode_into(np.frombuffer(data, dtype=np.uint8), pixels)
     except BagError as error:

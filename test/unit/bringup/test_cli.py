@@ -22,6 +22,7 @@ VERBS = (
     "eval",
     "train",
     "playback",
+    "serve",
     "bench-learn",
     "report",
     "episodes",

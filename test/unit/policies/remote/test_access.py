@@ -92,7 +92,7 @@ def test_a_local_server_answers_to_addresses(host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "localhost.evil:80", "", "[x]:8"]
+    "host", ["evil.example", "evil.org:8000", "localhost.evil:80", "", "[x]:8"]
 )
 def test_a_local_server_answers_to_no_name_that_could_lead_here_by_a_trick(host):
     assert Access("127.0.0.1", None).refusal([], [], host) == (403, "unknown host")
@@ -111,9 +111,7 @@ def test_a_token_that_others_may_read_is_refused(tmp_path, mode):
     assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "short", "two words of a token", "sixteen\ncharacters\n", "x" * 4]
-)
+@pytest.mark.parametrize("text", ["", "short", "two words of a token", "sixteen\ncharacters\n"])
 def test_what_is_no_token_is_refused_and_not_shown(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
         read_token(token_file(tmp_path, text), {})

@@ -1,4 +1,4 @@
-"""Laws of the queue: newest wins, nobody is lost, only requests that agree are inferred together."""
+"""Laws of the queue: newest wins, nobody is lost, only what agrees is inferred together."""
 
 from dataclasses import replace
 
@@ -112,7 +112,7 @@ def test_every_request_is_taken_superseded_dropped_or_waits(steps):
             assert all(agree(batch[0].request, one.request) for one in batch[1:])
             assert batch or not len(queue)
             out += expired + batch
-    out += [one for one in queue.clear()]
+    out += queue.clear()
     assert len(out) == len(set(out))
     assert set(out) | dropped == set(put)
     assert not set(out) & dropped

@@ -307,7 +307,7 @@ class TestServerThatSaysNo:
             def talk(self, connection):
                 connection.recv()
 
-        config = RemoteConfig(link=replace(QUICK, connect=0.2))
+        config = RemoteConfig(link=replace(QUICK, connect=1.0))
         with Mute() as mute, pytest.raises(ServerLostError, match="connects, but says nothing"):
             RemotePolicy.connect(mute.url, config=config)
 
@@ -385,7 +385,7 @@ class TestLoss:
             policy.infer(observation)
             server.delay_s = 0.3
             began = time.monotonic()
-            with pytest.raises(ServerLostError, match=r"no answer within 0\.15 s"):
+            with pytest.raises(ServerLostError, match=r"no answer within 0\.1\d* s"):
                 policy.infer(observation)
             assert time.monotonic() - began < 0.3
             server.delay_s = 0.0

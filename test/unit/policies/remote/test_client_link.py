@@ -109,7 +109,7 @@ def test_a_message_of_any_length_comes_back_whole(link, size):
 def test_a_missed_deadline_is_an_error_and_the_late_answer_is_nobodys(server, link):
     server.delay_s = 0.3
     began = time.monotonic()
-    with pytest.raises(ServerLostError, match=r"127\.0\.0\.1.*no answer within 0\.1 s"):
+    with pytest.raises(ServerLostError, match=r"127\.0\.0\.1.*no answer within 0\.\d+ s"):
         ask(link, b"slow", 0.1)
     assert time.monotonic() - began < 0.25
     server.delay_s = 0.0
