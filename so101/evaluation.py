@@ -123,10 +123,13 @@ class Evaluation:
         return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
 
     @property
-    def stalled(self) -> float:
-        """Share of the time, from the first chunk on, that the arm had nothing to follow."""
+    def stalled(self) -> float | None:
+        """Share of the time, from the first chunk on, that the arm had nothing to follow.
+
+        None where nobody counted it, as in what the graph recorded.
+        """
         ticks = sum(t.followed_ticks for t in self.trials)
-        return sum(t.stalled_ticks for t in self.trials) / ticks if ticks else 0.0
+        return sum(t.stalled_ticks for t in self.trials) / ticks if ticks else None
 
     def lines(self) -> list[str]:
         """Say it in a few lines for a person."""
@@ -135,14 +138,17 @@ class Evaluation:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.failures.items())
         share = f"{self.successes / len(self.trials):.2f}" if self.trials else "none"
         late = sum(t.refused_chunks for t in self.trials)
-        return [
+        lines = [
             f"success   {self.successes}/{len(self.trials)} = {share} "
             f"(95 % interval {low:.2f}-{high:.2f})",
             f"duration  {'none' if typical_s is None else f'{typical_s:.2f} s'} "
             "(median of the successes)",
             f"failures  {kinds or 'none'}",
-            f"stalled   {100.0 * self.stalled:.1f} % of the time, {late} chunks came too late",
         ]
+        if self.stalled is not None:
+            stalled = f"{100.0 * self.stalled:.1f} % of the time"
+            lines.append(f"stalled   {stalled}, {late} chunks came too late")
+        return lines
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it ready for JSON."""

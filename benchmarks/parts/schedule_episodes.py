@@ -1,10 +1,8 @@
 """Episodes of the simulated pick with time-consuming inference, and how smoothly the arm moved."""
 
-import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -155,11 +153,6 @@ def _bench(checkpoint: Path, seed: int) -> Bench:
 
 def run_episodes(
     checkpoint: Path, seed: int, condition: Condition, numbers: range
-) -> list[dict[str, Any]]:
+) -> list[EpisodeResult]:
     """Run some episodes in this process, which keeps cell and policy for the next ones."""
-    return [asdict(_bench(checkpoint, seed).run(condition, number)) for number in numbers]
-
-
-def root_mean(total: float, count: float) -> float:
-    """Return a root mean square from its sum."""
-    return math.sqrt(total / count) if count else 0.0
+    return [_bench(checkpoint, seed).run(condition, number) for number in numbers]

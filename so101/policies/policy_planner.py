@@ -55,8 +55,10 @@ class PolicyPlanner:
             ConfigError: At its speed a chunk would end before its successor takes over.
         """
         self._noisy.start(facts.seed)
-        late_ticks = POLICY_GRID.ceil(self._latency.longest_ns)
-        playing = PlaybackSpeed(self._noisy, facts.speed, late_ticks)
+        playing: Policy = self._noisy
+        if facts.speed != 1.0:
+            late_ticks = POLICY_GRID.ceil(self._latency.longest_ns)
+            playing = PlaybackSpeed(self._noisy, facts.speed, late_ticks)
         self._schedule = self._scheduled(playing, facts.speed)
 
     def plan(self, observation: Observation) -> ActionChunk:

@@ -97,3 +97,29 @@ def test_only_a_finite_table_of_joints_is_a_chunk(positions, is_good):
 def test_a_prefix_cannot_decide_more_points_than_it_has(decided):
     with pytest.raises(ConfigError, match="chunk prefix: decided"):
         ChunkPrefix(positions=np.zeros((2, 6)), decided=decided)
+
+
+@given(tick=st.integers(0, 10**9), delay_ticks=st.integers(0, 30), points=st.integers(1, 20))
+def test_a_delay_moves_the_points_and_keeps_the_stamp(tick, delay_ticks, points):
+    stamp_ns, start_ns = POLICY_GRID.stamp(tick), POLICY_GRID.stamp(tick + delay_ticks)
+    delayed = make_chunk(points, stamp_ns=stamp_ns, delay_ns=start_ns - stamp_ns)
+    assert delayed.due_ns() == make_chunk(points, stamp_ns=start_ns).due_ns()
+    assert delayed.stamp_ns == stamp_ns
+
+
+def test_a_chunk_cannot_start_before_it_was_observed():
+    with pytest.raises(ConfigError, match="delay_ns=-1"):
+        make_chunk(1, stamp_ns=0, delay_ns=-1)
+
+
+@given(tick=st.integers(0, 10**9), rate_hz=rates, speed=st.floats(0.2, 5.0))
+def test_a_chunk_passes_its_points_and_straight_lines_between_them(tick, rate_hz, speed):
+    positions = np.random.default_rng(tick).normal(size=(5, 6))
+    chunk = ActionChunk(
+        stamp_ns=POLICY_GRID.stamp(tick), positions=positions, rate_hz=rate_hz, speed=speed
+    )
+    due = chunk.due_ns()
+    assert np.array_equal(chunk.at(due), positions)
+    assert np.array_equal(chunk.at([due[0] - 10**9, due[-1] + 10**9]), positions[[0, -1]])
+    middle = (due[1] + due[2]) // 2
+    np.testing.assert_allclose(chunk.at([middle])[0], positions[1:3].mean(axis=0), atol=1e-6)

@@ -122,4 +122,20 @@ def test_overdue_are_all_decisions_from_the_due_one_to_the_newest_tick(
 def test_stopped_it_owes_nothing_again():
     clock = DecisionClock()
     clock.again(10**9)
+
+
+@given(start_ns=stamps, decision_ticks=ticks, waited_ns=st.integers(-(10**9), 10**10))
+def test_a_postponed_decision_is_the_first_tick_from_then_on_and_never_sooner(
+    start_ns, decision_ticks, waited_ns
+):
+    clock = DecisionClock()
+    clock.start(start_ns, decision_ticks)
+    clock.decided(clock.due_ns)
+    due_ns = clock.due_ns
+    free_ns = max(0, due_ns + waited_ns)
+    clock.postpone(free_ns)
+    assert clock.due_ns == max(due_ns, POLICY_GRID.stamp(POLICY_GRID.ceil(free_ns)))
+    assert clock.count == 1
+    clock.stop()
+    clock.postpone(free_ns)
     assert clock.due_ns is None

@@ -95,6 +95,15 @@ def test_chunks_at_any_speed_and_stamp_are_inverse(stamp_ns, speed, rate_hz):
     assert back.due_ns() == chunk.due_ns()
 
 
+@given(st.integers(1, 10**9), st.integers(0, NS_PER_S))
+def test_a_delayed_chunk_and_its_trajectory_are_inverse(stamp_ns, delay_ns):
+    chunk = ActionChunk(stamp_ns=stamp_ns, positions=np.zeros((8, 6)), delay_ns=delay_ns)
+    wire = chunk_to_trajectory(chunk, JOINTS)
+    assert (wire.stamp_ns, wire.ends_ns) == (stamp_ns, chunk.due_ns()[-1])
+    back = chunk_from_trajectory(wire, rate_hz=30, delay_ns=delay_ns)
+    assert (back.stamp_ns, back.due_ns()) == (stamp_ns, chunk.due_ns())
+
+
 def test_a_trajectory_that_is_no_chunk_is_not_read_as_one():
     with pytest.raises(TrajectoryError, match="no chunk"):
         chunk_from_trajectory(trajectory(), rate_hz=30)
