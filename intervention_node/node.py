@@ -13,15 +13,11 @@ from rclpy.node import Node
 from intervention_node.intervention import Intervention
 from intervention_node.params import InterventionParams
 from so101.control.arbiter import Ruling
+from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource
 from so101.errors import SessionError
 from so101.events import ControlEvent, EpisodeEvent, from_message
-from so101.ros.convert import (
-    from_joint_command,
-    from_joint_trajectory,
-    stamp_of,
-    to_joint_trajectory,
-)
+from so101.ros.convert import from_joint_command, stamp_of
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
@@ -57,7 +53,7 @@ class InterventionNode(Node):
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(ARM_TRAJECTORY, CONTROL_SOURCE)
         for source, trajectory, alive in SOURCES:
-            endpoints.listen(trajectory, self._offers(source))
+            endpoints.follow(trajectory, self._offers(source))
             endpoints.listen(alive, self._signs(source))
         endpoints.listen(JOINT_COMMANDS, self._on_command)
         endpoints.listen(ARM_STATE, self._on_arm_state)
@@ -67,9 +63,8 @@ class InterventionNode(Node):
         Health(self, endpoints)
         self._tell(ControlEvent(stamp_ns=0, source=ControlSource.HOLD, reason="start"))
 
-    def _offers(self, source: ControlSource) -> Callable[[Any], None]:
-        def offer(message: Any) -> None:
-            trajectory = from_joint_trajectory(message)
+    def _offers(self, source: ControlSource) -> Callable[[JointTrajectory], None]:
+        def offer(trajectory: JointTrajectory) -> None:
             self._pass_on(source, self._intervention.offer(source, trajectory))
 
         return offer
@@ -97,7 +92,7 @@ class InterventionNode(Node):
     def _pass_on(self, source: ControlSource, ruling: Ruling) -> None:
         self._tell(ruling.event)
         if ruling.trajectory is not None:
-            self._endpoints.publish(ARM_TRAJECTORY, to_joint_trajectory(ruling.trajectory))
+            self._endpoints.command(ARM_TRAJECTORY, ruling.trajectory)
         elif ruling.reason:
             self.get_logger().warning(
                 f"{source.value}: dropped: {ruling.reason}", throttle_duration_sec=1.0

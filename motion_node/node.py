@@ -20,7 +20,7 @@ from so101.events import EpisodeEvent
 from so101.kinematics.collision import CollisionModel
 from so101.kinematics.planner import plan_line
 from so101.robot import so101
-from so101.ros.convert import from_joint_command, to_header, to_joint_trajectory
+from so101.ros.convert import from_joint_command, to_header
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
@@ -82,7 +82,7 @@ class MotionNode(Node):
             stamp_ns=self._newest_ns,
         )
         self._ends_ns = self._newest_ns + trajectory.times_ns[-1]
-        self._endpoints.publish(MOTION_TRAJECTORY, to_joint_trajectory(trajectory))
+        self._endpoints.command(MOTION_TRAJECTORY, trajectory)
         self._on_alive()
         return f"moving home within {trajectory.times_ns[-1] * 1e-9:.1f} s"
 

@@ -27,7 +27,7 @@ from so101.events import ControlEvent, EpisodeEvent
 from so101.policies.schedule_latency import LatencyEstimate
 from so101.policies.threads import use_one_thread
 from so101.ros.aux_tables import to_aux
-from so101.ros.convert import to_header, to_joint_trajectory
+from so101.ros.convert import to_header
 from so101.ros.endpoints import Endpoints
 from so101.ros.handover import Handover
 from so101.ros.health import Health
@@ -195,7 +195,7 @@ class PolicyNode(Node):
             return
         inference, stamp_ns = answer.inference, answer.question.observation.stamp_ns
         trajectory = part.arrive(inference.chunk, self._newest_ns)
-        self._endpoints.publish(POLICY_TRAJECTORY, to_joint_trajectory(trajectory))
+        self._endpoints.command(POLICY_TRAJECTORY, trajectory)
         part.overtaken += self._loop.hold_back(part.schedule.free_ns)
         for name in self._params.aux:
             self._endpoints.publish(aux_topic(name), to_aux(stamp_ns, inference.aux[name]))

@@ -24,7 +24,6 @@ from so101.events import ControlEvent, EpisodeEvent, RewardEvent
 from so101.images import encode_jpeg
 from so101.kinematics.urdf import robot_description
 from so101.ros.convert import (
-    from_joint_trajectory,
     to_camera_info,
     to_clock,
     to_event,
@@ -91,7 +90,7 @@ class SimulationNode(Node):
         endpoints.offer(JOINT_STATES, JOINT_COMMANDS, ARM_STATE, OBJECTS, CLOCK)
         raw = [raw_image_topic(camera) for camera in params.cameras if params.raw_images]
         endpoints.offer(ROBOT_DESCRIPTION, *images, *infos, *raw)
-        endpoints.listen(ARM_TRAJECTORY, self._on_trajectory)
+        endpoints.follow(ARM_TRAJECTORY, self._on_trajectory)
         endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
         endpoints.hear(REWARD, RewardEvent, lambda event: self._judged.on_reward(event.stamp_ns))
@@ -205,8 +204,7 @@ class SimulationNode(Node):
         if event.source is ControlSource.HOLD and is_idle:
             self._cell.loop.hold(event.reason)
 
-    def _on_trajectory(self, message: Any) -> None:
-        trajectory = from_joint_trajectory(message)
+    def _on_trajectory(self, trajectory: JointTrajectory) -> None:
         if not trajectory.stamp_ns:  # it means now
             trajectory = replace(trajectory, stamp_ns=self._stand_ns)
         if trajectory.stamp_ns >= self._reset_ns:  # older ones belong to another scene

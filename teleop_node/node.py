@@ -13,7 +13,7 @@ from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import ControlSource
 from so101.events import EpisodeEvent
 from so101.robot import JOINTS
-from so101.ros.convert import to_header, to_joint_trajectory
+from so101.ros.convert import to_header
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.observing import observe
@@ -66,7 +66,7 @@ class TeleopNode(Node):
             return
         chunk = self._demonstrator.act(observation)
         trajectory = chunk_to_trajectory(chunk, JOINTS)
-        self._endpoints.publish(TELEOP_TRAJECTORY, to_joint_trajectory(trajectory))
+        self._endpoints.command(TELEOP_TRAJECTORY, trajectory)
 
     def _on_alive(self) -> None:
         if self._loop.facts is not None:

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 
+from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError, HardwareError, So101Error, TrajectoryError
 from so101.events import Event, from_message
 from so101.ros.convert import to_event
 from so101.ros.qos import EVENTS, publisher_qos, subscriber_qos
+from so101.ros.trajectory_bytes import trajectory_from_bytes, trajectory_to_bytes
 from so101.topics import SERVICES, Topic
 
 
@@ -54,6 +56,20 @@ class Endpoints:
     def tell(self, topic: Topic, event: TypedEvent) -> None:
         """Publish an event on an offered topic."""
         self.publish(topic, to_event(event.to_event()))
+
+    def command(self, topic: Topic, trajectory: JointTrajectory) -> None:
+        """Publish a trajectory on an offered topic, the short way to the wire."""
+        self.publish(topic, trajectory_to_bytes(trajectory))
+
+    def follow(self, topic: Topic, callback: Callable[[JointTrajectory], None]) -> None:
+        """Subscribe to a topic of trajectories. One that is no table is dropped with a warning."""
+        self.read(topic, lambda data: callback(trajectory_from_bytes(data)))
+
+    def read(
+        self, topic: Topic, callback: Callable[[bytes], None], *, depth: int = EVENTS
+    ) -> None:
+        """Subscribe to a topic's serialized messages. One that cannot be read is dropped, too."""
+        self.listen(topic, self._guarded(topic, callback), depth=depth, raw=True)
 
     def listen(
         self,
