@@ -32,8 +32,8 @@ from parts.schedule_numbers import Compared, compare, met, table
 from learner_node.algorithms.sft import Sft, SftConfig
 from learner_node.arena import Arena
 from learner_node.trainer import Trainer
-from so101.data.dataset import EpisodeDataset
-from so101.data.loading import DatasetConfig
+from so101.data.training.dataset import EpisodeDataset
+from so101.data.training.loading import DatasetConfig
 from so101.episode_plan import EpisodePlan
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_copy import find_checkpoint

@@ -26,7 +26,7 @@ from learner_node.arena import Arena
 from learner_node.trainer import Trainer
 from so101.action import ActionSpace
 from so101.config import from_mapping
-from so101.data.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.evaluation import rollout_config

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from parts.synthetic_bags import record
 
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.images import encode_jpeg
 from so101.robot import CAMERAS
 from so101.spec import PolicySpec

@@ -33,9 +33,9 @@ import numpy as np
 from mcap.writer import CompressionType, Writer
 
 from so101.clock import CONTROL_GRID, CONTROL_HZ, NS_PER_S
-from so101.data.bag import open_bag
-from so101.data.bag_writer import BagWriter
-from so101.data.messages import create, definition, encode
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.messages import create, definition, encode
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent, RewardEvent
 from so101.images import encode_jpeg

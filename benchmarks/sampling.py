@@ -41,10 +41,10 @@ from parts.lerobot_peer import Peer
 from parts.synthetic_bags import record, scenes
 from torch.utils.data import DataLoader
 
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_store import EpisodeStore
 from so101.data.mapped_file import close_maps
-from so101.data.trimming import TrimConfig
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.trimming import TrimConfig
 from so101.robot import CAMERAS
 from so101.spec import PolicySpec
 

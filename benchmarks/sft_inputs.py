@@ -19,7 +19,7 @@ from learn_sft import collect, evaluate, make_spec, train
 
 from learner_node.algorithms.sft import SftConfig
 from so101.config import from_mapping
-from so101.data.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode
 from so101.policies.flow_config import FlowConfig
 from so101.statistics import wilson_interval

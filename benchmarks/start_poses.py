@@ -20,7 +20,7 @@ import torch
 from learner_node.algorithms.sft import Sft, SftConfig
 from learner_node.arena import Demonstrator
 from learner_node.trainer import Trainer
-from so101.data.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.policies.flow_config import FlowConfig

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from so101.data.bag_writer import BagWriter
-from so101.data.custom_data import OUTCOME, facts_to_text
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import FILE_NAME as LABELS_NAME
-from so101.data.labels import append_label
-from so101.data.messages import create, encode
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.custom_data import OUTCOME, facts_to_text
+from so101.data.bags.messages import create, encode
+from so101.data.labels.labels import FILE_NAME as LABELS_NAME
+from so101.data.labels.labels import append_label
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import EpisodeFacts, Outcome
 from so101.events import LabelEvent
 from so101.robot import JOINTS
@@ -39,7 +39,7 @@ REPEATS = 3
 COLD = """
 import sys
 from pathlib import Path
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 if len(sys.argv) > 1:
     print(len(EpisodeStore(Path(sys.argv[1])).episodes()))
 """

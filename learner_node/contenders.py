@@ -16,7 +16,7 @@ from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.group_learner import GroupLearner
 from learner_node.trainer import Trainer
-from so101.data.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, Outcome
 from so101.groups.exploration import ExplorationConfig, bounded, draw_speed, next_highest
 from so101.groups.gate import (

@@ -12,7 +12,7 @@ from learner_node.lineage import ALGORITHM as GROUP_ALGORITHM
 from learner_node.params import LearnerParams
 from learner_node.planning import TrainingRequest, plan
 from so101.config import to_mapping
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import ConfigError, TrainingError
 from so101.spec import PolicySpec

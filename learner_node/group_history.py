@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import read_labels
-from so101.data.store_entry import EpisodeEntry
+from so101.data.episodes.episode_reader import read_episodes
+from so101.data.labels.labels import read_labels
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import Outcome
 from so101.errors import BagError, TrainingError
 from so101.events import LabelEvent

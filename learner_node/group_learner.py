@@ -11,7 +11,7 @@ from typing import Any
 from learner_node.algorithms.group_reinforce import GroupReinforce, GroupReinforceConfig
 from learner_node.lesson import Lesson, lesson_of
 from learner_node.trainer import Trainer, TrainerConfig
-from so101.data.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode
 from so101.groups.rollout import rate
 from so101.policies.policy import TrainablePolicy

@@ -12,7 +12,7 @@ from learner_node.lineage import ALGORITHM
 from learner_node.params import GroupParams
 from learner_node.planning import bag_sha256
 from so101.config import from_mapping, to_mapping
-from so101.data.store_entry import EpisodeEntry
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.groups.advantage import Pool
 from so101.groups.lesson_config import LessonConfig
 from so101.groups.rollout import DEMONSTRATION
@@ -39,7 +39,7 @@ class GroupSettings:
     Attributes:
         learning: What each group is worth, and how long it is trained on.
         seed: Of batches, noise and augmentation.
-        trim: Which idle ticks are left out, see `so101.data.trimming`.
+        trim: Which idle ticks are left out, see `so101.data.training.trimming`.
     """
 
     learning: GroupParams = field(default_factory=GroupParams)

@@ -20,9 +20,9 @@ from learner_node.next_group_gate import NextGroupGate
 from learner_node.params import LearnerParams
 from learner_node.pose_gate import Each, PoseGate, Rivals
 from learner_node.trainer import Progress, TrainerConfig
-from so101.data.dataset import EpisodeDataset
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_entry import EpisodeEntry
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import CheckpointError
 from so101.groups.gate import THE_SUPERVISED, GateConfig, Verdict
 from so101.policies.checkpoint_files import Checkpoint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learner_node.algorithms.group_reinforce import AdvantageSource, GroupReinforceConfig
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.groups.advantage import advantages, paces, pooled, target_duration, tighten
 from so101.groups.rollout import DEMONSTRATION, RatedRollout
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from learner_node.group_history import GroupHistory
 from learner_node.lineage import is_rejected
-from so101.data.store_entry import EpisodeEntry
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.errors import TrainingError
 from so101.groups.gate import (
     NOT_JUDGED,

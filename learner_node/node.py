@@ -19,8 +19,8 @@ from learner_node.group_update import group_update_of
 from learner_node.lineage import check_promotable
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress, TrainerConfig
-from so101.data.dataset import EpisodeDataset
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import CheckpointError, ConfigError, So101Error
 from so101.events import EpisodeEvent
 from so101.policies.checkpoint_files import Checkpoint

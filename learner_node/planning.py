@@ -12,9 +12,9 @@ from typing import Any
 from learner_node.algorithm_table import ALGORITHMS
 from learner_node.job import TrainingJob
 from so101.config import from_mapping, to_mapping
-from so101.data.dataset import DatasetConfig
-from so101.data.episode_store import EpisodeStore
-from so101.data.fitness import check_entry
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig
+from so101.data.training.fitness import check_entry
 from so101.errors import ConfigError, TrainingError
 from so101.policies.checkpoint_files import EpisodeRef, file_sha256, verify
 from so101.policies.new_policy import whole_config

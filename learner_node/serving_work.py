@@ -23,8 +23,8 @@ from learner_node.params import GroupParams
 from learner_node.planning import TrainingRequest
 from learner_node.trainer import Progress
 from so101.config import from_mapping, option, to_mapping
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_entry import EpisodeEntry
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import Outcome
 from so101.groups.gate import GateConfig
 from so101.policies.checkpoint import read_spec

@@ -15,7 +15,7 @@ from learner_node.arena import Arena
 from learner_node.contenders import Contender, GroupConfig, Start, builder_of
 from learner_node.trainer import Trainer
 from so101.config import option, to_mapping
-from so101.data.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode
 from so101.episode_plan import EpisodePlan
 from so101.errors import ConfigError

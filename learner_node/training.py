@@ -23,8 +23,8 @@ from learner_node.trainer import (
     algorithm_state,
 )
 from so101.config import from_mapping
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.errors import CheckpointError, ConfigError, TrainingError
 from so101.policies.canary import check_canary
 from so101.policies.checkpoint import load_policy, load_training_state, save_checkpoint

@@ -14,10 +14,10 @@ from recorder_node.intake import Intake
 from recorder_node.losses import Losses
 from recorder_node.raw_message import RawMessage
 from recorder_node.recorder_setup import OUTCOMES, EpisodeEnd, RecorderSetup
-from so101.data.bag_writer import Split
-from so101.data.custom_data import IS_LOCK_STEP
-from so101.data.episode_store import EpisodeRecording, EpisodeStore
-from so101.data.store_entry import EpisodeEntry
+from so101.data.bags.bag_writer import Split
+from so101.data.bags.custom_data import IS_LOCK_STEP
+from so101.data.stores.episode_store import EpisodeRecording, EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import BagError, StoreError
 from so101.events import EpisodeEvent, Event, encode

@@ -19,10 +19,10 @@ from recorder_node.losses import SequenceCounter
 from recorder_node.params import RecorderParams
 from recorder_node.recorder_setup import RecorderSetup
 from so101.clock import nanoseconds
-from so101.data.bag_writer import Split
-from so101.data.custom_data import SOFTWARE
+from so101.data.bags.bag_writer import Split
+from so101.data.bags.custom_data import SOFTWARE
 from so101.data.durable import free_bytes
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import BagError, ConfigError, StoreError
 from so101.events import EpisodeEvent, encode, from_message
 from so101.ros.convert import to_event

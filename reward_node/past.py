@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from reward_node.requests import PastEpisode
-from so101.data.bag_writer import PART
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import read_labels, resolve_advantage
-from so101.data.store_entry import EpisodeEntry
+from so101.data.bags.bag_writer import PART
+from so101.data.labels.labels import read_labels, resolve_advantage
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import EpisodeFacts, Outcome
 
 PHASES = {"demo": "demonstrations", "eval": "evaluation", "group": "rollouts"}

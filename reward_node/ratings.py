@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reward_node.past import past_episodes
 from reward_node.requests import PastEpisode
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import So101Error
 from so101.events import LabelEvent
 

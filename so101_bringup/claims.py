@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from so101.data.durable import free_bytes
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_lock import StoreLock
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_lock import StoreLock
 from so101.errors import SessionError, StoreError
 from so101_bringup.paths import RunPaths
 

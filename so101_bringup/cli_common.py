@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from so101_bringup.paths import RunPaths
 
 if TYPE_CHECKING:
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.store_entry import EpisodeEntry
+    from so101.data.stores.episode_store import EpisodeStore
+    from so101.data.stores.store_entry import EpisodeEntry
 
 DEFAULT_STORE = "runs/rl"
 
@@ -55,8 +55,8 @@ def open_store(name: str, cache: str = "") -> "EpisodeStore":
         ConfigError: The URL is not that of a store.
         StoreError: There is no such directory.
     """
-    from so101.data import open_store as stores
-    from so101.data.remote_files import is_url
+    from so101.data.stores import open_store as stores
+    from so101.data.stores.remote_files import is_url
 
     if not is_url(name):
         return stores.open_store(str(episodes_path(name)))
@@ -79,7 +79,7 @@ def local_path(store: str, verb: str, *, is_new: bool = False) -> Path:
         ConfigError: It is a URL.
         StoreError: There is no such directory.
     """
-    from so101.data.remote_files import is_url
+    from so101.data.stores.remote_files import is_url
     from so101.errors import ConfigError
 
     if is_url(store):
@@ -96,7 +96,7 @@ def episodes_path(store: str) -> Path:
         ConfigError: It is a URL.
         StoreError: There is no such directory.
     """
-    from so101.data.remote_files import is_url
+    from so101.data.stores.remote_files import is_url
     from so101.errors import ConfigError, StoreError
 
     if is_url(store):
@@ -116,7 +116,7 @@ def select_one(store: "EpisodeStore", text: str) -> "EpisodeEntry":
     Raises:
         ConfigError: It names none or several.
     """
-    from so101.data.episode_table import select
+    from so101.data.stores.episode_table import select
     from so101.errors import ConfigError
 
     found = select(store.episodes(), text)

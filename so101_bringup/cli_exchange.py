@@ -57,9 +57,9 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.episode_table import select
-    from so101.data.lerobot_export import export_episodes
+    from so101.data.exchange.lerobot_export import export_episodes
+    from so101.data.stores.episode_store import EpisodeStore
+    from so101.data.stores.episode_table import select
 
     store = EpisodeStore(episodes_path(arguments.store))
     entries = store.episodes()
@@ -85,10 +85,10 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from so101.config import from_mapping
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.episode_table import parse_selection
-    from so101.data.lerobot_import import ImportConfig, check_readable, import_episodes
-    from so101.data.lerobot_source import open_source
+    from so101.data.exchange.lerobot_import import ImportConfig, check_readable, import_episodes
+    from so101.data.exchange.lerobot_source import open_source
+    from so101.data.stores.episode_store import EpisodeStore
+    from so101.data.stores.episode_table import parse_selection
 
     check_readable()
     values = {

@@ -17,8 +17,8 @@ from so101_bringup.cli_common import (
 )
 
 if TYPE_CHECKING:
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.store_entry import EpisodeEntry
+    from so101.data.stores.episode_store import EpisodeStore
+    from so101.data.stores.store_entry import EpisodeEntry
     from so101.events import LabelEvent
 
 
@@ -39,8 +39,8 @@ def add_action_label(actions: Any) -> None:
 
 
 def _label(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_table import select
-    from so101.data.labels import check_label
+    from so101.data.labels.labels import check_label
+    from so101.data.stores.episode_table import select
 
     _check(arguments)
     store = open_store(arguments.store, arguments.cache)
@@ -64,8 +64,8 @@ def _inner(
     arguments: argparse.Namespace, store: "EpisodeStore", bag: "EpisodeEntry"
 ) -> "EpisodeEntry":
     """Return the one episode of a bag of several that is meant."""
-    from so101.data.episode_reader import EpisodeReader
-    from so101.data.inner_episodes import find_inner, inner_entries
+    from so101.data.episodes.episode_reader import EpisodeReader
+    from so101.data.stores.inner_episodes import find_inner, inner_entries
 
     reader = EpisodeReader(store.fetch(bag))
     return inner_entries(reader, bag)[find_inner(reader, arguments.of)]
@@ -87,7 +87,7 @@ def _words(arguments: argparse.Namespace, entry: "EpisodeEntry") -> list["LabelE
 
     A note alone goes with the rater's last word, which it would replace otherwise.
     """
-    from so101.data.labels import last_words, read_labels
+    from so101.data.labels.labels import last_words, read_labels
     from so101.events import LabelEvent
 
     history = read_labels(entry.path)
@@ -148,9 +148,9 @@ def _report(
     labels: Sequence["LabelEvent"],
 ) -> None:
     """Print what was said, and what is now held for true."""
-    from so101.data.episode_table import format_labelled
-    from so101.data.label_table import label_mapping
-    from so101.data.store_stats import outcome_of
+    from so101.data.labels.label_table import label_mapping
+    from so101.data.stores.episode_table import format_labelled
+    from so101.data.stores.store_stats import outcome_of
 
     if not arguments.json:
         print(format_labelled(chosen, after, labels))

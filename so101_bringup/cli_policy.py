@@ -186,7 +186,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from so101.data.remote_files import is_url
+    from so101.data.stores.remote_files import is_url
     from so101.errors import ConfigError
 
     if is_url(arguments.store):
@@ -234,7 +234,7 @@ def _others(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _playback(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_store import EpisodeStore
+    from so101.data.stores.episode_store import EpisodeStore
     from so101.rewards.pick_rater import PickRater
     from so101.simulation.build import make_cell
     from so101.simulation.playback import play

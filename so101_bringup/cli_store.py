@@ -40,9 +40,9 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from so101.data.bag_writer import PART
-    from so101.data.episode_mapping import entry_mapping
-    from so101.data.episode_table import format_list
+    from so101.data.bags.bag_writer import PART
+    from so101.data.stores.episode_mapping import entry_mapping
+    from so101.data.stores.episode_table import format_list
 
     store = open_store(arguments.store, arguments.cache)
     entries = store.episodes()
@@ -56,12 +56,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_mapping import entry_mapping, episode_mapping
-    from so101.data.episode_reader import EpisodeReader
-    from so101.data.episode_table import format_episode, format_inner
-    from so101.data.inner_episodes import find_inner, inner_entries
-    from so101.data.label_table import format_history, format_labels
-    from so101.data.labels import last_words, read_labels
+    from so101.data.episodes.episode_reader import EpisodeReader
+    from so101.data.labels.label_table import format_history, format_labels
+    from so101.data.labels.labels import last_words, read_labels
+    from so101.data.stores.episode_mapping import entry_mapping, episode_mapping
+    from so101.data.stores.episode_table import format_episode, format_inner
+    from so101.data.stores.inner_episodes import find_inner, inner_entries
 
     store = open_store(arguments.store, arguments.cache)
     entry = select_one(store, arguments.episode)
@@ -101,7 +101,7 @@ def _picture_path(text: str, bag: Path) -> Path:
     Raises:
         ConfigError: It is neither a directory nor a .png file, or lies in a bag.
     """
-    from so101.data.bag_metadata import FILE_NAME as METADATA
+    from so101.data.bags.bag_metadata import FILE_NAME as METADATA
     from so101.errors import ConfigError
 
     path = Path(text).expanduser()

@@ -35,8 +35,8 @@ def add_actions(actions: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_mapping import verified_mapping
-    from so101.data.episode_table import format_verified
+    from so101.data.stores.episode_mapping import verified_mapping
+    from so101.data.stores.episode_table import format_verified
 
     results = open_store(arguments.store, arguments.cache).verify()
     if arguments.json:
@@ -47,9 +47,9 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _recover(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_mapping import recovered_mapping
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.episode_table import format_recovered
+    from so101.data.stores.episode_mapping import recovered_mapping
+    from so101.data.stores.episode_store import EpisodeStore
+    from so101.data.stores.episode_table import format_recovered
 
     store = EpisodeStore(local_path(arguments.store, "recover"))
     try:
@@ -64,8 +64,8 @@ def _recover(arguments: argparse.Namespace) -> int:
 
 
 def _stats(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_table import format_stats
-    from so101.data.store_stats import store_stats
+    from so101.data.stores.episode_table import format_stats
+    from so101.data.stores.store_stats import store_stats
 
     store = open_store(arguments.store, arguments.cache)
     stats = store_stats(store.episodes(), store.room_of)
@@ -77,11 +77,11 @@ def _stats(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from so101.data.episode_mapping import entry_mapping
-    from so101.data.episode_store import EpisodeStore
-    from so101.data.episode_table import format_list
-    from so101.data.pruning import choose, prune
-    from so101.data.store_stats import room_of
+    from so101.data.stores.episode_mapping import entry_mapping
+    from so101.data.stores.episode_store import EpisodeStore
+    from so101.data.stores.episode_table import format_list
+    from so101.data.stores.pruning import choose, prune
+    from so101.data.stores.store_stats import room_of
 
     store = EpisodeStore(local_path(arguments.store, "prune"))
     entries = store.episodes()

@@ -65,8 +65,8 @@ def _upload(arguments: argparse.Namespace) -> int:
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from so101.data.download import download
-    from so101.data.episode_table import select
+    from so101.data.stores.download import download
+    from so101.data.stores.episode_table import select
 
     store = open_store(arguments.store, arguments.cache)
     chosen = select(store.episodes(), arguments.only)

@@ -4,11 +4,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from so101.data.borrowing import borrow_demonstrations
-from so101.data.download import download
-from so101.data.episode_store import EpisodeStore
-from so101.data.open_store import open_store
-from so101.data.remote_files import is_url
+from so101.data.stores.borrowing import borrow_demonstrations
+from so101.data.stores.download import download
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.open_store import open_store
+from so101.data.stores.remote_files import is_url
 from so101.errors import StoreError
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.policy_options import with_rhythm

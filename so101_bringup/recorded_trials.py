@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from so101.data.bag import open_bag
-from so101.data.episode_store import EpisodeStore
-from so101.data.robot_topics import find_namespace
-from so101.data.segments import find_segments
-from so101.data.store_entry import EpisodeEntry
-from so101.data.timeline import Timeline, read_timeline
+from so101.data.bags.bag import open_bag
+from so101.data.episodes.robot_topics import find_namespace
+from so101.data.episodes.segments import find_segments
+from so101.data.episodes.timeline import Timeline, read_timeline
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import Outcome
 from so101.errors import BagError
 from so101.evaluation import PHASE, Evaluation, EvaluationConfig, Trial, in_seed_order, trial_facts

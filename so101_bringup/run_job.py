@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reward_node.past import past_episodes
 from so101.config import from_mapping
-from so101.data.remote_files import check_url
+from so101.data.stores.remote_files import check_url
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus

@@ -10,8 +10,8 @@ from learner_node.serving import LearnerHealth, LearningHost, load_version, wher
 from learner_node.serving_device import urgent
 from learner_node.serving_gate import RequestGate, quick_switching
 from learner_node.serving_work import Curriculum, ServingLearnerConfig
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_lock import StoreLock
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_lock import StoreLock
 from so101.errors import CheckpointError
 from so101.policies.checkpoint_files import is_step_directory, verify
 from so101.policies.checkpoint_roles import latest

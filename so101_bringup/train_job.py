@@ -12,7 +12,7 @@ from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress, TrainerConfig
 from so101.config import from_mapping
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import StoreError
 from so101_bringup.claims import claimed_store
 from so101_bringup.paths import RunPaths

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from so101.data.episode_store import EpisodeStore
-from so101.data.remote_files import RemoteFiles, check_url
-from so101.data.upload import Uploader, UploadReport
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.remote_files import RemoteFiles, check_url
+from so101.data.stores.upload import Uploader, UploadReport
 from so101.errors import RemoteError
 
 PERIOD_S = 2.0

@@ -8,8 +8,8 @@ import yaml
 from factories import Rollout
 from rosbags.rosbag2 import CompressionFormat, Writer
 
-from so101.data.custom_data import facts_to_text
-from so101.data.messages import definition, encode
+from so101.data.bags.custom_data import facts_to_text
+from so101.data.bags.messages import definition, encode
 from so101.episode import Episode
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -12,9 +12,9 @@ import numpy as np
 
 from so101.action import ActionChunk
 from so101.clock import CONTROL_GRID, NS_PER_S, POLICY_GRID
-from so101.data.bag_writer import BagWriter
-from so101.data.custom_data import OUTCOME, facts_to_text
-from so101.data.messages import create, encode
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.custom_data import OUTCOME, facts_to_text
+from so101.data.bags.messages import create, encode
 from so101.episode import (
     SOURCE_CODES,
     ControlSource,

@@ -14,8 +14,8 @@ from learner_node.params import GroupParams
 from learner_node.planning import TrainingRequest
 from learner_node.training import run
 from so101.arrays import frozen
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_entry import IndexLine
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import IndexLine
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fsspec.implementations.memory import MemoryFileSystem
 
-from so101.data.bag_writer import BagWriter
-from so101.data.custom_data import OUTCOME, facts_to_text
-from so101.data.episode_store import EpisodeStore
-from so101.data.remote_files import RemoteFiles
-from so101.data.remote_store import RemoteStore
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.custom_data import OUTCOME, facts_to_text
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.remote_files import RemoteFiles
+from so101.data.stores.remote_store import RemoteStore
 from so101.episode import EpisodeFacts, Outcome
 from so101.topics import TASK
 

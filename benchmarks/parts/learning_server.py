@@ -14,8 +14,8 @@ from websockets.typing import Subprotocol
 from learner_node.serving import LearningHost, load_version
 from learner_node.serving_gate import RequestGate, quick_switching
 from learner_node.serving_work import Curriculum, ServingLearnerConfig
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.observation import Observation
 from so101.policies.canary import CanaryConfig, canary_observations
 from so101.policies.checkpoint import save_checkpoint

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from so101.clock import CONTROL_GRID, NS_PER_S, POLICY_GRID
-from so101.data.bag_writer import BagWriter
-from so101.data.custom_data import OUTCOME, facts_to_text
-from so101.data.messages import create, encode
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.custom_data import OUTCOME, facts_to_text
+from so101.data.bags.messages import create, encode
 from so101.episode import EpisodeFacts
 from so101.images import encode_jpeg
 from so101.robot import JOINTS

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from so101.data.batch import Batch, ChunkBatch
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.policies.policy import TrainablePolicy
 
 BatchKind = Literal["chunk", "transition", "sequence"]

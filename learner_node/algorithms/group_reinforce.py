@@ -29,7 +29,7 @@ from learner_node.algorithms.imitation import Imitation, ImitationConfig
 from so101.arrays import Float32Array
 from so101.config import option
 from so101.data.batch import ChunkBatch
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import ConfigError
 from so101.groups.advantage import Pool, Rule
 from so101.groups.lesson_config import LessonConfig, LossForm

@@ -23,7 +23,7 @@ from learner_node.algorithms.algorithm import BatchKind, ChunkSource, Metrics, S
 from learner_node.algorithms.optimization import Optimization, OptimizationConfig
 from so101.config import option
 from so101.data.batch import ChunkBatch
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import ConfigError, TrainingError
 from so101.policies.augmentation import blur_joints, shift_images
 from so101.policies.policy import TrainablePolicy

@@ -9,7 +9,7 @@ import numpy as np
 from so101.config import from_mapping, option, to_mapping
 from so101.control.action_codec import ActionCodec
 from so101.data.batch import ChunkBatch
-from so101.data.norm_stats import ColumnStats, NormStats
+from so101.data.training.norm_stats import ColumnStats, NormStats
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.transforms import Normalizer
 from so101.spec import PolicySpec

@@ -7,7 +7,7 @@ import torch
 
 from so101.arrays import Float32Array, FloatArray, ImageArray
 from so101.data.batch import ObservationBatch
-from so101.data.lerobot_values import ACTION, STATE, Units
+from so101.data.exchange.lerobot_values import ACTION, STATE, Units
 from so101.errors import ObservationError
 from so101.policies.lerobot_network import PADDING_MASK
 from so101.policies.lerobot_spec import RESIZING, Outline

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from so101.data.lerobot_format import HOW_TO_INSTALL, check_installed
+from so101.data.exchange.lerobot_format import HOW_TO_INSTALL, check_installed
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import (

@@ -17,7 +17,7 @@ from torch import nn
 
 from so101.action import ChunkPrefix
 from so101.arrays import Float32Array, FloatArray
-from so101.data.lerobot_values import ACTION
+from so101.data.exchange.lerobot_values import ACTION
 from so101.errors import ObservationError
 from so101.policies.lerobot_network import Parts
 

@@ -19,7 +19,7 @@ from so101.action import ActionChunk, ChunkPrefix
 from so101.arrays import Float32Array, frozen
 from so101.config import from_mapping, option, to_mapping
 from so101.data.batch import ChunkBatch
-from so101.data.lerobot_values import Units
+from so101.data.exchange.lerobot_values import Units
 from so101.errors import CheckpointError, ConfigError, ObservationError
 from so101.observation import Observation
 from so101.policies.lerobot_files import LeRobotSource

@@ -7,7 +7,7 @@ from typing import Any
 
 from so101.action import ActionSpace
 from so101.clock import POLICY_HZ
-from so101.data.lerobot_values import ACTION, IMAGE_PREFIX, STATE
+from so101.data.exchange.lerobot_values import ACTION, IMAGE_PREFIX, STATE
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import ADAPTER_CONFIG, CONFIG, TRAIN_CONFIG, LeRobotSource

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from so101.arrays import FloatArray
-from so101.data.lerobot_units import read_calibration
-from so101.data.lerobot_values import ACTION, STATE, Units
+from so101.data.exchange.lerobot_units import read_calibration
+from so101.data.exchange.lerobot_values import ACTION, STATE, Units
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import PREPROCESSOR, LeRobotSource

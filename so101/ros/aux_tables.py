@@ -10,7 +10,7 @@ from so101.ros.convert import to_header
 
 
 def to_aux(stamp_ns: int, values: Float32Array) -> Image:
-    """Return an array as a 32FC1 image, the inverse of `so101.data.messages.aux_table`.
+    """Return an array as a 32FC1 image, the inverse of `so101.data.bags.messages.aux_table`.
 
     Args:
         stamp_ns: Stamp of the observation it belongs to [ns].

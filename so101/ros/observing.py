@@ -7,7 +7,7 @@ from typing import Any
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage
 
-from so101.data.cdr_tables import image_content
+from so101.data.bags.cdr_tables import image_content
 from so101.ros.convert import (
     from_image,
     from_joint_command,

@@ -9,7 +9,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from so101.arrays import ImageArray
-from so101.data.messages import image_pixels
+from so101.data.bags.messages import image_pixels
 from so101.ros.convert import from_stamp, optical_frame, to_header
 
 

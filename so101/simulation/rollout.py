@@ -12,8 +12,8 @@ from so101.acting import ActingLoop
 from so101.action import ActionChunk
 from so101.clock import POLICY_GRID
 from so101.control.trajectory import JointTrajectory, chunk_to_trajectory
-from so101.data.assembly import Recorded, assemble_episode
-from so101.data.timeline import Sample, Timeline
+from so101.data.episodes.assembly import Recorded, assemble_episode
+from so101.data.episodes.timeline import Sample, Timeline
 from so101.episode import ControlSource, Episode, EpisodeFacts, EpisodeState, Outcome
 from so101.errors import TrajectoryError
 from so101.events import ControlEvent, EpisodeEvent, RewardEvent

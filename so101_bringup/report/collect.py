@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from so101.clock import POLICY_HZ
-from so101.data.custom_data import published_from_text
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_entry import EpisodeEntry
+from so101.data.bags.custom_data import published_from_text
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, CheckpointError, ConfigError, StoreError
 from so101.groups.gate import Verdict

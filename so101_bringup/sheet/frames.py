@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from so101.arrays import ImageArray
-from so101.data.episode_spans import elapsed_s, few_rewards, rewards_between, spread_ticks
+from so101.data.episodes.episode_spans import elapsed_s, few_rewards, rewards_between, spread_ticks
 from so101.episode import SOURCE_CODES, ControlSource, Episode
 from so101.errors import BagError
 from so101.images import decode_image, image_shape

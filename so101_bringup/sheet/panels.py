@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from so101.arrays import FloatArray
-from so101.data.episode_spans import FEW_REWARDS, elapsed_s, end_s, few_rewards, runs
+from so101.data.episodes.episode_spans import FEW_REWARDS, elapsed_s, end_s, few_rewards, runs
 from so101.episode import SOURCE_CODES, ControlSource, Episode
 from so101.robot import JOINTS
 from so101_bringup.sheet.look import (

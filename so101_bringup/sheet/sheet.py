@@ -9,10 +9,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from so101.data.durable import store_error
-from so101.data.episode_spans import elapsed_s
-from so101.data.episode_table import recorded_at, said_by
-from so101.data.label_table import said
-from so101.data.store_entry import EpisodeEntry
+from so101.data.episodes.episode_spans import elapsed_s
+from so101.data.labels.label_table import said
+from so101.data.stores.episode_table import recorded_at, said_by
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.data.text_table import ABSENT, clip, printable
 from so101.episode import Episode
 from so101.events import LabelEvent

@@ -8,7 +8,7 @@ import torch
 from contracts.policy_factories import make_spec
 from factories import make_episode
 
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import TrainingError
 
 

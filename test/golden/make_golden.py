@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from factories import make_bag, make_rollout  # noqa: E402  (the path is set above)
 
-from so101.data.episode_reader import read_episode  # noqa: E402
+from so101.data.episodes.episode_reader import read_episode  # noqa: E402
 from so101.episode import Outcome  # noqa: E402
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from conftest import free_domain
 
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Episode, Outcome
 from so101_bringup.environment import clean_environment
 

@@ -6,7 +6,7 @@ import pytest
 from integration import graphs
 from integration.conftest import SEED, START
 
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.policies.checkpoint_files import verify
 from so101.policies.checkpoint_roles import latest, list_checkpoints

@@ -5,10 +5,10 @@ from integration import graphs
 from integration.conftest import SEED, START
 from rosbags.highlevel import AnyReader
 
-from so101.data.bag import open_bag
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.messages import decode, image_pixels
+from so101.data.bags.bag import open_bag
+from so101.data.bags.messages import decode, image_pixels
+from so101.data.episodes.episode_reader import read_episodes
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.simulation import gl
 from so101_bringup.cli import main

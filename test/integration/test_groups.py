@@ -12,9 +12,9 @@ from rclpy.node import Node
 from learner_node.algorithms.group_reinforce import GroupReinforceConfig
 from learner_node.arena import Arena
 from learner_node.group_learner import GroupLearner
-from so101.data.dataset import DatasetConfig
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import read_labels
+from so101.data.labels.labels import read_labels
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent

@@ -9,9 +9,9 @@ from integration.conftest import DEMONSTRATIONS, SEED, START
 from integration.graphs import assert_same_columns, episodes_of
 
 from so101.clock import CONTROL_HZ, POLICY_GRID
-from so101.data.bag import open_bag
-from so101.data.custom_data import published_from_text
-from so101.data.episode_store import EpisodeStore
+from so101.data.bags.bag import open_bag
+from so101.data.bags.custom_data import published_from_text
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.rewards.pick_rater import PickRater
 from so101.robot import CAMERAS

@@ -9,7 +9,7 @@ from integration.conftest import DEMONSTRATIONS, EVALUATIONS, SEED, START, STEPS
 
 from so101 import evaluation
 from so101.clock import POLICY_GRID
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.evaluation import EvaluationConfig, rollout_config, trial_facts
 from so101.policies.checkpoint import load_policy

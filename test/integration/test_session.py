@@ -7,8 +7,8 @@ from collections import deque
 from integration import graphs
 from integration.conftest import SEED, START
 
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import ControlSource, EpisodeState, Outcome
 from so101.errors import SessionError
 from so101.events import ControlEvent, EpisodeEvent, RewardEvent

@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 
 from so101.arm import ArmState
 from so101.control.trajectory import JointTrajectory
-from so101.data import messages
+from so101.data.bags import messages
 from so101.errors import BagError, HardwareError, TrajectoryError
 from so101.events import Event
 from so101.robot import JOINTS

@@ -13,11 +13,11 @@ from recorder_node.losses import SequenceCounter
 from recorder_node.node import RecorderNode
 from recorder_node.stream_counts import NAME
 from so101.clock import CONTROL_GRID
-from so101.data.bag import open_bag
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.messages import decode as decode_message
-from so101.data.messages import image_pixels
+from so101.data.bags.bag import open_bag
+from so101.data.bags.messages import decode as decode_message
+from so101.data.bags.messages import image_pixels
+from so101.data.episodes.episode_reader import read_episodes
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import ControlSource, EpisodeFacts, EpisodeState, Outcome
 from so101.events import ControlEvent, EpisodeEvent, RewardEvent, decode, from_message
 from so101.images import encode_jpeg

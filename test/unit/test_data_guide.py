@@ -5,7 +5,7 @@ from pathlib import Path
 
 from factories import make_bag
 
-from so101.data.episode_reader import read_episode
+from so101.data.episodes.episode_reader import read_episode
 from so101.episode import Outcome
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "data.md"

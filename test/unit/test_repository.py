@@ -105,7 +105,7 @@ def test_every_loader_that_counts_as_strict_is_a_safe_loader():
     from yaml.constructor import SafeConstructor
 
     from so101.config import _StrictLoader
-    from so101.data.bag_metadata import _LOADER
+    from so101.data.bags.bag_metadata import _LOADER
 
     loaders = {"_StrictLoader": _StrictLoader, "_LOADER": _LOADER}
     loaders["yaml.SafeLoader"] = yaml.SafeLoader

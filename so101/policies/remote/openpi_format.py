@@ -14,7 +14,7 @@ from so101.action import ActionSpace
 from so101.arrays import FloatArray, ImageArray
 from so101.clock import POLICY_HZ
 from so101.config import from_mapping, load_yaml, option
-from so101.data.lerobot_units import read_calibration
+from so101.data.exchange.lerobot_units import read_calibration
 from so101.errors import ConfigError
 from so101.robot import JOINTS, from_lerobot, to_lerobot
 from so101.spec import PolicySpec

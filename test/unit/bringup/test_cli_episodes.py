@@ -9,9 +9,9 @@ import pytest
 from factories import make_bag, make_rollout
 
 from so101.clock import POLICY_GRID
-from so101.data.episode_reader import read_episode, read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.value_series import ValueSeries
+from so101.data.episodes.episode_reader import read_episode, read_episodes
+from so101.data.labels.value_series import ValueSeries
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.events import LabelEvent
 from so101_bringup import cli

@@ -13,7 +13,7 @@ import pytest
 from factories import make_bag
 from remote_stores import NAMES, make_store
 
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import ConfigError, StoreError
 from so101_bringup import cli

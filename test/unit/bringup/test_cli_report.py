@@ -5,7 +5,7 @@ import json
 import pytest
 from factories import make_bag
 
-from so101.data.custom_data import facts_to_text
+from so101.data.bags.custom_data import facts_to_text
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101_bringup import cli

@@ -14,8 +14,8 @@ import torch
 from contracts.policy_factories import make_policy
 from factories import make_bag
 
-from so101.data.episode_store import EpisodeStore
-from so101.data.store_lock import StoreLock
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.store_lock import StoreLock
 from so101.episode import Outcome
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord, verify

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from factories import make_bag
 
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import ConfigError, SessionError, StoreError
 from so101_bringup import claims

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
-from so101.data.bag import load_file, open_bag
-from so101.data.bag_writer import BagWriter
-from so101.data.mcap_file import McapContent, read_mcap
-from so101.data.messages import decode, encode, typestore
+from so101.data.bags.bag import load_file, open_bag
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.mcap_file import McapContent, read_mcap
+from so101.data.bags.messages import decode, encode, typestore
 from so101.errors import BagError, StoreError
 from so101.topics import EPISODE, JOINT_STATES, TASK, Topic
 

@@ -21,8 +21,8 @@ import zstandard
 from factories import START_NS, make_bag, make_rollout
 from mcap.writer import CompressionType, Writer
 
-from so101.data.bag_writer import BagWriter
-from so101.data.messages import definition, encode
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.messages import definition, encode
 from so101.topics import JOINT_STATES, recorded_topics
 
 MAX_RESIDENT_KB = 700_000
@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[3]
 READ = """
     import json, resource, sys, time
     from pathlib import Path
-    from so101.data.episode_reader import read_episodes
-    from so101.data.episode_store import EpisodeStore
+    from so101.data.episodes.episode_reader import read_episodes
+    from so101.data.stores.episode_store import EpisodeStore
     from so101.errors import BagError
     resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
     for name in sys.argv[1:]:

@@ -17,11 +17,11 @@ from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from so101.clock import POLICY_GRID
-from so101.data.bag import open_bag
-from so101.data.bag_metadata import BagMetadata
-from so101.data.custom_data import IS_LOCK_STEP
-from so101.data.episode_reader import EpisodeReader, read_episode, read_episodes
-from so101.data.messages import definition, encode
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_metadata import BagMetadata
+from so101.data.bags.custom_data import IS_LOCK_STEP
+from so101.data.bags.messages import definition, encode
+from so101.data.episodes.episode_reader import EpisodeReader, read_episode, read_episodes
 from so101.episode import Episode, Outcome
 from so101.errors import BagError
 
@@ -269,8 +269,8 @@ def test_reading_needs_no_ros(tmp_path):
         from pathlib import Path
         for name in {packages!r}:
             sys.modules[name] = None  # importing it fails
-        from so101.data.episode_reader import EpisodeReader
-        from so101.data.episode_store import EpisodeStore
+        from so101.data.episodes.episode_reader import EpisodeReader
+        from so101.data.stores.episode_store import EpisodeStore
         (episode,) = EpisodeReader(Path({str(bag)!r}))
         (entry,) = EpisodeStore(Path({str(bag.parent)!r})).episodes()
         print(len(episode), entry.problem, EpisodeStore(entry.path).verify()[0].problems)

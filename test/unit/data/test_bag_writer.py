@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 
-from so101.data.bag import open_bag
-from so101.data.bag_file import FACTS_RECORD
-from so101.data.bag_writer import FLUSH_NS, PART, SHA256_KEY, BagWriter, Split
-from so101.data.custom_data import OUTCOME
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_file import FACTS_RECORD
+from so101.data.bags.bag_writer import FLUSH_NS, PART, SHA256_KEY, BagWriter, Split
+from so101.data.bags.custom_data import OUTCOME
+from so101.data.bags.mcap_file import read_mcap
+from so101.data.bags.mcap_repair import repair_mcap
+from so101.data.bags.messages import encode
+from so101.data.bags.recovery import recover_part
 from so101.data.digest import Digest
 from so101.data.durable import NoSpaceError, file_sha256
-from so101.data.episode_reader import read_episode, read_episodes
-from so101.data.mcap_file import read_mcap
-from so101.data.mcap_repair import repair_mcap
-from so101.data.messages import encode
-from so101.data.recovery import recover_part
+from so101.data.episodes.episode_reader import read_episode, read_episodes
 from so101.episode import Outcome
 from so101.errors import BagError
 from so101.topics import CONTROL_SOURCE, EPISODE, JOINT_STATES, TASK, recorded_topics
@@ -275,7 +275,7 @@ def test_on_a_full_disk_the_last_chunks_make_room_for_the_end(tmp_path, monkeypa
     whole = open_bag(file).messages()
     size = file.stat().st_size
     refused = []
-    from so101.data import mcap_repair
+    from so101.data.bags import mcap_repair
 
     real = mcap_repair._write_end
 

@@ -12,10 +12,10 @@ from learner_node.fine_tuning import fine_tuning_job
 from learner_node.planning import TrainingRequest
 from learner_node.training import load_dataset
 from reward_node.past import past_episodes
-from so101.data.borrowing import borrow_demonstrations
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import FILE_NAME, append_label
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.labels.labels import FILE_NAME, append_label
+from so101.data.stores.borrowing import borrow_demonstrations
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import StoreError
 from so101.events import LabelEvent

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so101.action import ActionSpace
-from so101.data import norm_stats
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.sampling import StepSampler, rng_from_json, rng_to_json
-from so101.data.trimming import TrimConfig, kept_ticks
+from so101.data.training import norm_stats
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.sampling import StepSampler, rng_from_json, rng_to_json
+from so101.data.training.trimming import TrimConfig, kept_ticks
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import BagError, ConfigError
 from so101.images import decode_image

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from so101.data.bag import open_bag
-from so101.data.bag_writer import BagWriter
-from so101.data.custom_data import OUTCOME
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.custom_data import OUTCOME
+from so101.data.bags.mcap_writer import CHUNK_BYTES
 from so101.data.durable import NoSpaceError
-from so101.data.episode_store import EpisodeStore
-from so101.data.mcap_writer import CHUNK_BYTES
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import StoreError
 from so101.topics import TASK
@@ -111,7 +111,7 @@ def test_without_any_room_the_part_waits_until_there_is_some(small_disk):
 LIMITED = """
     import resource, signal, sys
     from pathlib import Path
-    from so101.data.episode_store import EpisodeStore
+    from so101.data.stores.episode_store import EpisodeStore
     from so101.episode import EpisodeFacts, Outcome
     from so101.errors import StoreError
     from so101.topics import TASK

@@ -7,11 +7,11 @@ import pytest
 from factories import make_episode
 
 from so101.clock import NS_PER_S, POLICY_GRID, TickGrid
-from so101.data.episode_bag import write_episode
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
-from so101.data.lerobot_values import Taken
-from so101.data.verification import verify_bag
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.exchange.episode_bag import write_episode
+from so101.data.exchange.lerobot_values import Taken
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.verification import verify_bag
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import BagError, StoreError
 

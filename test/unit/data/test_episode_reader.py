@@ -21,14 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so101.clock import CONTROL_GRID, POLICY_GRID
-from so101.data.bag import open_bag
-from so101.data.cdr_tables import image_content, joint_table, pose_table
-from so101.data.custom_data import IS_LOCK_STEP
-from so101.data.episode_reader import read_episode, read_episodes
-from so101.data.labels import append_label
-from so101.data.messages import decode, encode, joint_sample, pose_rows, stamp_ns
-from so101.data.segments import ReaderConfig
-from so101.data.stream_reports import QualityConfig
+from so101.data.bags.bag import open_bag
+from so101.data.bags.cdr_tables import image_content, joint_table, pose_table
+from so101.data.bags.custom_data import IS_LOCK_STEP
+from so101.data.bags.messages import decode, encode, joint_sample, pose_rows, stamp_ns
+from so101.data.episodes.episode_reader import read_episode, read_episodes
+from so101.data.episodes.segments import ReaderConfig
+from so101.data.episodes.stream_reports import QualityConfig
+from so101.data.labels.labels import append_label
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import BagError
 from so101.events import ControlEvent, LabelEvent, from_message

@@ -9,7 +9,7 @@ from factories import make_episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.data.episode_spans import (
+from so101.data.episodes.episode_spans import (
     FEW_REWARDS,
     elapsed_s,
     end_s,

@@ -14,17 +14,17 @@ from factories import make_bag, make_rollout
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.data.custom_data import (
+from so101.data.bags.custom_data import (
     OUTCOME,
     PUBLISHED,
     facts_from_text,
     facts_to_text,
     outcome_from_text,
 )
-from so101.data.dataset import EpisodeDataset
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import INDEX_NAME, QUARANTINE, EpisodeStore
-from so101.data.episode_table import (
+from so101.data.bags.messages import encode
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.stores.episode_store import INDEX_NAME, QUARANTINE, EpisodeStore
+from so101.data.stores.episode_table import (
     format_episode,
     format_list,
     format_recovered,
@@ -32,8 +32,8 @@ from so101.data.episode_table import (
     parse_selection,
     select,
 )
-from so101.data.messages import encode
-from so101.data.store_entry import IndexLine
+from so101.data.stores.store_entry import IndexLine
+from so101.data.training.dataset import EpisodeDataset
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, ConfigError, StoreError
 from so101.events import LabelEvent
@@ -169,8 +169,8 @@ def test_a_killed_recorder_loses_no_finished_episode_and_at_most_half_a_second(t
         from pathlib import Path
         sys.path[:0] = [{str(Path(__file__).parents[2])!r}, {str(Path(__file__).parents[3])!r}]
         from factories import make_rollout
-        from so101.data.episode_store import EpisodeStore
-        from so101.data.messages import encode
+        from so101.data.stores.episode_store import EpisodeStore
+        from so101.data.bags.messages import encode
         from so101.episode import Outcome
         from so101.topics import recorded_topics
         store = EpisodeStore(Path({str(tmp_path)!r}), min_free_bytes=0)

@@ -6,15 +6,15 @@ from factories import START_NS, Rollout, header, joint_message, make_bag, make_r
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from so101.config import from_mapping, to_mapping
-from so101.data.bag_writer import BagWriter
-from so101.data.episode_mapping import episode_mapping
-from so101.data.episode_reader import EpisodeReader, read_episode
-from so101.data.episode_table import format_episode
-from so101.data.messages import create, decode, definition, encode
-from so101.data.raw_images import compressed, raw_image
-from so101.data.segments import ReaderConfig
-from so101.data.store_entry import EpisodeEntry
-from so101.data.stream_reports import QualityConfig
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.messages import create, decode, definition, encode
+from so101.data.episodes.episode_reader import EpisodeReader, read_episode
+from so101.data.episodes.raw_images import compressed, raw_image
+from so101.data.episodes.segments import ReaderConfig
+from so101.data.episodes.stream_reports import QualityConfig
+from so101.data.stores.episode_mapping import episode_mapping
+from so101.data.stores.episode_table import format_episode
+from so101.data.stores.store_entry import EpisodeEntry
 from so101.errors import BagError, ConfigError
 from so101.images import decode_image
 from so101.robot import JOINTS

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from so101.data.bag import open_bag
-from so101.data.bag_writer import BagWriter
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.mcap_file import read_mcap
-from so101.data.messages import encode
-from so101.data.segments import ReaderConfig
-from so101.data.stream_reports import QualityConfig
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_writer import BagWriter
+from so101.data.bags.mcap_file import read_mcap
+from so101.data.bags.messages import encode
+from so101.data.episodes.episode_reader import read_episodes
+from so101.data.episodes.segments import ReaderConfig
+from so101.data.episodes.stream_reports import QualityConfig
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Episode, Outcome
 from so101.errors import BagError
 

@@ -14,10 +14,9 @@ from factories import make_bag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
-from so101.data.label_file import MAX_BYTES
-from so101.data.labels import (
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.labels.label_file import MAX_BYTES
+from so101.data.labels.labels import (
     FILE_NAME,
     MAX_NOTE,
     append_label,
@@ -29,7 +28,8 @@ from so101.data.labels import (
     resolve_outcome,
     who_said,
 )
-from so101.data.value_series import read_series
+from so101.data.labels.value_series import read_series
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import BagError, StoreError
 from so101.events import LabelEvent
@@ -314,7 +314,7 @@ class TestFile:
 SPEAKER = """
 import sys
 from pathlib import Path
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.events import LabelEvent
 root, rater = Path(sys.argv[1]), sys.argv[2]
 store = EpisodeStore(root / "20260102-030405-e" if rater == "bob" else root)

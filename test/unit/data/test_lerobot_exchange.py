@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from factories import START_NS, make_bag, make_rollout
 
-from so101.data import lerobot_export, lerobot_format
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
-from so101.data.lerobot_export import export_episodes
-from so101.data.lerobot_import import ImportConfig, import_episodes
-from so101.data.lerobot_source import open_source, read_columns
-from so101.data.lerobot_values import ACTION, STATE, to_columns
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.exchange import lerobot_export, lerobot_format
+from so101.data.exchange.lerobot_export import export_episodes
+from so101.data.exchange.lerobot_import import ImportConfig, import_episodes
+from so101.data.exchange.lerobot_source import open_source, read_columns
+from so101.data.exchange.lerobot_values import ACTION, STATE, to_columns
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import ControlSource, Outcome
 from so101.errors import BagError, ConfigError, StoreError
 from so101.events import LabelEvent

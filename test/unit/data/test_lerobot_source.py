@@ -7,13 +7,13 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from so101.data import lerobot_format
-from so101.data.lerobot_facts import read_told
-from so101.data.lerobot_images import find_cameras, read_images
-from so101.data.lerobot_import import ImportConfig, import_episodes
-from so101.data.lerobot_source import LeRobotSource, open_source, read_columns
-from so101.data.lerobot_units import find_units, joint_order, read_calibration
-from so101.data.lerobot_values import ACTION, STATE
+from so101.data.exchange import lerobot_format
+from so101.data.exchange.lerobot_facts import read_told
+from so101.data.exchange.lerobot_images import find_cameras, read_images
+from so101.data.exchange.lerobot_import import ImportConfig, import_episodes
+from so101.data.exchange.lerobot_source import LeRobotSource, open_source, read_columns
+from so101.data.exchange.lerobot_units import find_units, joint_order, read_calibration
+from so101.data.exchange.lerobot_values import ACTION, STATE
 from so101.errors import BagError, ConfigError
 from so101.robot import JOINTS
 from so101_bringup.cli import main
@@ -72,7 +72,7 @@ def make_dataset(root, *, steps=4, info=None, **columns):
 
 
 def take(root, tmp_path, **values):
-    from so101.data.episode_store import EpisodeStore
+    from so101.data.stores.episode_store import EpisodeStore
 
     store = EpisodeStore(tmp_path / "store", min_free_bytes=0)
     source = open_source(root)
@@ -261,7 +261,7 @@ def test_depth_is_no_colour_image():
 @needs_parquet
 @pytest.mark.parametrize("content", [None, b"", b"no video at all"])
 def test_a_missing_or_broken_video_is_named(tmp_path, content):
-    from so101.data.lerobot_source import SourceEpisode
+    from so101.data.exchange.lerobot_source import SourceEpisode
 
     path = tmp_path / "file-000.mp4"
     if content is not None:
@@ -306,6 +306,7 @@ def test_without_lerobot_one_line_says_how_to_get_it(arguments, tmp_path, capsys
 
 
 def test_a_camera_map_that_is_none_is_refused(capsys, monkeypatch):
-    monkeypatch.setattr("so101.data.lerobot_import.check_installed", lambda packages: None)
+    name = "so101.data.exchange.lerobot_import.check_installed"
+    monkeypatch.setattr(name, lambda packages: None)
     assert main(["import-lerobot", "--from", "x", "--camera-map", "front"]) == 2
     assert "--camera-map 'front': expected ID=COLUMN" in capsys.readouterr().err

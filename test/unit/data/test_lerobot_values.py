@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from so101.clock import NS_PER_S
-from so101.data.episode_parts import split_at_gaps
-from so101.data.lerobot_values import (
+from so101.data.episodes.episode_parts import split_at_gaps
+from so101.data.exchange.lerobot_values import (
     ACTION,
     DONE,
     EXACT,

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so101.acting import ActingLoop
-from so101.data.custom_data import IS_LOCK_STEP
-from so101.data.episode_reader import read_episode
-from so101.data.segments import ReaderConfig
-from so101.data.stream_reports import QualityConfig
+from so101.data.bags.custom_data import IS_LOCK_STEP
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.episodes.segments import ReaderConfig
+from so101.data.episodes.stream_reports import QualityConfig
 from so101.episode import Episode, EpisodeState
 from so101.errors import BagError
 from so101.events import EpisodeEvent, from_message

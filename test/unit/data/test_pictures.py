@@ -16,17 +16,18 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from so101.action import ActionSpace
 from so101.clock import POLICY_GRID
 from so101.config import from_mapping
-from so101.data import bag_cache, loading
-from so101.data.bag import open_bag
-from so101.data.bag_cache import bag_key
-from so101.data.bag_writer import SHA256_KEY
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_store import EpisodeStore
-from so101.data.frames import CachedPictures, CompressedPictures, DecodedPictures
-from so101.data.jpegs import HeldJpegs, PlacedJpegs
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_writer import SHA256_KEY
+from so101.data.bags.messages import typestore
 from so101.data.mapped_file import MAX_MAPS, MappedFile
-from so101.data.messages import typestore
-from so101.data.trimming import TrimConfig
+from so101.data.pictures import bag_cache
+from so101.data.pictures.bag_cache import bag_key
+from so101.data.pictures.frames import CachedPictures, CompressedPictures, DecodedPictures
+from so101.data.pictures.jpegs import HeldJpegs, PlacedJpegs
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training import loading
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.trimming import TrimConfig
 from so101.episode import Outcome
 from so101.errors import BagError, ConfigError, StoreError
 from so101.events import LabelEvent

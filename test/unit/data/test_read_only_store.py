@@ -13,8 +13,8 @@ from bag_layouts import write_theirs
 from factories import make_bag, make_rollout
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
+from so101.data.episodes.episode_reader import read_episodes
+from so101.data.stores.episode_store import EpisodeStore
 
 NOBODY = 65534
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 from remote_stores import NAMES, content_of, local_copy, make_store
 
-from so101.data.remote_files import RemoteFiles, check_url
-from so101.data.remote_store import RemoteStore
-from so101.data.upload import Uploader
+from so101.data.stores.remote_files import RemoteFiles, check_url
+from so101.data.stores.remote_store import RemoteStore
+from so101.data.stores.upload import Uploader
 from so101.errors import RemoteError
 from so101.events import LabelEvent
 

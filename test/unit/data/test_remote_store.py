@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from remote_stores import NAMES, Remote, content_of, local_copy, make_store, reader
 
-from so101.data.download import download
-from so101.data.label_merge import merge_histories, read_history
-from so101.data.manifest import is_safe_name, split_name
-from so101.data.open_store import cache_name, default_cache, open_store
-from so101.data.remote_catalog import RemoteCatalog
-from so101.data.remote_files import RemoteFiles, check_url
-from so101.data.remote_store import RemoteStore
-from so101.data.upload import Uploader
+from so101.data.labels.label_merge import merge_histories, read_history
+from so101.data.stores.download import download
+from so101.data.stores.manifest import is_safe_name, split_name
+from so101.data.stores.open_store import cache_name, default_cache, open_store
+from so101.data.stores.remote_catalog import RemoteCatalog
+from so101.data.stores.remote_files import RemoteFiles, check_url
+from so101.data.stores.remote_store import RemoteStore
+from so101.data.stores.upload import Uploader
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, ConfigError, RemoteError, StoreError
 from so101.events import LabelEvent

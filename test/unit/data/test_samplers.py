@@ -8,11 +8,11 @@ from factories import make_episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.mixture import MixedSampler
-from so101.data.prioritised import PrioritisedSampler, PriorityConfig
-from so101.data.sampling import StepSampler, rng_from_json, rng_to_json
-from so101.data.trimming import TrimConfig
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.mixture import MixedSampler
+from so101.data.training.prioritised import PrioritisedSampler, PriorityConfig
+from so101.data.training.sampling import StepSampler, rng_from_json, rng_to_json
+from so101.data.training.trimming import TrimConfig
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import ConfigError
 from so101.spec import PolicySpec

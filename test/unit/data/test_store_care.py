@@ -5,10 +5,10 @@ import os
 import pytest
 from factories import make_bag
 
-from so101.data.episode_store import INDEX_NAME, EpisodeStore
-from so101.data.pruning import PRUNABLE, choose, prune
-from so101.data.store_lock import StoreLock
-from so101.data.store_stats import OUTCOMES, outcome_of, room_of, store_stats
+from so101.data.stores.episode_store import INDEX_NAME, EpisodeStore
+from so101.data.stores.pruning import PRUNABLE, choose, prune
+from so101.data.stores.store_lock import StoreLock
+from so101.data.stores.store_stats import OUTCOMES, outcome_of, room_of, store_stats
 from so101.episode import Outcome
 from so101.errors import ConfigError, StoreError
 from so101.events import LabelEvent

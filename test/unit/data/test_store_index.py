@@ -10,11 +10,11 @@ from factories import make_bag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so101.data.bag_metadata import read_metadata
-from so101.data.episode_store import EpisodeStore
-from so101.data.pruning import choose, prune
-from so101.data.store_entry import IndexLine
-from so101.data.store_index import INDEX_NAME, StoreIndex
+from so101.data.bags.bag_metadata import read_metadata
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.pruning import choose, prune
+from so101.data.stores.store_entry import IndexLine
+from so101.data.stores.store_index import INDEX_NAME, StoreIndex
 from so101.episode import Outcome
 from so101.errors import StoreError
 from so101.events import LabelEvent
@@ -108,7 +108,7 @@ def test_a_store_that_keeps_its_index_reads_no_bag_twice(bags, tmp_path, monkeyp
         read.append(path.name)
         return read_metadata(path)
 
-    monkeypatch.setattr("so101.data.store_entry.read_metadata", read_and_note)
+    monkeypatch.setattr("so101.data.stores.store_entry.read_metadata", read_and_note)
     assert outcomes(root) == EXPECTED
     assert len(read) == COUNT - 1
     assert outcomes(root, keeps_index=True) == EXPECTED

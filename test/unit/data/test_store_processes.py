@@ -6,14 +6,14 @@ from pathlib import Path
 
 from remote_stores import make_store
 
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import read_labels
-from so101.data.pruning import choose, prune
-from so101.data.remote_files import RemoteFiles
-from so101.data.remote_store import RemoteStore
-from so101.data.store_entry import IndexLine
-from so101.data.store_index import INDEX_NAME
-from so101.data.upload import Uploader
+from so101.data.labels.labels import read_labels
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.pruning import choose, prune
+from so101.data.stores.remote_files import RemoteFiles
+from so101.data.stores.remote_store import RemoteStore
+from so101.data.stores.store_entry import IndexLine
+from so101.data.stores.store_index import INDEX_NAME
+from so101.data.stores.upload import Uploader
 from so101.episode import EpisodeFacts, Outcome
 from so101.errors import StoreError
 from so101.events import LabelEvent

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so101.action import ActionSpace
-from so101.data.dataset import DatasetConfig, EpisodeDataset
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
-from so101.data.trimming import TrimConfig
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import DatasetConfig, EpisodeDataset
+from so101.data.training.trimming import TrimConfig
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import BagError, ConfigError
 from so101.images import decode_image

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from remote_stores import NAMES, Remote, content_of, local_copy, make_store, reader
 
-from so101.data.episode_store import EpisodeStore
-from so101.data.manifest import _canonical, _digest
-from so101.data.remote_files import RemoteFiles
-from so101.data.remote_store import RemoteStore
-from so101.data.store_lock import StoreLock
-from so101.data.upload import Uploader
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.stores.manifest import _canonical, _digest
+from so101.data.stores.remote_files import RemoteFiles
+from so101.data.stores.remote_store import RemoteStore
+from so101.data.stores.store_lock import StoreLock
+from so101.data.stores.upload import Uploader
 from so101.episode import Outcome
 from so101.errors import BagError, RemoteError, StoreError
 from so101.events import LabelEvent

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so101.clock import POLICY_GRID
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
-from so101.data.labels import FILE_NAME, append_label, read_labels
-from so101.data.value_series import (
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.labels.labels import FILE_NAME, append_label, read_labels
+from so101.data.labels.value_series import (
     MAX_REPLACED,
     ValueSeries,
     align_series,
     put_series,
     read_series,
 )
+from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import BagError, StoreError
 from so101.events import LabelEvent
 

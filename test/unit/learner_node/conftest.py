@@ -7,7 +7,7 @@ import torch
 from factories import make_bag
 
 from learner_node.job import JobDirectory
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 
 torch.set_num_threads(1)

@@ -31,9 +31,9 @@ from learner_node.params import GroupParams, LearnerParams
 from learner_node.pose_gate import PoseGate
 from learner_node.study import StudyConfig
 from reward_node.session_config import SessionConfig
-from so101.data.dataset import DatasetConfig
-from so101.data.episode_reader import read_episode
-from so101.data.trimming import TrimConfig
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.training.dataset import DatasetConfig
+from so101.data.training.trimming import TrimConfig
 from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError, SessionError, TrainingError
 from so101.groups.advantage import Pool, Rule

@@ -19,9 +19,9 @@ from learner_node.job import JobDirectory, TrainingJob
 from learner_node.lesson import Lesson
 from learner_node.planning import TrainingRequest, bag_sha256
 from learner_node.trainer import Trainer, TrainerConfig
-from so101.data.dataset import EpisodeDataset
-from so101.data.episode_store import EpisodeStore
-from so101.data.lerobot_format import HOW_TO_INSTALL
+from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
+from so101.data.stores.episode_store import EpisodeStore
+from so101.data.training.dataset import EpisodeDataset
 from so101.episode import ControlSource, Outcome
 from so101.errors import ConfigError
 from so101.policies.checkpoint import load_policy, load_training_state

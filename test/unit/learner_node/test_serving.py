@@ -20,7 +20,7 @@ from learner_node.serving import LearningHost, load_version, where_to_go_on
 from learner_node.serving_gate import RequestGate
 from learner_node.serving_work import Curriculum, ServingLearnerConfig
 from learner_node.trainer import Trainer
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import CheckpointError, StoreError
 from so101.policies.checkpoint import load_policy
 from so101.policies.checkpoint_files import verify

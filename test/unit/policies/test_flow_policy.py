@@ -12,7 +12,7 @@ from factories import make_episode
 
 from so101.action import ActionSpace
 from so101.control.action_codec import ActionCodec
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import CheckpointError, ConfigError, ObservationError
 from so101.policies.flow_config import FlowConfig, from_json
 from so101.policies.flow_policy import FlowPolicy

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.part import PartConfig
-from so101.data.lerobot_format import HOW_TO_INSTALL
+from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError
 from so101.evaluation import EvaluationConfig, evaluate

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from so101.data.lerobot_values import Units
+from so101.data.exchange.lerobot_values import Units
 from so101.errors import CheckpointError, ConfigError, So101Error
 from so101.policies import lerobot_files, lerobot_network
 from so101.policies.checkpoint import load_policy, read_spec

@@ -11,7 +11,7 @@ from contracts.policy_contract import TrainablePolicyContract
 from contracts.policy_factories import make_batch, make_observation
 
 from so101.action import ChunkPrefix
-from so101.data.lerobot_format import HOW_TO_INSTALL
+from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.errors import ConfigError, ObservationError
 from so101.policies.canary import check_canary
 from so101.policies.checkpoint import load_policy, read_spec, save_checkpoint

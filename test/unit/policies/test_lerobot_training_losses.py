@@ -19,7 +19,7 @@ from lerobot_batches import (
     whole,
 )
 
-from so101.data.lerobot_format import HOW_TO_INSTALL
+from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.errors import ConfigError
 from so101.policies.lerobot_losses import (
     diffusion_steps,

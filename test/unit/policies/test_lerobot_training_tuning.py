@@ -13,7 +13,7 @@ from lerobot_batches import (
     whole,
 )
 
-from so101.data.lerobot_format import HOW_TO_INSTALL
+from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.lerobot_losses import row_losses
 from so101.policies.lerobot_tuning import (

@@ -16,9 +16,9 @@ from recorder_node.continuous_recorder import ContinuousRecorder
 from recorder_node.episode_recorder import EpisodeRecorder
 from recorder_node.recorder_setup import RecorderSetup
 from so101.clock import CONTROL_GRID, NS_PER_S
-from so101.data.bag_writer import Split
-from so101.data.episode_store import EpisodeStore
-from so101.data.messages import create, encode
+from so101.data.bags.bag_writer import Split
+from so101.data.bags.messages import create, encode
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent, RewardEvent
 from so101.robot import JOINTS

@@ -12,9 +12,9 @@ from recorder_node.losses import SequenceCounter
 from recorder_node.raw_message import header_stamp_ns
 from recorder_node.recorder_setup import CLOSE_WITHIN_NS, RecorderSetup
 from so101.clock import CONTROL_GRID
-from so101.data import messages
-from so101.data.bag import open_bag
-from so101.data.episode_store import EpisodeStore
+from so101.data.bags import messages
+from so101.data.bags.bag import open_bag
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import StoreError
 from so101.events import EpisodeEvent

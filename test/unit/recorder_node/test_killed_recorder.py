@@ -11,10 +11,10 @@ from random import Random
 import pytest
 
 from recorder_node.raw_message import header_stamp_ns
-from so101.data.bag import open_bag
-from so101.data.episode_store import EpisodeStore
-from so101.data.segments import find_segments
-from so101.data.timeline import read_timeline
+from so101.data.bags.bag import open_bag
+from so101.data.episodes.segments import find_segments
+from so101.data.episodes.timeline import read_timeline
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.robot import JOINTS
 from so101.topics import JOINT_STATES

@@ -14,13 +14,13 @@ from recorder_node.raw_message import header_stamp_ns
 from recorder_node.recorder_setup import RecorderSetup
 from recorder_node.ring import Ring
 from so101.clock import CONTROL_GRID, NS_PER_S
-from so101.data.bag import open_bag
-from so101.data.bag_writer import FLUSH_NS, Split
-from so101.data.custom_data import published_from_text
-from so101.data.episode_reader import read_episodes
-from so101.data.episode_store import EpisodeStore
-from so101.data.mcap_file import read_mcap
-from so101.data.messages import create, encode
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_writer import FLUSH_NS, Split
+from so101.data.bags.custom_data import published_from_text
+from so101.data.bags.mcap_file import read_mcap
+from so101.data.bags.messages import create, encode
+from so101.data.episodes.episode_reader import read_episodes
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import ControlSource, EpisodeFacts, EpisodeState, Outcome
 from so101.errors import StoreError
 from so101.events import ControlEvent, EpisodeEvent

@@ -4,8 +4,8 @@ from factories import make_bag, make_rollout
 
 from reward_node.past import past_episodes
 from reward_node.session import Session, SessionConfig
-from so101.data.bag_writer import PART
-from so101.data.custom_data import facts_to_text
+from so101.data.bags.bag_writer import PART
+from so101.data.bags.custom_data import facts_to_text
 from so101.episode import EpisodeFacts, Outcome
 
 

@@ -6,7 +6,7 @@ import pytest
 from contracts.policy_factories import make_policy
 from factories import make_bag
 
-from so101.data.custom_data import PUBLISHED, facts_to_text
+from so101.data.bags.custom_data import PUBLISHED, facts_to_text
 from so101.episode import EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.groups.gate import Verdict

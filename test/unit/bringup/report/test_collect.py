@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from so101.data.episode_store import EpisodeStore
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
 from so101.errors import StoreError
 from so101.evaluation import Evaluation, Trial

@@ -10,8 +10,8 @@ import pytest
 from factories import make_bag, make_episode
 from matplotlib.colors import to_hex
 
-from so101.data.episode_reader import read_episode
-from so101.data.episode_store import EpisodeStore
+from so101.data.episodes.episode_reader import read_episode
+from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.errors import StoreError
 from so101.events import LabelEvent

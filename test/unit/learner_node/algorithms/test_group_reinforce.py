@@ -15,7 +15,7 @@ from learner_node.algorithms.group_reinforce import (
     GroupReinforceConfig,
 )
 from learner_node.algorithms.imitation import imitation_loss
-from so101.data.dataset import EpisodeDataset
+from so101.data.training.dataset import EpisodeDataset
 from so101.errors import ConfigError
 
 SMALL = GroupReinforceConfig(steps=40, batch_size=6, draws=2)
