@@ -94,16 +94,24 @@ class Watcher(Person):
         self.infos.append(info)
         self.heard_ns.append(self.now_ns)
 
-    def says(self, word, since):
-        """Wait until the policy has said that it waits for something."""
-        self.until(lambda: any(word in info.waiting_for for info in self.infos[since:]))
+    def says(self, since, *words):
+        """Wait until the policy has said that it waits for something, in one of some words."""
+
+        def is_said():
+            told = [info.waiting_for for info in self.infos[since:]]
+            return any(word in one for one in told for word in words)
+
+        self.until(is_said)
 
     def until_still(self, duration_s=1.2 * SILENCE_S):
         """Wait until the arm has stood for longer than a silent policy keeps control."""
         graphs.wait_until(lambda: self.is_still_for(duration_s), graphs.PATIENCE_S)
 
-    def until_waving(self, duration_s=1.0):
-        """Wait until the arm has followed the wave for a while; return since when [ns]."""
+    def until_waving(self, duration_s=1.5):
+        """Wait until the arm has followed the wave for a while; return since when [ns].
+
+        An arm that stands where the wave turns is near it for up to a second.
+        """
         began_ns = self.now_ns
 
         def is_off():
@@ -128,6 +136,7 @@ def server():
     one.kill()
 
 
+@pytest.mark.chaos  # its clock is the machine's: whether it passes still depends on the load
 def test_whatever_befalls_its_server_the_arm_stands_smoothly_and_goes_on(
     tmp_path, monkeypatch, server
 ):
@@ -153,7 +162,7 @@ def test_whatever_befalls_its_server_the_arm_stands_smoothly_and_goes_on(
     with graphs.running("up", tmp_path / "run", **options) as graph:
         graphs.wait_until(lambda: graph.pids("policy_node.node") != [], graphs.PATIENCE_S)
         watcher = Watcher(graph.domain, monkeypatch)
-        watcher.says("cannot be reached", 0)  # it waits for a server that is not there yet
+        watcher.says(0, "cannot be reached")  # it waits for a server that is not there yet
         server.start(ONE)
         watcher.until(lambda: watcher.policy.checkpoint == ONE)
         start_episode(watcher)
@@ -176,7 +185,7 @@ def killed(watcher, server):
     """The connection is lost at once, and the chunk in force is still followed to its end."""
     said, lost_ns = len(watcher.infos), watcher.now_ns
     server.kill()
-    watcher.says("connect", said)  # was lost, or cannot be made again
+    watcher.says(said, "connect")  # was lost, or cannot be made again
     watcher.until_still()
     assert watcher.steps_since(lost_ns).max() > 1e-4
     server.start(ONE)
@@ -184,10 +193,10 @@ def killed(watcher, server):
 
 
 def hung(watcher, server):
-    """The deadline passes, the policy lives, and an answer that comes later is dropped."""
+    """A deadline passes, of an answer or a ping; the policy lives, and drops what comes later."""
     said = len(watcher.infos)
     server.signal(signal.SIGSTOP)
-    watcher.says("answer", said)
+    watcher.says(said, "no answer", "no sign of life")
     watcher.until_still()
     server.signal(signal.SIGCONT)
     watcher.until_waving()
