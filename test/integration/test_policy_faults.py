@@ -110,17 +110,21 @@ class Watcher(Person):
     def until_waving(self, duration_s=1.5):
         """Wait until the arm has followed the wave for a while; return since when [ns].
 
-        An arm that stands where the wave turns is near it for up to a second.
+        Counted from a chunk heard from now on: while a server was being started nobody looked,
+        and what was sent meanwhile comes at once. An arm that stands where the wave turns is near
+        it for up to a second.
         """
-        began_ns = self.now_ns
+        since, began_ns = len(self.infos), None
+        self.until(lambda: any(one.inference_ms > 0.0 for one in self.infos[since:]))
 
-        def is_off():
+        def is_waving():
             nonlocal began_ns
-            if np.abs(self.command - wave([self.now_ns])[0]).max() > OFF_WAVE_RAD:
+            is_off = np.abs(self.command - wave([self.now_ns])[0]).max() > OFF_WAVE_RAD
+            if began_ns is None or is_off:
                 began_ns = self.now_ns
-            return self.now_ns < began_ns + nanoseconds(duration_s)
+            return self.now_ns >= began_ns + nanoseconds(duration_s)
 
-        self.until(lambda: not is_off())
+        self.until(is_waving)
         return began_ns
 
     def steps_since(self, stamp_ns):
