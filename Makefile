@@ -24,7 +24,7 @@ help:
 	@echo "make rl      set up, then demonstrations, training and evaluation (ARGS=--help for options)"
 	@echo "make test    set up, then checks and all tests"
 	@echo "make setup   the virtual environment $(VENV); instant and offline when it is up to date"
-	@echo "make lerobot setup with LeRobot, for so101 export-lerobot and import-lerobot"
+	@echo "make lerobot setup with LeRobot: its policies, export-lerobot and import-lerobot"
 	@echo "make lint    ruff, mypy, import-linter       make format  ruff format"
 	@echo "make chaos   long kill and fuzz rounds       make bench   all benchmarks, small"
 	@echo "make where   which Python, numpy and ROS     make doctor-gl  can cameras be rendered"
@@ -34,7 +34,7 @@ setup:
 	@python=$$($(CLEAN) tools/find_python.sh "$(VENV)" "$(PYTHON)") \
 	  && $(CLEAN) "$$python" tools/setup_venv.py --venv "$(VENV)" $(SETUP_ARGS)
 
-# What the tests need on top, and whoever exchanges datasets with LeRobot. Empty on Python 3.11.
+# What the tests need on top, and who uses LeRobot's policies or datasets. Empty on Python 3.11.
 lerobot: SETUP_ARGS := --lerobot
 lerobot: setup
 
