@@ -82,7 +82,9 @@ class PolicyNode(Node):
             task=params.task,
             is_lock_step=params.lockstep,
         )
-        source, decoder = ControlSource.POLICY.value, EarlyDecoder(params.cameras)
+        # a server gets the JPEGs as they are
+        decoder = None if params.server else EarlyDecoder(params.cameras)
+        source = ControlSource.POLICY.value
         loop = ActingLoop(config, source, params.decision_ticks, decoder)
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(POLICY_TRAJECTORY, POLICY_ALIVE, POLICY_INFO)
