@@ -18,7 +18,7 @@ class Job:
         owner: The connection it came from.
         request: What is asked.
         arrived_s: When it arrived [s], on the clock of `RequestQueue.take`.
-        answer: Called once with what became of it.
+        answer: Called once with what became of it, by the thread that infers.
     """
 
     owner: Hashable

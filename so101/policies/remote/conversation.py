@@ -1,6 +1,7 @@
 """What is said on one connection: requests are read, queued and answered, and rules are kept."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable
 from typing import Protocol
@@ -24,6 +25,7 @@ from so101.policies.remote.messages import (
 )
 from so101.policies.remote.received_images import check_received
 
+_log = logging.getLogger(__name__)
 BROKEN, BROKE_RULE = 1007, 1008
 """Close codes (RFC 6455, 7.4.1): data that make no sense; a rule that was broken."""
 
@@ -111,13 +113,17 @@ class Conversation:
             await self._say(self._desk.health(message.id))
 
     async def _infer(self, request: InferRequest) -> None:
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = loop.create_future()
 
-        def answer(outcome: Answer | Failure) -> None:
+        def deliver(outcome: Answer | Failure, data: bytes | str) -> None:
             self._desk.count(outcome)
-            self._say(outcome)
+            self._desk.send(self._peer, data)
             if not answered.done():
                 answered.set_result(None)
+
+        def answer(outcome: Answer | Failure) -> None:
+            loop.call_soon_threadsafe(deliver, *self._written(outcome))
 
         job = Job(owner=self._peer, request=request, arrived_s=time.monotonic(), answer=answer)
         older = self._desk.submit(job)
@@ -125,6 +131,15 @@ class Conversation:
             await self._fail(Failure(id=older.request.id, code=Code.SUPERSEDED))
         if self._dialect.is_sequential:
             await answered
+
+    def _written(self, outcome: Answer | Failure) -> tuple[Answer | Failure, bytes | str]:
+        """Return an answer and its bytes; what cannot be written is the policy's failure."""
+        try:
+            return outcome, self._dialect.write(outcome)
+        except Exception:
+            _log.exception("an answer cannot be written")
+            failure = Failure(id=outcome.id, code=Code.POLICY, message="its answer cannot travel")
+            return failure, self._dialect.write(failure)
 
     async def _fail(self, failure: Failure) -> None:
         self._desk.count(failure)

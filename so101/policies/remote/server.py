@@ -2,15 +2,15 @@
 
 The loop never runs the policy, so it can always answer, time out and refuse. It owns nothing of
 the wire format (``dialects``), of the rules for peers (``access``, ``admission``, ``connection``)
-or of what waits (``batching``).
+or of what waits and is inferred (``passes``).
 """
 
 import asyncio
 import logging
 import ssl
+import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from so101.errors import CheckpointError, ConfigError
 from so101.policies.live_versions import LiveVersions
 from so101.policies.remote.access import Access
 from so101.policies.remote.admission import Door, Intake, listen
-from so101.policies.remote.batching import Job, RequestQueue
+from so101.policies.remote.batching import Job
 from so101.policies.remote.connection import (
     HANDSHAKE_S,
     SEND_S,
@@ -35,17 +35,17 @@ from so101.policies.remote.connection import (
 )
 from so101.policies.remote.conversation import Conversation
 from so101.policies.remote.dialects import Dialect, NativeDialect, OpenpiDialect
-from so101.policies.remote.inference import Served, infer_jobs
+from so101.policies.remote.inference import Served
 from so101.policies.remote.messages import (
     SUBPROTOCOL,
     Answer,
-    Code,
     Failure,
     Health,
     Hello,
 )
 from so101.policies.remote.metrics import Metrics
 from so101.policies.remote.msgpack_reader import MESSAGE_BYTES
+from so101.policies.remote.passes import Passes
 from so101.policies.remote.server_config import ServerConfig
 
 _log = logging.getLogger(__name__)
@@ -88,16 +88,20 @@ class PolicyServer:
         self._versions = LiveVersions(served, self._config.max_versions)
         self._on_busy, self._is_busy = on_busy, False
         self._access = Access(self._config.host, token)
-        self._queue, self._wakeup = RequestQueue(), asyncio.Event()
         self._door, self._intake = Door(self._config.max_connections + 64), Intake()
         self._peers: set[ServerConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
-        self._began_s = self._busy_since_s = 0.0
+        self._passes = Passes(
+            self._versions,
+            self._config,
+            peers=lambda: len(self._peers),
+            on_quiet=lambda: self._loop.call_soon_threadsafe(self._look_whether_quiet),
+        )
+        self._began_s = 0.0
         self._port = 0
         self._is_stopping = False
         self._server: Server | None = None
-        self._batcher: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     @property
     def port(self) -> int:
@@ -143,7 +147,8 @@ class PolicyServer:
             raise ConfigError(f"cannot serve on {host}:{port}: {error.strerror}") from error
         self._port = listener.getsockname()[1]
         self._began_s = time.monotonic()
-        self._batcher = asyncio.create_task(self._infer_forever())
+        self._loop = asyncio.get_running_loop()
+        self._passes.start()
         guarded: Any = partial(GuardedConnection, intake=self._intake, on_cut=self._count_cut)
         self._server = await serve(
             self._talk,
@@ -164,13 +169,11 @@ class PolicyServer:
 
     async def stop(self) -> None:
         """Finish the pass that runs, tell who waits, and close every connection."""
-        if self._server is None or self._batcher is None:
+        if self._server is None:
             return
         self._server.close(close_connections=False)
         self._is_stopping = True
-        self._wakeup.set()
-        await self._batcher
-        await asyncio.to_thread(self._worker.shutdown)
+        await asyncio.to_thread(self._passes.stop)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SEND_S)
         await asyncio.gather(*(peer.close(1001, "going down") for peer in self._peers))
@@ -179,8 +182,7 @@ class PolicyServer:
     def submit(self, job: Job) -> Job | None:
         """Queue a request; see `so101.policies.remote.conversation.Desk`."""
         self._say_busy(True)
-        self._wakeup.set()
-        return self._queue.put(job)
+        return self._passes.put(job)
 
     def count(self, outcome: Answer | Failure) -> None:
         """Count what became of a request."""
@@ -197,17 +199,17 @@ class PolicyServer:
             checkpoint=self.served.sha256,
             uptime_s=time.monotonic() - self._began_s,
             connections=len(self._peers),
-            waiting=len(self._queue),
+            waiting=len(self._passes),
         )
 
     async def reset(self, peer: ServerConnection) -> None:
         """Begin a peer's next episode, after what the policy does now."""
-        loop, served = asyncio.get_running_loop(), self._versions.begin(peer)
-        await loop.run_in_executor(self._worker, served.policy.reset)
+        served = self._versions.begin(peer)
+        await asyncio.wrap_future(self._passes.run(served.policy.reset))
 
     def send(self, peer: ServerConnection, data: bytes | str) -> asyncio.Task[None]:
         """Send to a peer, or cut it where it does not read."""
-        task = asyncio.get_running_loop().create_task(send_to(peer, data))
+        task = _begin(send_to(peer, data))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -231,16 +233,18 @@ class PolicyServer:
         return None
 
     def _respond_health(self, connection: ServerConnection) -> Response:
-        busy_s = time.monotonic() - self._busy_since_s if self._busy_since_s else 0.0
+        began_s = self._passes.busy_since_s
+        busy_s = time.monotonic() - began_s if began_s else 0.0
         if busy_s > STUCK_S:
             return connection.respond(503, "stuck\n")
         return connection.respond(200, self.metrics.summary())
 
     def _respond_metrics(self, connection: ServerConnection) -> Response:
+        self.metrics.batches = self._passes.count
         self.metrics.refused["too many sockets"] = self._door.turned_away
         self.metrics.gauges = {
             "connections": len(self._peers),
-            "waiting": len(self._queue),
+            "waiting": len(self._passes),
             "uptime_seconds": time.monotonic() - self._began_s,
         }
         return connection.respond(200, self.metrics.text())
@@ -266,45 +270,26 @@ class PolicyServer:
             pass
         finally:
             proof.cancel()
-            self._queue.drop(peer)
+            self._passes.drop(peer)
             self._versions.leave(peer)
             self._peers.discard(peer)
 
-    async def _infer_forever(self) -> None:
-        config = self._config
-        while not self._is_stopping:
-            await self._wakeup.wait()
-            self._wakeup.clear()
-            while len(self._queue) and not self._is_stopping:
-                if 1 < len(self._queue) < min(config.max_batch, len(self._peers)):
-                    await asyncio.sleep(config.window_ms / 1000.0)
-                expired, batch = self._queue.take(time.monotonic(), config.max_batch)
-                for job in expired:
-                    job.answer(Failure(id=job.request.id, code=Code.EXPIRED))
-                for served, jobs in self._versions.sort(batch, lambda job: job.owner):
-                    await self._infer(served, jobs)
-            await asyncio.sleep(0.0)  # what was answered is sent before anybody else may go on
-            self._say_busy(len(self._queue) > 0)
-        for job in self._queue.clear():
-            job.answer(Failure(id=job.request.id, code=Code.STOPPING))
+    def _look_whether_quiet(self) -> None:
+        """Say so in the next round of the loop: what was answered is sent before."""
+        self._loop.call_soon(lambda: self._say_busy(not self._passes.is_idle))
 
     def _say_busy(self, is_busy: bool) -> None:
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self._on_busy(is_busy)
 
-    async def _infer(self, served: Served, batch: list[Job]) -> None:
-        loop = asyncio.get_running_loop()
-        self._busy_since_s = time.monotonic()
-        try:
-            answers = await loop.run_in_executor(self._worker, infer_jobs, served, batch)
-        except Exception:  # a bug, which must not end the service for all
-            _log.exception("a pass failed")
-            answers = [Failure(id=job.request.id, code=Code.POLICY) for job in batch]
-        self._busy_since_s = 0.0
-        self.metrics.batches += 1
-        for job, answer in zip(batch, answers, strict=True):
-            job.answer(answer)
+
+def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Return the task of some work that is done at once where nothing must be waited for."""
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=loop, eager_start=True)
+    return loop.create_task(work)
 
 
 def _host(headers: Headers) -> str:

@@ -157,7 +157,7 @@ def test_robots_that_wait_are_inferred_together(flow, monkeypatch):
         assert policy.is_inside.wait(5.0)
         for robot in robots[1:]:
             robot.send()
-        while len(server._queue) < 4:
+        while len(server._passes) < 4:
             time.sleep(0.005)
         policy.gate.set()
         for number, robot in enumerate(robots):
@@ -339,7 +339,7 @@ def test_a_server_that_ends_finishes_the_pass_that_runs_and_says_so_to_who_waits
     first.send()
     assert policy.is_inside.wait(5.0)
     second.send()
-    while not len(server._queue):
+    while not len(server._passes):
         time.sleep(0.005)
     ending = threading.Thread(target=context.__exit__, args=(None, None, None))
     ending.start()
@@ -384,3 +384,37 @@ def test_tls_is_spoken(certificate):
             assert peer.closes_within(5.0)
         with RawPeer(server) as peer:  # one that does not speak at all
             assert peer.closes_within(5.0)
+
+
+def test_a_chunk_that_cannot_travel_is_the_policys_failure_and_ends_nothing(caplog):
+    policy = SlowPolicy()
+    policy.gate.set()
+    plan, is_odd = policy.infer, [True]
+
+    def infer(observation, **asked):
+        found = plan(observation, **asked)
+        return replace(found, aux={"x": np.array(["no number"])}) if is_odd.pop() else found
+
+    policy.infer = infer
+    is_odd.insert(0, False)
+    with serving(policy) as server, Robot(server) as robot:
+        failure = robot.ask()
+        assert (failure.code, failure.message) == (Code.POLICY, "its answer cannot travel")
+        assert isinstance(robot.ask(), Answer)
+        assert server.metrics.requests == {"policy": 1, "answered": 1}
+    assert "cannot be written" in caplog.text
+
+
+def test_a_policy_that_cannot_be_reset_costs_its_own_robot_alone():
+    policy = SlowPolicy()
+    policy.gate.set()
+
+    def reset():
+        raise RuntimeError("worn out")
+
+    with serving(policy) as server, Robot(server) as robot, Robot(server) as other:
+        policy.reset = reset
+        robot.socket.send(pack_message(Reset(id=1)))
+        with pytest.raises(ConnectionClosed):
+            robot.read()
+        assert isinstance(other.ask(), Answer)
