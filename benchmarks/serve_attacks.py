@@ -9,7 +9,7 @@ processes share this machine: what they cost as neighbours is not the server's d
 are a crowd of a thousand connections and all attacks at once.
 
     python benchmarks/serve_attacks.py [--seconds 60] [--rounds 3] [--rate 5] [--small]
-        [--out FILE]
+        [--only ATTACK] [--out FILE]
 """
 
 import argparse
@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="phases of it")
     parser.add_argument("--rate", type=float, default=5.0, help="hostile sessions per second")
     parser.add_argument("--small", action="store_true", help="as make bench runs it")
+    parser.add_argument("--only", metavar="ATTACK", help="one row of them")
     parser.add_argument("--attack", default="", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
@@ -183,6 +184,9 @@ def main() -> None:
     if arguments.small:
         arguments.seconds, arguments.rounds = 2.0, 1
         names = ["unauthenticated", "oversize streamed", "all at once"]
+    if arguments.only and arguments.only not in names:
+        parser.error(f"--only {arguments.only!r}: not one of {', '.join(names)}")
+    names = [arguments.only] if arguments.only else names
     result: dict[str, Any] = {"ask_hz": ASK_HZ, "rate": arguments.rate}
     with tempfile.TemporaryDirectory(prefix="so101-attacks-") as root:
         record = TrainingRecord(algorithm="sft", step=1)

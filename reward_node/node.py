@@ -224,7 +224,8 @@ class RewardNode(Node):
         self.get_logger().warning(f"waiting {words}" if words else "going on")
 
     def _on_policy(self, info: PolicyInfo) -> None:
-        if not info.checkpoint:  # a new process, which has yet to find everybody
+        had_one = self._conductor.running_checkpoint
+        if bool(info.checkpoint) != bool(had_one):  # perhaps of a new process, yet to find others
             self._was_complete = False
             self._roll.begin_anew()
         self._conductor.on_policy(info, self._newest_ns)

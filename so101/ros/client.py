@@ -51,6 +51,7 @@ class GraphClient:
         )
         self._spinner = Spinner(self._node)
         self._clients: dict[str, Any] = {}
+        self._settled: set[str] = set()
 
     def __enter__(self) -> "GraphClient":
         """Return the client."""
@@ -81,18 +82,20 @@ class GraphClient:
         Raises:
             ConfigError: There is no such service, or it takes a value and none is given.
             SessionError: Nobody offers or answers it in time, or it refuses; the message is its
-                own word.
+                own word. What was not answered may have been done.
         """
         request = _request(name, value)
-        is_new = name not in self._clients
         client = self._client(name)
         wait_for_matched(self._spinner, clients=[client], timeout_s=timeout_s)
-        if is_new:
-            self._spinner.spin_until(lambda: False, SETTLE_S)
+        if name not in self._settled:
+            self._spinner.spin_for(SETTLE_S)
+            self._settled.add(name)
         future = client.call_async(request)
         if not self._spinner.spin_until(future.done, timeout_s):
             client.remove_pending_request(future)
-            raise SessionError(f"{name}: no answer within {timeout_s:g} s")
+            raise SessionError(
+                f"{name}: no answer within {timeout_s:g} s; it may have been done all the same"
+            )
         response = future.result()
         if not response.success:
             raise SessionError(f"{name}: {response.message}")

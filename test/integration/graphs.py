@@ -158,11 +158,15 @@ def run(graph: str, store: Path, timeout_s: float = PATIENCE_S, **options: Any) 
         return ended
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Wait for something that no event tells."""
+def wait_until(
+    holds: Callable[[], bool],
+    timeout_s: float = 20.0,
+    why: Callable[[], str] = lambda: "it never came true",
+) -> None:
+    """Wait for something that no event tells; in vain, say why."""
     end_s = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < end_s, "it never came true"
+        assert time.monotonic() < end_s, why()
         time.sleep(0.02)
 
 

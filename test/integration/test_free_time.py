@@ -4,6 +4,7 @@ back, and a broken checkpoint and a way home that would collide are refused.
 
 import os
 import signal
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -84,8 +85,11 @@ class Person:
         if self.holds:
             self._endpoints.publish(TELEOP_ALIVE, to_header(self.now_ns))
 
+    def hears(self, holds, timeout_s):
+        return self._spinner.spin_until(holds, timeout_s)
+
     def until(self, holds):
-        assert self._spinner.spin_until(holds, graphs.PATIENCE_S), (self.control, self.episode)
+        assert self.hears(holds, graphs.PATIENCE_S), (self.control, self.episode)
 
     def until_control(self, source, word=""):
         self.until(lambda: self.control.source is source and word in self.control.reason)
@@ -152,16 +156,27 @@ def refuse_a_broken_checkpoint(person, made, tmp_path):
 
 
 def start_episode(person):
-    """Start one by hand as soon as the policy has its checkpoint."""
+    """Start one by hand as soon as robot and policy are ready, and be there when it runs.
+
+    The topic says whether it runs: an answer can be lost, and who asks again is then refused.
+    """
+    before = person.episode and person.episode.facts.id
+    refusals = []
+
+    def runs():
+        now = person.episode
+        is_another = now is not None and now.facts.id != before
+        return is_another and now.state is EpisodeState.RUNNING
 
     def has_started():
         try:
-            return bool(person.client.call("episode/start"))
-        except SessionError:
-            return False
+            person.client.call("episode/start")
+            person.until(runs)
+        except SessionError as refusal:
+            refusals.append(str(refusal))
+        return person.hears(runs, 0.02)
 
-    graphs.wait_until(has_started)
-    person.until(lambda: person.episode and person.episode.state is EpisodeState.RUNNING)
+    graphs.wait_until(has_started, graphs.PATIENCE_S, lambda: f"refused: {Counter(refusals)}")
 
 
 def test_a_silent_policy_a_person_in_between_and_a_way_home_that_collides(tmp_path, monkeypatch):

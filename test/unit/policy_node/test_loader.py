@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bad_checkpoints import WAYS, planted
 from contracts.policy_factories import CAMERAS, make_policy
 
 from policy_node.loader import CheckpointLoader, Loaded, Refused
@@ -83,6 +84,12 @@ def test_weights_that_are_not_finite(loader, tmp_path):
     with torch.no_grad():
         next(iter(policy.parameters()))[0, 0] = float("nan")
     assert "not finite" in refusal(loader, save(tmp_path, policy).path)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_its_hashes_agree_with_is_refused_and_not_run(loader, tmp_path, how):
+    refusal(loader, planted(tmp_path / "checkpoints", tmp_path, how))
+    assert not (tmp_path / "canary").exists()
 
 
 def test_a_directory_that_is_none(loader, tmp_path):

@@ -1,6 +1,8 @@
 """The server over real sockets on loopback: answers, deadlines, batches, swaps, openpi."""
 
+import re
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -10,8 +12,9 @@ import msgpack
 import numpy as np
 import pytest
 from contracts.policy_factories import make_observation, make_policy, make_spec
-from serving import HEADERS, SHA, TOKEN, RawPeer, Robot, SlowPolicy, head, serving
+from serving import HEADERS, SHA, TOKEN, RawPeer, Robot, SlowPolicy, frame, head, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Opcode
 from websockets.sync.client import connect
 
 from so101.action import ActionSpace
@@ -30,6 +33,7 @@ from so101.policies.remote.messages import (
     HealthRequest,
     Reset,
 )
+from so101.policies.remote.msgpack_reader import MESSAGE_BYTES
 from so101.policies.remote.protocol import pack_message
 from so101.policies.remote.server import PolicyServer
 from so101.policies.remote.server_config import ServerConfig
@@ -191,6 +195,29 @@ def test_a_replayed_request_ends_the_connection():
         with pytest.raises(ConnectionClosed):
             robot.read()
     assert len(policy.inferred) == 1
+
+
+WHOLE = struct.pack(">BBQ", 0x82, 0xFF, MESSAGE_BYTES + 1) + b"mask"
+TOO_LONG = {
+    "says how long it is": [WHOLE],
+    "comes in two parts": [
+        frame(bytes(MESSAGE_BYTES), fin=False),
+        frame(b"x", opcode=Opcode.CONT),
+    ],
+}
+
+
+@pytest.mark.parametrize("parts", TOO_LONG.values(), ids=TOO_LONG)
+def test_a_message_over_the_limit_is_refused_for_its_length(parts):
+    """Not only once its time is over, or all peers' messages fill the memory."""
+    with serving() as server, RawPeer(server) as peer:
+        peer.send(head())
+        peer.until(b"\r\n\r\n")
+        for part in parts:
+            peer.send(part)
+        assert peer.closes_within(5.0)
+        assert server.metrics.refused == {}
+    assert re.search(rb"\x88.\x03\xf1", bytes(peer.received), re.DOTALL)  # closed with 1009
 
 
 def test_swapping_happens_between_passes_and_answers_name_their_checkpoint():

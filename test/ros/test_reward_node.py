@@ -1,0 +1,82 @@
+"""The reward node among messages: whom it waits for before the arm may move."""
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from rclpy.parameter import Parameter
+
+from reward_node.node import RewardNode
+from so101.events import Event
+from so101.ros.convert import to_event
+from so101.ros.endpoints import Endpoints
+from so101.ros.spin import Spinner, wait_for_matched
+from so101.status_events import PolicyInfo
+from so101.topics import DIAGNOSTICS, POLICY_INFO
+
+PEER = "policy_node"
+
+
+class Policy:
+    """The only peer: it reports when it is told to, and it has an arm."""
+
+    def __init__(self, node, reward_node):
+        self.armed = []
+        self.reward_node = reward_node
+        self.endpoints = Endpoints(node)
+        self.endpoints.offer(DIAGNOSTICS, POLICY_INFO)
+        self.endpoints.switch("arm/arm", lambda value: self.armed.append(value) or "armed")
+        self.spinner = Spinner(reward_node, node)
+        wait_for_matched(self.spinner, self.endpoints._publishers.values())
+
+    def reports(self):
+        self.endpoints.publish(DIAGNOSTICS, to_event(Event(stamp_ns=1, name=PEER, values={})))
+
+    def says(self, checkpoint):
+        """Say something, and be heard."""
+        word = f"a server, {self.reward_node.get_clock().now().nanoseconds}"
+        info = PolicyInfo(stamp_ns=0, checkpoint=checkpoint, waiting_for=word)
+        self.endpoints.tell(POLICY_INFO, info)
+        conductor = self.reward_node._conductor
+        assert self.spinner.spin_until(lambda: conductor._policy_says == word, 20.0)
+
+    def is_missed(self):
+        """Tell whether its next report is waited for."""
+        return PEER in self.reward_node._roll.missing()
+
+    def is_found(self):
+        self.reports()
+        return self.spinner.spin_until(lambda: not self.is_missed(), 20.0)
+
+
+@pytest.fixture
+def policy(ros_context, make_node):
+    node = RewardNode(
+        context=ros_context,
+        use_global_arguments=False,
+        parameter_overrides=[Parameter("peers", value=[PEER])],
+    )
+    policy = Policy(make_node(PEER), node)
+    yield policy
+    policy.spinner.close()
+    node.destroy_node()
+
+
+def test_a_policy_that_only_repeats_what_it_waits_for_keeps_nobody_waiting(policy):
+    """Without its server it says so once a second: nobody has to report anew each time."""
+    policy.says("")
+    assert policy.is_found()
+    policy.says("")
+    policy.says("")
+    assert not policy.is_missed()
+    assert policy.spinner.spin_until(lambda: policy.armed == [True], 20.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [("a" * 64, ""), ("", "a" * 64)])
+def test_where_a_checkpoint_comes_or_goes_everybody_has_to_be_found_anew(policy, before, after):
+    """Another process may be behind it, and what is published before it is found is lost."""
+    policy.says(before)
+    assert policy.is_found()
+    policy.says(after)
+    assert policy.is_missed()
+    assert policy.is_found()
