@@ -35,12 +35,12 @@ from learner_node.trainer import Trainer
 from so101.data.training.dataset import EpisodeDataset
 from so101.data.training.loading import DatasetConfig
 from so101.episode_plan import EpisodePlan
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_copy import find_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_policy import FlowPolicy
-from so101.policies.scheduling import SCHEDULES
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.copy import find_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.flow.config import FlowConfig
+from so101.policies.flow.policy import FlowPolicy
+from so101.policies.schedules.scheduling import SCHEDULES
 from so101.spec import PolicySpec
 
 LATENCIES_S = (0.0, 0.05, 0.1, 0.2)

@@ -22,10 +22,10 @@ import torch
 from so101.action import ActionSpace
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent
-from so101.policies.checkpoint import load_policy, save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.flow_config import FlowConfig, FlowNorms
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.checkpoints.checkpoint import load_policy, save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.flow.config import FlowConfig, FlowNorms
+from so101.policies.flow.policy import FlowPolicy
 from so101.policies.policy_planner import PolicyPlanner
 from so101.policies.transforms import Normalizer
 from so101.rewards.pick_rater import PickRater

@@ -30,8 +30,8 @@ from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode, EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.evaluation import rollout_config
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.flow.config import FlowConfig
+from so101.policies.flow.policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
 from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater

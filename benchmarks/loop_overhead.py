@@ -57,10 +57,10 @@ def make_checkpoint(root: Path) -> str:
     import torch
 
     from so101.action import ActionSpace
-    from so101.policies.checkpoint import save_checkpoint
-    from so101.policies.checkpoint_files import TrainingRecord
-    from so101.policies.flow_config import FlowConfig, FlowNorms
-    from so101.policies.flow_policy import FlowPolicy
+    from so101.policies.checkpoints.checkpoint import save_checkpoint
+    from so101.policies.checkpoints.files import TrainingRecord
+    from so101.policies.flow.config import FlowConfig, FlowNorms
+    from so101.policies.flow.policy import FlowPolicy
     from so101.policies.transforms import Normalizer
     from so101.robot import CAMERAS, so101
     from so101.spec import PolicySpec

@@ -34,12 +34,12 @@ from parts.serve_attackers import ATTACKS, NEED_TOKEN, Target, crowd, request
 from websockets.sync.client import ClientConnection, connect
 
 from so101.action import ActionSpace
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.flow_config import FlowConfig, FlowNorms
-from so101.policies.flow_policy import FlowPolicy
-from so101.policies.remote.messages import SUBPROTOCOL, Answer
-from so101.policies.remote.protocol import unpack_answer
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.flow.config import FlowConfig, FlowNorms
+from so101.policies.flow.policy import FlowPolicy
+from so101.policies.remote.wire.messages import SUBPROTOCOL, Answer
+from so101.policies.remote.wire.protocol import unpack_answer
 from so101.policies.transforms import Normalizer
 from so101.robot import so101
 from so101.spec import PolicySpec

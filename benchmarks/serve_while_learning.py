@@ -39,8 +39,8 @@ from learner_node.serving_device import lower_priority
 from learner_node.serving_gate import RequestGate, quick_switching
 from learner_node.trainer import Trainer
 from so101.data.training.dataset import DatasetConfig, EpisodeDataset
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.flow.config import FlowConfig
+from so101.policies.flow.policy import FlowPolicy
 from so101.policies.policy import Policy
 from so101.policies.threads import use_one_thread
 

@@ -21,7 +21,7 @@ from learner_node.algorithms.sft import SftConfig
 from so101.config import from_mapping
 from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.episode import Episode
-from so101.policies.flow_config import FlowConfig
+from so101.policies.flow.config import FlowConfig
 from so101.statistics import wilson_interval
 
 SPEC = make_spec("state", execute_steps=8, pixels=0)

@@ -29,8 +29,8 @@ from typing import Any
 import torch
 
 from learner_node.algorithms.optimization import Optimization, OptimizationConfig
-from so101.policies.lerobot_losses import row_losses
-from so101.policies.lerobot_tuning import (
+from so101.policies.lerobot.losses import row_losses
+from so101.policies.lerobot.tuning import (
     apply_tuning,
     computing,
     count,

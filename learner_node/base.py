@@ -6,10 +6,10 @@ from pathlib import Path
 from learner_node.algorithm_table import ALGORITHMS
 from learner_node.planning import TrainingRequest
 from so101.errors import CheckpointError
-from so101.policies.checkpoint import read_spec, take_foreign
-from so101.policies.checkpoint_copy import find_checkpoint, load_into
-from so101.policies.checkpoint_files import Checkpoint, step_directory, verify
-from so101.policies.lerobot_files import is_lerobot
+from so101.policies.checkpoints.checkpoint import read_spec, take_foreign
+from so101.policies.checkpoints.copy import find_checkpoint, load_into
+from so101.policies.checkpoints.files import Checkpoint, step_directory, verify
+from so101.policies.lerobot.files import is_lerobot
 from so101.policies.training_settings import training_settings
 
 

@@ -15,7 +15,7 @@ from so101.episode import Outcome
 from so101.errors import BagError, TrainingError
 from so101.events import LabelEvent
 from so101.groups.rollout import RatedRollout, rate
-from so101.policies.checkpoint_files import Checkpoint
+from so101.policies.checkpoints.files import Checkpoint
 from so101.status_events import GroupRequest
 
 _COUNTED = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TRUNCATED)

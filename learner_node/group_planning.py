@@ -16,8 +16,8 @@ from so101.data.stores.store_entry import EpisodeEntry
 from so101.groups.advantage import Pool
 from so101.groups.lesson_config import LessonConfig
 from so101.groups.rollout import DEMONSTRATION
-from so101.policies.checkpoint import read_spec
-from so101.policies.checkpoint_files import Checkpoint, EpisodeRef
+from so101.policies.checkpoints.checkpoint import read_spec
+from so101.policies.checkpoints.files import Checkpoint, EpisodeRef
 from so101.policies.training_settings import training_settings
 from so101.spec import PolicySpec
 from so101.status_events import GroupRequest

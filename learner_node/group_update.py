@@ -25,8 +25,8 @@ from so101.data.stores.store_entry import EpisodeEntry
 from so101.data.training.dataset import EpisodeDataset
 from so101.errors import CheckpointError
 from so101.groups.gate import THE_SUPERVISED, GateConfig, Verdict
-from so101.policies.checkpoint_files import Checkpoint
-from so101.policies.checkpoint_roles import assign, latest, promote
+from so101.policies.checkpoints.files import Checkpoint
+from so101.policies.checkpoints.roles import assign, latest, promote
 from so101.status_events import GroupRequest
 
 NOTHING = Verdict(is_accepted=False, reasons=("no rollout teaches anything",))

@@ -18,9 +18,9 @@ from learner_node.lesson import Lesson
 from so101.config import from_mapping, to_mapping
 from so101.data.durable import store_error, sync_directory
 from so101.errors import CheckpointError, ConfigError, TrainingError
-from so101.policies.checkpoint_files import EpisodeRef
-from so101.policies.json_file import read_json, sync_file, write_json
-from so101.policies.tensor_file import read_tensors, write_tensors
+from so101.policies.checkpoints.files import EpisodeRef
+from so101.policies.checkpoints.json_file import read_json, sync_file, write_json
+from so101.policies.checkpoints.tensor_file import read_tensors, write_tensors
 from so101.spec import PolicySpec
 
 JOB_FILE = "job.json"

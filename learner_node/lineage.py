@@ -5,7 +5,7 @@ from pathlib import Path
 
 from so101.errors import CheckpointError
 from so101.groups.gate import Verdict
-from so101.policies.checkpoint_files import (
+from so101.policies.checkpoints.files import (
     WEIGHTS,
     Checkpoint,
     is_step_directory,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from so101.errors import ConfigError
-from so101.policies.checkpoint_files import Checkpoint
+from so101.policies.checkpoints.files import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

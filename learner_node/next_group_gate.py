@@ -22,8 +22,8 @@ from so101.groups.gate import (
     judge,
 )
 from so101.groups.rollout import RatedRollout
-from so101.policies.checkpoint_files import Checkpoint
-from so101.policies.checkpoint_roles import record_gate
+from so101.policies.checkpoints.files import Checkpoint
+from so101.policies.checkpoints.roles import record_gate
 from so101.status_events import GroupRequest
 
 BY: GateBy = "next_group"

@@ -23,8 +23,8 @@ from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import EpisodeDataset
 from so101.errors import CheckpointError, ConfigError, So101Error
 from so101.events import EpisodeEvent
-from so101.policies.checkpoint_files import Checkpoint
-from so101.policies.checkpoint_roles import latest, promote, rollback
+from so101.policies.checkpoints.files import Checkpoint
+from so101.policies.checkpoints.roles import latest, promote, rollback
 from so101.policies.threads import use_one_thread
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health

@@ -16,7 +16,7 @@ from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import DatasetConfig
 from so101.data.training.fitness import check_entry
 from so101.errors import ConfigError, TrainingError
-from so101.policies.checkpoint_files import EpisodeRef, file_sha256, verify
+from so101.policies.checkpoints.files import EpisodeRef, file_sha256, verify
 from so101.policies.new_policy import whole_config
 from so101.spec import PolicySpec
 

@@ -15,9 +15,9 @@ from so101.episode_plan import EpisodePlan
 from so101.errors import CheckpointError
 from so101.groups.gate import GateConfig, Verdict, judge
 from so101.groups.rollout import RatedRollout
-from so101.policies.checkpoint import load_policy, read_spec
-from so101.policies.checkpoint_files import Checkpoint, is_step_directory, read_training
-from so101.policies.checkpoint_roles import record_gate
+from so101.policies.checkpoints.checkpoint import load_policy, read_spec
+from so101.policies.checkpoints.files import Checkpoint, is_step_directory, read_training
+from so101.policies.checkpoints.roles import record_gate
 from so101.robot import CAMERAS, JOINTS
 from so101.status_events import GroupRequest
 

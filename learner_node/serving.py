@@ -18,10 +18,10 @@ from learner_node.serving_gate import RequestGate
 from learner_node.serving_work import Curriculum, Listener
 from learner_node.trainer import Progress
 from so101.errors import CheckpointError, So101Error
-from so101.policies.canary import check_canary
-from so101.policies.checkpoint import load_policy
-from so101.policies.checkpoint_files import Checkpoint, verify
-from so101.policies.checkpoint_roles import assign
+from so101.policies.checkpoints.canary import check_canary
+from so101.policies.checkpoints.checkpoint import load_policy
+from so101.policies.checkpoints.files import Checkpoint, verify
+from so101.policies.checkpoints.roles import assign
 from so101.policies.policy import Policy
 from so101.robot import CAMERAS, JOINTS
 

@@ -13,7 +13,7 @@ from so101.action import ChunkPrefix
 from so101.arrays import Float32Array
 from so101.observation import Observation
 from so101.policies.policy import Inference, Policy
-from so101.spec import PolicySpec
+from so101.policies.wrappers.wrapped import WrappedPolicy
 
 LOWEST_PRIORITY = 19
 """Of a thread, as nice has it."""
@@ -66,22 +66,12 @@ def urgent(policy: Policy, device: str) -> Policy:
     return policy if torch.device(device).type != "cuda" else _Urgent(policy, device)
 
 
-class _Urgent:
+class _Urgent(WrappedPolicy):
     """Infers in an urgent stream, and waits for what it gives out."""
 
     def __init__(self, policy: Policy, device: str) -> None:
-        self._policy = policy
+        super().__init__(policy)
         self._stream = torch.cuda.Stream(device, priority=URGENT)  # type: ignore[no-untyped-call]
-
-    @property
-    def spec(self) -> PolicySpec:
-        """Inputs and outputs."""
-        return self._policy.spec
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of one noise."""
-        return self._policy.noise_shape
 
     def infer(
         self,
@@ -99,10 +89,6 @@ class _Urgent:
             )
 
     def infer_batch(self, *observations: Any, **asked: Any) -> Any:
-        """Plan chunks; see `so101.policies.flow_policy.FlowPolicy.infer_batch`."""
+        """Plan chunks; see `so101.policies.flow.policy.FlowPolicy.infer_batch`."""
         with torch.cuda.stream(self._stream):
             return self._policy.infer_batch(*observations, **asked)  # type: ignore[attr-defined]
-
-    def reset(self) -> None:
-        """Forget the episode."""
-        self._policy.reset()

@@ -27,8 +27,8 @@ from so101.data.stores.episode_store import EpisodeStore
 from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import Outcome
 from so101.groups.gate import GateConfig
-from so101.policies.checkpoint import read_spec
-from so101.policies.checkpoint_files import Checkpoint
+from so101.policies.checkpoints.checkpoint import read_spec
+from so101.policies.checkpoints.files import Checkpoint
 from so101.status_events import GroupRequest
 
 SERIES = "live"

@@ -21,8 +21,8 @@ from so101.episode_plan import EpisodePlan
 from so101.errors import ConfigError
 from so101.groups.rollout import RatedRollout, rate
 from so101.groups.summary import change, paired, summary
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.flow.config import FlowConfig
+from so101.policies.flow.policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
 from so101.spec import PolicySpec
 from so101.statistics import median

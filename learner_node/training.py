@@ -26,10 +26,10 @@ from so101.config import from_mapping
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.errors import CheckpointError, ConfigError, TrainingError
-from so101.policies.canary import check_canary
-from so101.policies.checkpoint import load_policy, load_training_state, save_checkpoint
-from so101.policies.checkpoint_files import Checkpoint, TrainingRecord, step_directory, verify
-from so101.policies.checkpoint_roles import assign
+from so101.policies.checkpoints.canary import check_canary
+from so101.policies.checkpoints.checkpoint import load_policy, load_training_state, save_checkpoint
+from so101.policies.checkpoints.files import Checkpoint, TrainingRecord, step_directory, verify
+from so101.policies.checkpoints.roles import assign
 from so101.policies.new_policy import new_policy
 from so101.policies.policy import TrainablePolicy, Tunable
 from so101.robot import CAMERAS, JOINTS

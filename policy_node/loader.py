@@ -8,9 +8,9 @@ from pathlib import Path
 
 from policy_node.part import PartConfig
 from so101.errors import So101Error
-from so101.policies.canary import check_canary
-from so101.policies.checkpoint import load_policy
-from so101.policies.checkpoint_files import verify
+from so101.policies.checkpoints.canary import check_canary
+from so101.policies.checkpoints.checkpoint import load_policy
+from so101.policies.checkpoints.files import verify
 from so101.policies.policy import Policy
 from so101.robot import JOINTS
 

@@ -24,7 +24,7 @@ from so101.decoding import EarlyDecoder
 from so101.episode import ControlSource, EpisodeState
 from so101.errors import ServerLostError, ServerRefusedError, So101Error
 from so101.events import ControlEvent, EpisodeEvent
-from so101.policies.schedule_latency import LatencyEstimate
+from so101.policies.schedules.latency import LatencyEstimate
 from so101.policies.threads import use_one_thread
 from so101.ros.aux_tables import to_aux
 from so101.ros.convert import to_header

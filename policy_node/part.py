@@ -9,11 +9,11 @@ from so101.control.trajectory import JointTrajectory, chunk_to_trajectory
 from so101.episode import ControlSource, EpisodeFacts
 from so101.errors import ConfigError, TrajectoryError
 from so101.events import ControlEvent
-from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Policy
-from so101.policies.schedule_latency import LatencyEstimate
-from so101.policies.scheduling import Schedule, make_schedule
-from so101.policies.seeded_noise import SeededNoise
+from so101.policies.schedules.latency import LatencyEstimate
+from so101.policies.schedules.scheduling import Schedule, make_schedule
+from so101.policies.wrappers.playback_speed import PlaybackSpeed
+from so101.policies.wrappers.seeded_noise import SeededNoise
 from so101.robot import JOINTS
 
 
@@ -22,7 +22,7 @@ class PartConfig:
     """How a policy acts in every episode.
 
     Attributes:
-        schedule: Name in `so101.policies.scheduling.SCHEDULES`.
+        schedule: Name in `so101.policies.schedules.scheduling.SCHEDULES`.
         decision_ticks: Policy ticks from one chunk to the next that the graph is set to.
         latency_ns: Declared time from an observation to its chunk [ns].
         seed: Run seed of the noise.

@@ -16,11 +16,11 @@ from so101.action import ChunkPrefix
 from so101.arrays import Float32Array
 from so101.errors import CheckpointError, ServerRefusedError, So101Error
 from so101.observation import Observation
-from so101.policies.canary import check_canary
+from so101.policies.checkpoints.canary import check_canary
 from so101.policies.policy import Inference
-from so101.policies.remote.client import RemoteConfig, RemotePolicy
+from so101.policies.remote.client.client import RemoteConfig, RemotePolicy
+from so101.policies.wrappers.wrapped import WrappedPolicy
 from so101.robot import JOINTS
-from so101.spec import PolicySpec
 
 RETRY_S = 1.0
 """From one attempt to find a server, or one that may drive, to the next [s]."""
@@ -43,22 +43,13 @@ class ServerAddress:
     deadline_s: float = 1.0
 
 
-class ServedPolicy:
+class ServedPolicy(WrappedPolicy):
     """The policy of a server, as long as it has the weights that were tried."""
 
     def __init__(self, remote: RemotePolicy, sha256: str) -> None:
         """Wrap a connected policy."""
+        super().__init__(remote)
         self._remote, self._sha256 = remote, sha256
-
-    @property
-    def spec(self) -> PolicySpec:
-        """Inputs and outputs."""
-        return self._remote.spec
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of one noise."""
-        return self._remote.noise_shape
 
     def infer(
         self,
@@ -84,10 +75,6 @@ class ServedPolicy:
                 f"were tried ({self._sha256[:12]})"
             )
         return inference
-
-    def reset(self) -> None:
-        """Forget the episode."""
-        self._remote.reset()
 
 
 class PolicyServer:

@@ -170,7 +170,7 @@ def make_supply(params: PolicyParams, config: PartConfig) -> Supply:
             f"checkpoint={params.checkpoint!r}, but server={params.server!r}: choose one"
         )
     from policy_node.served import PolicyServer, ServerAddress  # only who asks a server pays
-    from so101.policies.remote.access import read_token
+    from so101.policies.remote.server.access import read_token
 
     path = params.server_token_file
     address = ServerAddress(

@@ -7,7 +7,7 @@ from policy_node.part import Part, PartConfig
 from policy_node.worker import Answer
 from so101.clock import POLICY_GRID
 from so101.policies.policy import Inference
-from so101.policies.schedule_latency import LatencyEstimate
+from so101.policies.schedules.latency import LatencyEstimate
 from so101.status_events import PolicyInfo
 
 

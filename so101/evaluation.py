@@ -14,7 +14,7 @@ from so101.episode_plan import EpisodePlan
 from so101.errors import ConfigError
 from so101.policies.policy import Policy
 from so101.policies.policy_planner import PolicyPlanner
-from so101.policies.scheduling import check_schedule
+from so101.policies.schedules.scheduling import check_schedule
 from so101.rewards.pick_rater import PickRater
 from so101.simulation.build import make_cell
 from so101.simulation.latency import NO_LATENCY, SimulatedLatency
@@ -38,7 +38,7 @@ class EvaluationConfig:
         task: Name of the task.
         camera_size: Height and width of the rendered images [px].
         schedule: When the policy looks, and what becomes of its chunks; see
-            `so101.policies.scheduling`.
+            `so101.policies.schedules.scheduling`.
         latency: Simulated time from an observation to its chunk.
     """
 

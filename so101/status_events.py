@@ -25,7 +25,7 @@ class PolicyInfo:
         waiting_for: Why no chunk could be made; empty when one was.
         highest_speed: Largest playback factor at which its chunks reach to their successors.
         waited_ms: From the observation to the beginning of its inference, wall time [ms].
-        schedule: When the policy looks (`so101.policies.scheduling`).
+        schedule: When the policy looks (`so101.policies.schedules.scheduling`).
         latency_ms: Time from an observation to its chunk that the schedule reckons with [ms].
         overtaken: Decisions of this episode that were due while an inference was in flight.
         refused: Inferences of this episode that gave no chunk that may be followed.

@@ -36,7 +36,7 @@ def _add(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParse
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from so101.policies.checkpoint_roles import list_checkpoints
+    from so101.policies.checkpoints.roles import list_checkpoints
 
     root = checkpoints_path(arguments.store)
     listings = list_checkpoints(root)
@@ -58,7 +58,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _promote(arguments: argparse.Namespace) -> int:
     from so101.errors import CheckpointError
-    from so101.policies.checkpoint_roles import latest, promote
+    from so101.policies.checkpoints.roles import latest, promote
 
     root = checkpoints_path(arguments.store)
     path = Path(arguments.path).expanduser()
@@ -73,14 +73,14 @@ def _promote(arguments: argparse.Namespace) -> int:
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
-    from so101.policies.checkpoint_roles import rollback
+    from so101.policies.checkpoints.roles import rollback
 
     print(f"promoted {rollback(checkpoints_path(arguments.store)).path}")
     return 0
 
 
 def _load(arguments: argparse.Namespace) -> int:
-    from so101.policies.checkpoint_copy import load_into
+    from so101.policies.checkpoints.copy import load_into
 
     checkpoint = load_into(checkpoints_path(arguments.store), Path(arguments.path).expanduser())
     print(f"candidate {checkpoint.path}")
@@ -88,7 +88,7 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _save(arguments: argparse.Namespace) -> int:
-    from so101.policies.checkpoint_copy import save_to
+    from so101.policies.checkpoints.copy import save_to
 
     print(f"saved {save_to(checkpoints_path(arguments.store), arguments.name).path}")
     return 0

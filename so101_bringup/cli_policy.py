@@ -76,8 +76,8 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from so101.policies.checkpoint_copy import find_checkpoint
-    from so101.policies.lerobot_files import is_hub_id
+    from so101.policies.checkpoints.copy import find_checkpoint
+    from so101.policies.lerobot.files import is_hub_id
 
     named = Path(arguments.checkpoint).expanduser()
     path = find_checkpoint(named if is_hub_id(named) else named.absolute())
@@ -131,8 +131,8 @@ def _evaluate_in_process(
     path: Path, config: "EvaluationConfig", arguments: argparse.Namespace
 ) -> "Evaluation":
     from so101.evaluation import evaluate
-    from so101.policies.checkpoint import load_policy
-    from so101.policies.checkpoint_files import verify
+    from so101.policies.checkpoints.checkpoint import load_policy
+    from so101.policies.checkpoints.files import verify
     from so101.robot import CAMERAS, JOINTS
 
     policy = load_policy(path, JOINTS, CAMERAS)
@@ -143,8 +143,8 @@ def _evaluate_in_graph(
     path: Path, config: "EvaluationConfig", arguments: argparse.Namespace
 ) -> "Evaluation":
     from so101.errors import SessionError
-    from so101.policies.checkpoint import read_spec
-    from so101.policies.checkpoint_files import verify
+    from so101.policies.checkpoints.checkpoint import read_spec
+    from so101.policies.checkpoints.files import verify
     from so101_bringup.paths import RunPaths
     from so101_bringup.policy_options import decision_ticks_of
     from so101_bringup.recorded_trials import recorded_evaluation

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from so101_bringup.cli_common import open_store
 
 if TYPE_CHECKING:
-    from so101.policies.remote.inference import Served
-    from so101.policies.remote.running import Companion
-    from so101.policies.remote.server_config import ServerConfig
+    from so101.policies.remote.server.config import ServerConfig
+    from so101.policies.remote.server.inference import Served
+    from so101.policies.remote.server.running import Companion
 
     _Prepared = tuple[Served, Callable[[bool], None], list[Companion]]
 
@@ -40,9 +40,9 @@ def add_verbs(verbs: Any) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from so101.policies.remote.access import Access, is_loopback, read_token, tls_context
-    from so101.policies.remote.running import serve_until_signal
-    from so101.policies.remote.server import PolicyServer
+    from so101.policies.remote.server.access import Access, is_loopback, read_token, tls_context
+    from so101.policies.remote.server.running import serve_until_signal
+    from so101.policies.remote.server.server import PolicyServer
 
     config = _config(arguments)
     token = read_token(_path(arguments.token_file))
@@ -73,7 +73,7 @@ def _prepared(arguments: argparse.Namespace) -> Iterator["_Prepared"]:
         return
     from so101.config import load_yaml
     from so101.errors import ConfigError
-    from so101.policies.checkpoint_copy import find_checkpoint
+    from so101.policies.checkpoints.copy import find_checkpoint
 
     named = _path(arguments.checkpoint)
     if named is None or arguments.follow:
@@ -95,7 +95,7 @@ def _prepared(arguments: argparse.Namespace) -> Iterator["_Prepared"]:
 
 def _config(arguments: argparse.Namespace) -> "ServerConfig":
     from so101.config import from_mapping, load_yaml
-    from so101.policies.remote.server_config import ServerConfig
+    from so101.policies.remote.server.config import ServerConfig
 
     values: dict[str, Any] = {"host": arguments.host, "port": arguments.port}
     if arguments.learn:
@@ -108,14 +108,17 @@ def _config(arguments: argparse.Namespace) -> "ServerConfig":
 def _load(arguments: argparse.Namespace) -> tuple["Served", list["Companion"]]:
     """Return what is served first, and what runs beside the server."""
     from so101.errors import ConfigError
-    from so101.policies.checkpoint_copy import find_checkpoint
+    from so101.policies.checkpoints.copy import find_checkpoint
 
     followed, named = _path(arguments.follow), _path(arguments.checkpoint)
     first = named or followed
     if first is None:
         raise ConfigError("serve: name a --checkpoint, or a run to --follow")
-    from so101.policies.remote.following import Follower, load_served  # torch, takes seconds
-    from so101.policies.remote.running import following
+    from so101.policies.remote.server.following import (  # torch, takes seconds
+        Follower,
+        load_served,
+    )
+    from so101.policies.remote.server.running import following
 
     def load(path: Path) -> "Served":
         return load_served(path, arguments.device)

@@ -68,8 +68,8 @@ def decision_ticks_of(options: GraphOptions, space: ActionSpace | None = None) -
     if options.schedule in ("async", "rtc"):  # they look as soon as the policy says
         return space.decision_ticks
     from so101.policies.hold_policy import HoldPolicy  # torch: only the other schedules pay
-    from so101.policies.schedule_latency import LatencyEstimate
-    from so101.policies.scheduling import make_schedule
+    from so101.policies.schedules.latency import LatencyEstimate
+    from so101.policies.schedules.scheduling import make_schedule
     from so101.spec import PolicySpec
 
     latency = LatencyEstimate(nanoseconds(options.simulated_latency))
@@ -85,7 +85,7 @@ def with_rhythm(options: GraphOptions) -> GraphOptions:
     """
     if not options.checkpoint or options.decision_ticks:
         return options
-    from so101.policies.checkpoint import read_spec
+    from so101.policies.checkpoints.checkpoint import read_spec
 
     space = read_spec(Path(options.checkpoint).expanduser()).action_space
     return replace(options, decision_ticks=decision_ticks_of(options, space))

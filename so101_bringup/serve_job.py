@@ -13,11 +13,11 @@ from learner_node.serving_work import Curriculum, ServingLearnerConfig
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.stores.store_lock import StoreLock
 from so101.errors import CheckpointError
-from so101.policies.checkpoint_files import is_step_directory, verify
-from so101.policies.checkpoint_roles import latest
-from so101.policies.remote.inference import Served
-from so101.policies.remote.running import Companion
-from so101.policies.remote.server import PolicyServer
+from so101.policies.checkpoints.files import is_step_directory, verify
+from so101.policies.checkpoints.roles import latest
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.running import Companion
+from so101.policies.remote.server.server import PolicyServer
 from so101.policies.threads import use_one_thread
 
 LOCK_NAME = ".learner.lock"

@@ -7,9 +7,9 @@ import torch
 from contracts.policy_factories import make_policy
 
 from so101.action import ActionSpace
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord, file_sha256, record_to_json
-from so101.policies.json_file import read_json, write_json
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord, file_sha256, record_to_json
+from so101.policies.checkpoints.json_file import read_json, write_json
 
 
 def publish(root, policy=None, step=1):

@@ -21,9 +21,9 @@ from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent
 from so101.groups.exploration import draw_speed
 from so101.groups.gate import GateConfig
-from so101.policies.checkpoint import load_policy
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import promote
+from so101.policies.checkpoints.checkpoint import load_policy
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import promote
 from so101.robot import CAMERAS, JOINTS, so101
 from so101.spec import PolicySpec
 from so101.status_events import GroupRequest

@@ -14,7 +14,7 @@ from websockets.sync.server import serve
 
 from so101.action import ActionChunk, ActionSpace
 from so101.errors import ProtocolError
-from so101.policies.remote.messages import (
+from so101.policies.remote.wire.messages import (
     SUBPROTOCOL,
     Answer,
     Code,
@@ -24,7 +24,7 @@ from so101.policies.remote.messages import (
     InferRequest,
     Reset,
 )
-from so101.policies.remote.protocol import pack_message, unpack_request
+from so101.policies.remote.wire.protocol import pack_message, unpack_request
 from so101.spec import PolicySpec
 
 SPEC = PolicySpec(action_space=ActionSpace(horizon=16))

@@ -12,12 +12,12 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.messages import SUBPROTOCOL, InferRequest
-from so101.policies.remote.protocol import pack_message, unpack_answer
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
+from so101.policies.remote.wire.messages import SUBPROTOCOL, InferRequest
+from so101.policies.remote.wire.protocol import pack_message, unpack_answer
 
 SHA = "ab" * 32
 TOKEN = "correct-horse-battery-staple"

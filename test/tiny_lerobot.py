@@ -252,7 +252,7 @@ def stats(scale_deg=60.0):
 
 def fast_tokenizer(directory):
     """Stand-in for the hub's FAST processor where LeRobot itself is to load it."""
-    from so101.policies.lerobot_fast import FastTokenizer
+    from so101.policies.lerobot.fast import FastTokenizer
 
     return FastTokenizer.read(directory)
 

@@ -17,17 +17,17 @@ from learner_node.serving_work import Curriculum, ServingLearnerConfig
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.observation import Observation
-from so101.policies.canary import CanaryConfig, canary_observations
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_policy import FlowPolicy
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.messages import SUBPROTOCOL, Answer, InferRequest
-from so101.policies.remote.protocol import pack_message, unpack_answer
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.checkpoints.canary import CanaryConfig, canary_observations
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.flow.config import FlowConfig
+from so101.policies.flow.policy import FlowPolicy
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
+from so101.policies.remote.wire.messages import SUBPROTOCOL, Answer, InferRequest
+from so101.policies.remote.wire.protocol import pack_message, unpack_answer
 from so101.robot import CAMERAS
 from so101.spec import PolicySpec
 

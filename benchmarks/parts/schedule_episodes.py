@@ -13,7 +13,7 @@ from so101.clock import CONTROL_HZ
 from so101.episode import Outcome
 from so101.episode_plan import EpisodePlan
 from so101.evaluation import rollout_config
-from so101.policies.checkpoint import load_policy
+from so101.policies.checkpoints.checkpoint import load_policy
 from so101.policies.policy import Policy
 from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater

@@ -14,8 +14,8 @@ import numpy as np
 
 from so101.images import encode_jpeg
 from so101.observation import Observation
-from so101.policies.remote.messages import SUBPROTOCOL, InferRequest
-from so101.policies.remote.protocol import pack_message
+from so101.policies.remote.wire.messages import SUBPROTOCOL, InferRequest
+from so101.policies.remote.wire.protocol import pack_message
 
 PATIENCE_S = 12.0
 """How long a session goes on when the server does not close it."""

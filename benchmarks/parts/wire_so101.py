@@ -12,11 +12,11 @@ from so101.action import ActionChunk, ActionSpace
 from so101.arrays import frozen
 from so101.observation import Observation
 from so101.policies.policy import Inference
-from so101.policies.remote.client import RemotePolicy
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.client.client import RemotePolicy
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
 from so101.spec import PolicySpec
 
 SPEC = PolicySpec(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from so101.config import from_mapping, to_mapping
-from so101.policies.flow_config import DataSource, FlowConfig, flow_norms
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.flow.config import DataSource, FlowConfig, flow_norms
+from so101.policies.flow.policy import FlowPolicy
 from so101.policies.policy import TrainablePolicy
 from so101.spec import PolicySpec
 

@@ -4,11 +4,11 @@ from so101.action import ActionChunk
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts
 from so101.observation import Observation
-from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Policy
-from so101.policies.schedule_latency import LatencyEstimate
-from so101.policies.scheduling import Schedule, make_schedule
-from so101.policies.seeded_noise import SeededNoise
+from so101.policies.schedules.latency import LatencyEstimate
+from so101.policies.schedules.scheduling import Schedule, make_schedule
+from so101.policies.wrappers.playback_speed import PlaybackSpeed
+from so101.policies.wrappers.seeded_noise import SeededNoise
 from so101.simulation.latency import NO_LATENCY, SimulatedLatency
 
 
@@ -31,7 +31,7 @@ class PolicyPlanner:
         Args:
             policy: The policy.
             run_seed: Of its noise.
-            schedule: See `so101.policies.scheduling`.
+            schedule: See `so101.policies.schedules.scheduling`.
             latency: What the roll-outs simulate; its mean is declared to the schedule.
         """
         self._noisy = SeededNoise(policy, run_seed)

@@ -11,8 +11,8 @@ from so101.policies.policy import TrainablePolicy
 from so101.spec import PolicySpec
 
 POLICIES = {
-    "flow": "so101.policies.flow_policy:FlowPolicy",
-    "lerobot": "so101.policies.lerobot_policy:LeRobotPolicy",
+    "flow": "so101.policies.flow.policy:FlowPolicy",
+    "lerobot": "so101.policies.lerobot.policy:LeRobotPolicy",
 }
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from so101.policies.checkpoint_files import POLICY_FILE
-from so101.policies.json_file import read_json
+from so101.policies.checkpoints.files import POLICY_FILE
+from so101.policies.checkpoints.json_file import read_json
 
 _NAMES = {
     "learning_rate": "optimizer_lr",

@@ -1,4 +1,7 @@
-"""Which weights of a large policy train, as a person says it. Pure; `lerobot_tuning` does it."""
+"""Which weights of a large policy train, as a person says it. Pure.
+
+`so101.policies.lerobot.tuning` does it.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

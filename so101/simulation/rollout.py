@@ -53,7 +53,7 @@ class Planner(Protocol):
 
 
 class Arrivals(Protocol):
-    """What becomes of a chunk that took time to plan: `so101.policies.scheduling.Schedule`."""
+    """What becomes of a chunk that took time to plan; see ``so101.policies.schedules``."""
 
     @property
     def free_ns(self) -> int:

@@ -15,9 +15,9 @@ from so101.episode import EpisodeFacts, Outcome
 from so101.errors import BagError, CheckpointError, ConfigError, StoreError
 from so101.groups.gate import Verdict
 from so101.groups.rollout import DEMONSTRATION
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.checkpoint_roles import Listing, list_checkpoints
-from so101.policies.json_file import read_json
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.checkpoints.json_file import read_json
+from so101.policies.checkpoints.roles import Listing, list_checkpoints
 from so101.topics import REWARD
 from so101_bringup.paths import RunPaths
 from so101_bringup.report.rounds import newest_round

@@ -5,8 +5,8 @@ import numpy as np
 from so101.action import ActionSpace
 from so101.data.batch import ChunkBatch, ObservationBatch
 from so101.observation import Observation
-from so101.policies.flow_config import FlowConfig, FlowNorms
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.flow.config import FlowConfig, FlowNorms
+from so101.policies.flow.policy import FlowPolicy
 from so101.policies.transforms import Normalizer
 from so101.robot import so101
 from so101.spec import PolicySpec

@@ -8,8 +8,8 @@ from integration.conftest import SEED, START
 
 from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest, list_checkpoints
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import latest, list_checkpoints
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 

@@ -20,8 +20,8 @@ from so101.errors import SessionError
 from so101.events import ControlEvent, EpisodeEvent
 from so101.kinematics.collision import CollisionModel
 from so101.kinematics.planner import plan_line
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
 from so101.robot import so101
 from so101.ros.client import GraphClient
 from so101.ros.convert import from_joint_command, to_header, to_joint_trajectory

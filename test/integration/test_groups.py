@@ -20,9 +20,9 @@ from so101.episode_plan import EpisodePlan
 from so101.events import LabelEvent
 from so101.groups.exploration import draw_speed
 from so101.groups.gate import Verdict, judge
-from so101.policies.checkpoint import load_policy
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest
+from so101.policies.checkpoints.checkpoint import load_policy
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import latest
 from so101.robot import JOINTS
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner

@@ -12,9 +12,9 @@ from so101.clock import POLICY_GRID
 from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.evaluation import EvaluationConfig, rollout_config, trial_facts
-from so101.policies.checkpoint import load_policy
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest
+from so101.policies.checkpoints.checkpoint import load_policy
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import latest
 from so101.policies.policy_planner import PolicyPlanner
 from so101.rewards.pick_rater import PickRater
 from so101.robot import JOINTS

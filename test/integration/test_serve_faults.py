@@ -23,9 +23,9 @@ from contracts.policy_factories import make_policy
 from serving import HEADERS, TOKEN, Robot
 
 from benchmarks.parts.serve_attackers import ATTACKS, NEED_TOKEN, Target, crowd, frame
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.remote.messages import Answer
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.remote.wire.messages import Answer
 
 ROOT = Path(__file__).parents[2]
 CLOSED_S = 5.0

@@ -15,10 +15,10 @@ from so101.clock import nanoseconds
 from so101.control.trajectory import chunk_to_trajectory
 from so101.episode import SOURCE_CODES, ControlSource, Outcome
 from so101.evaluation import rollout_config
-from so101.policies.checkpoint import load_policy, save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.checkpoints.checkpoint import load_policy, save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
 from so101.policies.policy_planner import PolicyPlanner
-from so101.policies.seeded_noise import chunk_noise
+from so101.policies.wrappers.seeded_noise import chunk_noise
 from so101.rewards.pick_rater import PickRater
 from so101.robot import JOINTS
 from so101.simulation.build import make_cell

@@ -13,11 +13,11 @@ import numpy as np
 
 from so101.arrays import frozen
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.access import read_token
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.server.access import read_token
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
 from so101.robot import so101
 from so101.spec import PolicySpec
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from contracts.policy_factories import make_policy
 
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
 from so101_bringup import cli
 
 

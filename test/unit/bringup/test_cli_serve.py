@@ -11,10 +11,10 @@ import pytest
 from contracts.policy_factories import make_policy
 from serving import HEADERS, TOKEN, Robot
 
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.checkpoint_roles import promote
-from so101.policies.remote.messages import Answer
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.checkpoints.roles import promote
+from so101.policies.remote.wire.messages import Answer
 from so101_bringup import cli
 
 ROOT = Path(__file__).parents[3]

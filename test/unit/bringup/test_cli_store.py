@@ -17,10 +17,10 @@ from factories import make_bag
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.stores.store_lock import StoreLock
 from so101.episode import Outcome
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord, verify
-from so101.policies.checkpoint_roles import latest, promote
-from so101.policies.tensor_file import read_tensors
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord, verify
+from so101.policies.checkpoints.roles import latest, promote
+from so101.policies.checkpoints.tensor_file import read_tensors
 from so101_bringup import cli
 
 torch.set_num_threads(1)
@@ -280,7 +280,7 @@ class TestEvaluation:
         assert values["successes"] == 0 and values["checkpoint"] == str(checkpoint.path)
 
     def test_a_run_means_its_promoted_checkpoint_else_the_candidate(self, capsys, checkpoint):
-        from so101.policies.checkpoint_copy import find_checkpoint
+        from so101.policies.checkpoints.copy import find_checkpoint
 
         root = checkpoint.path.parents[1]
         newer = save_checkpoint(

@@ -13,8 +13,8 @@ from learner_node.study import StudyConfig
 from so101.action import ActionSpace
 from so101.config import from_mapping, load_yaml
 from so101.errors import CheckpointError, ConfigError
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
 from so101_bringup.graph import (
     GRAPHS,
     NODES,

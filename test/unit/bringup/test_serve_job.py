@@ -12,11 +12,11 @@ from serving import Robot
 from learner_node.serving_work import ServingLearnerConfig, read_config
 from learner_node.trainer import Trainer
 from so101.errors import CheckpointError, ConfigError, StoreError
-from so101.policies.checkpoint_files import verify
-from so101.policies.remote.messages import Done, Reset
-from so101.policies.remote.protocol import pack_message
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.checkpoints.files import verify
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.server import PolicyServer
+from so101.policies.remote.wire.messages import Done, Reset
+from so101.policies.remote.wire.protocol import pack_message
 from so101_bringup import serve_job
 from so101_bringup.cli import main
 

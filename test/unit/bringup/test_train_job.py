@@ -10,7 +10,7 @@ from so101.arrays import frozen
 from so101.data.episodes.episode_reader import read_episode
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import DatasetConfig, EpisodeDataset
-from so101.policies.checkpoint_roles import latest
+from so101.policies.checkpoints.roles import latest
 from so101.robot import so101
 from so101.spec import PolicySpec
 from so101_bringup.paths import RunPaths

@@ -38,8 +38,8 @@ from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError, SessionError, TrainingError
 from so101.groups.advantage import Pool, Rule
 from so101.groups.rollout import rate
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest, promote, rollback
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import latest, promote, rollback
 from so101_bringup.session_defaults import STATE
 
 COLUMNS = ("stamps_ns", "positions", "velocities", "effort", "commands", "actions", "objects")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from learner_node.job import JobDirectory, JobStatus, TrainingJob, running_jobs
 from so101.errors import ConfigError, TrainingError
-from so101.policies.checkpoint_files import EpisodeRef
+from so101.policies.checkpoints.files import EpisodeRef
 from so101.spec import PolicySpec
 
 JOB = TrainingJob(

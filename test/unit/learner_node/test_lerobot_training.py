@@ -24,8 +24,8 @@ from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import EpisodeDataset
 from so101.episode import ControlSource, Outcome
 from so101.errors import ConfigError
-from so101.policies.checkpoint import load_policy, load_training_state
-from so101.policies.checkpoint_files import EpisodeRef
+from so101.policies.checkpoints.checkpoint import load_policy, load_training_state
+from so101.policies.checkpoints.files import EpisodeRef
 from so101.policies.policy import Tunable
 from so101.policies.tuning import Tuning
 from so101.robot import CAMERAS, JOINTS

@@ -18,8 +18,8 @@ from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError
 from so101.events import LabelEvent
 from so101.groups.gate import NOT_JUDGED, THE_SUPERVISED, GateConfig
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest, rollback
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import latest, rollback
 
 SUCCESS, FAILURE = Outcome.SUCCESS, Outcome.FAILURE
 GOOD = [SUCCESS] * 3

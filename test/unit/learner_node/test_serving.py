@@ -22,9 +22,9 @@ from learner_node.serving_work import Curriculum, ServingLearnerConfig
 from learner_node.trainer import Trainer
 from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import CheckpointError, StoreError
-from so101.policies.checkpoint import load_policy
-from so101.policies.checkpoint_files import verify
-from so101.policies.checkpoint_roles import latest
+from so101.policies.checkpoints.checkpoint import load_policy
+from so101.policies.checkpoints.files import verify
+from so101.policies.checkpoints.roles import latest
 from so101.robot import CAMERAS, JOINTS
 
 CONFIG = ServingLearnerConfig(

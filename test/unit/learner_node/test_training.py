@@ -17,8 +17,8 @@ from learner_node.planning import TrainingRequest, bag_sha256, plan
 from learner_node.trainer import TrainerConfig
 from learner_node.training import run
 from so101.errors import BagError, CheckpointError, ConfigError, TrainingError
-from so101.policies.checkpoint import load_policy, load_training_state
-from so101.policies.checkpoint_roles import latest
+from so101.policies.checkpoints.checkpoint import load_policy, load_training_state
+from so101.policies.checkpoints.roles import latest
 from so101.robot import CAMERAS, JOINTS
 from so101.spec import PolicySpec
 
@@ -92,7 +92,8 @@ def test_stopping_and_running_again_gives_the_same_weights(setup, tmp_path, stop
 
 
 @pytest.mark.parametrize(
-    "where", ["so101.policies.checkpoint.assign", "learner_node.job.JobDirectory.finish"]
+    "where",
+    ["so101.policies.checkpoints.checkpoint.assign", "learner_node.job.JobDirectory.finish"],
 )
 def test_dying_after_publishing_publishes_once(setup, monkeypatch, where):
     store, checkpoints, directory = setup

@@ -8,7 +8,7 @@ import torch
 from contracts.policy_factories import CAMERAS, make_observation, make_policy
 
 from so101.errors import CheckpointError
-from so101.policies.canary import CanaryConfig, canary_observations, check_canary
+from so101.policies.checkpoints.canary import CanaryConfig, canary_observations, check_canary
 from so101.policies.hold_policy import HoldPolicy
 
 

@@ -12,10 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from so101.errors import CheckpointError, StoreError
-from so101.policies import checkpoint as checkpoints
-from so101.policies.checkpoint import load_policy, load_training_state, read_spec, save_checkpoint
-from so101.policies.checkpoint_files import EpisodeRef, TrainingRecord, verify
-from so101.policies.checkpoint_roles import (
+from so101.policies.checkpoints import checkpoint as checkpoints
+from so101.policies.checkpoints.checkpoint import (
+    load_policy,
+    load_training_state,
+    read_spec,
+    save_checkpoint,
+)
+from so101.policies.checkpoints.files import EpisodeRef, TrainingRecord, verify
+from so101.policies.checkpoints.json_file import read_json, to_text
+from so101.policies.checkpoints.roles import (
     assign,
     latest,
     list_checkpoints,
@@ -23,7 +29,6 @@ from so101.policies.checkpoint_roles import (
     record_gate,
     rollback,
 )
-from so101.policies.json_file import read_json, to_text
 from so101.robot import JOINTS
 
 RECORD = TrainingRecord(

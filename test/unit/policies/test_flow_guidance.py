@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from so101.action import ActionSpace, ChunkPrefix
 from so101.errors import ConfigError
-from so101.policies.flow_config import FlowConfig
-from so101.policies.flow_guidance import (
+from so101.policies.flow.config import FlowConfig
+from so101.policies.flow.guidance import (
     KnownPlan,
     PrefixGuidance,
     guided,

@@ -14,8 +14,8 @@ from so101.action import ActionSpace
 from so101.control.action_codec import ActionCodec
 from so101.data.training.dataset import EpisodeDataset
 from so101.errors import CheckpointError, ConfigError, ObservationError
-from so101.policies.flow_config import FlowConfig, from_json
-from so101.policies.flow_policy import FlowPolicy
+from so101.policies.flow.config import FlowConfig, from_json
+from so101.policies.flow.policy import FlowPolicy
 
 
 class TestStateMode(TrainablePolicyContract):

@@ -17,10 +17,10 @@ from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.episode import Outcome
 from so101.errors import CheckpointError, ConfigError
 from so101.evaluation import EvaluationConfig, evaluate
-from so101.policies.checkpoint import load_policy, read_spec
-from so101.policies.checkpoint_copy import load_into
-from so101.policies.checkpoint_files import verify
-from so101.policies.lerobot_repositories import FOLDER, folder_of
+from so101.policies.checkpoints.checkpoint import load_policy, read_spec
+from so101.policies.checkpoints.copy import load_into
+from so101.policies.checkpoints.files import verify
+from so101.policies.lerobot.repositories import FOLDER, folder_of
 from so101.robot import JOINTS
 
 pytestmark = pytest.mark.skipif(

@@ -14,14 +14,15 @@ from safetensors.torch import save_file
 
 from so101.data.exchange.lerobot_values import Units
 from so101.errors import CheckpointError, ConfigError, So101Error
-from so101.policies import lerobot_files, lerobot_network
-from so101.policies.checkpoint import load_policy, read_spec
-from so101.policies.checkpoint_copy import find_checkpoint
-from so101.policies.checkpoint_files import verify
-from so101.policies.lerobot_files import is_lerobot, locate
-from so101.policies.lerobot_processors import check_steps
-from so101.policies.lerobot_spec import empty_slots, make_spec, outline, read_outline
-from so101.policies.lerobot_units import find_units, units_from_json, units_to_json
+from so101.policies.checkpoints.checkpoint import load_policy, read_spec
+from so101.policies.checkpoints.copy import find_checkpoint
+from so101.policies.checkpoints.files import verify
+from so101.policies.lerobot import files as lerobot_files
+from so101.policies.lerobot import network as lerobot_network
+from so101.policies.lerobot.files import is_lerobot, locate
+from so101.policies.lerobot.processors import check_steps
+from so101.policies.lerobot.spec import empty_slots, make_spec, outline, read_outline
+from so101.policies.lerobot.units import find_units, units_from_json, units_to_json
 from so101.robot import CAMERAS, JOINTS
 
 FEATURES = ("observation.images.wrist", "observation.images.front")
@@ -356,12 +357,13 @@ class TestWhatIsMissing:
         assert "\n" not in said
 
     def test_a_flow_policy_never_imports_lerobot(self):
-        code = "import sys, so101.policies.checkpoint, so101.policies.policy_table as t;"
+        code = "import sys, so101.policies.checkpoints.checkpoint;"
+        code += "import so101.policies.policy_table as t;"
         code += "t.policy_class('flow'); print([m for m in sys.modules if 'lerobot' == m[:7]])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout.strip() == "[]", done.stderr
 
     def test_files_are_described_without_torch(self):
-        code = "import sys, so101.policies.checkpoint_files; print('torch' in sys.modules)"
+        code = "import sys, so101.policies.checkpoints.files; print('torch' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout.strip() == "False", done.stderr

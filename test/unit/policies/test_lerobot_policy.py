@@ -13,10 +13,10 @@ from contracts.policy_factories import make_batch, make_observation
 from so101.action import ChunkPrefix
 from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.errors import ConfigError, ObservationError
-from so101.policies.canary import check_canary
-from so101.policies.checkpoint import load_policy, read_spec, save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.lerobot_options import OPTIONS_FILE
+from so101.policies.checkpoints.canary import check_canary
+from so101.policies.checkpoints.checkpoint import load_policy, read_spec, save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.lerobot.options import OPTIONS_FILE
 from so101.robot import JOINTS, to_lerobot
 
 pytestmark = pytest.mark.skipif(
@@ -56,7 +56,7 @@ def written(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def hub(tiny, written):
     """Stand-in for the hub's repositories of tokenizers, which LeRobot hard-codes."""
-    from so101.policies import lerobot_repositories
+    from so101.policies.lerobot import repositories as lerobot_repositories
 
     def read(self, name, part, load):
         path = written("pi0_fast")[0].parent

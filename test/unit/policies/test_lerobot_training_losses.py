@@ -21,7 +21,7 @@ from lerobot_batches import (
 
 from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.errors import ConfigError
-from so101.policies.lerobot_losses import (
+from so101.policies.lerobot.losses import (
     diffusion_steps,
     fill_padding,
     flow_times,

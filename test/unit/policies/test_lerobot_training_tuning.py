@@ -15,8 +15,8 @@ from lerobot_batches import (
 
 from so101.data.exchange.lerobot_format import HOW_TO_INSTALL
 from so101.errors import CheckpointError, ConfigError
-from so101.policies.lerobot_losses import row_losses
-from so101.policies.lerobot_tuning import (
+from so101.policies.lerobot.losses import row_losses
+from so101.policies.lerobot.tuning import (
     apply_tuning,
     computing,
     count,

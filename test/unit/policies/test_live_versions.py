@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from so101.errors import ConfigError
-from so101.policies.live_versions import LiveVersions
+from so101.policies.checkpoints.live_versions import LiveVersions
 
 ROBOTS = ("left", "right", "bench", "spare", "guest")
 LIMIT = 3

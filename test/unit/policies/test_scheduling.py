@@ -13,10 +13,9 @@ from so101.action import ActionChunk, ActionSpace
 from so101.clock import CONTROL_GRID, POLICY_GRID, nanoseconds
 from so101.errors import ConfigError
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.playback_speed import PlaybackSpeed
 from so101.policies.policy import Inference
-from so101.policies.schedule_latency import WINDOW, LatencyEstimate
-from so101.policies.scheduling import (
+from so101.policies.schedules.latency import WINDOW, LatencyEstimate
+from so101.policies.schedules.scheduling import (
     SCHEDULES,
     AsyncSchedule,
     EnsembleSchedule,
@@ -24,6 +23,7 @@ from so101.policies.scheduling import (
     SyncSchedule,
     make_schedule,
 )
+from so101.policies.wrappers.playback_speed import PlaybackSpeed
 
 PERIOD_NS = 1e9 / 30
 

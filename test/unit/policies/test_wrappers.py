@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from so101.action import ActionSpace
 from so101.errors import ConfigError
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.playback_speed import PlaybackSpeed
-from so101.policies.seeded_noise import SeededNoise, chunk_noise
+from so101.policies.wrappers.playback_speed import PlaybackSpeed
+from so101.policies.wrappers.seeded_noise import SeededNoise, chunk_noise
 
 
 class TestHoldPolicy(PolicyContract):

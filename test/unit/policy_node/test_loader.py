@@ -13,8 +13,8 @@ from policy_node.loader import CheckpointLoader, Loaded, Refused
 from policy_node.params import PolicyParams
 from policy_node.part import PartConfig
 from so101.action import ActionSpace
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
 
 torch.set_num_threads(1)
 

@@ -15,7 +15,7 @@ from so101.errors import ConfigError, TrajectoryError
 from so101.events import ControlEvent
 from so101.policies.hold_policy import HoldPolicy
 from so101.policies.policy_planner import PolicyPlanner
-from so101.policies.schedule_latency import LatencyEstimate
+from so101.policies.schedules.latency import LatencyEstimate
 from so101.simulation.latency import SimulatedLatency
 from so101.spec import PolicySpec
 

@@ -97,7 +97,7 @@ def test_noise_is_that_of_the_policy_node():
     """The policy node seeds with (run, episode, chunk); so does the planner."""
     from contracts.policy_factories import make_observation, make_policy
 
-    from so101.policies.seeded_noise import SeededNoise
+    from so101.policies.wrappers.seeded_noise import SeededNoise
 
     policy, observation = make_policy(), make_observation()
     planner = PolicyPlanner(policy, run_seed=4)

@@ -10,9 +10,9 @@ from so101.data.bags.custom_data import PUBLISHED, facts_to_text
 from so101.episode import EpisodeFacts, Outcome
 from so101.episode_plan import EpisodePlan
 from so101.groups.gate import Verdict
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
-from so101.policies.checkpoint_roles import promote
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
+from so101.policies.checkpoints.roles import promote
 from so101_bringup.report.values import Attempt, Ending, Run, Trained
 
 PLAN = EpisodePlan(seed=3)

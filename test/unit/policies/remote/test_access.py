@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from so101.errors import ConfigError
-from so101.policies.remote.access import Access, is_loopback, read_token, tls_context
+from so101.policies.remote.server.access import Access, is_loopback, read_token, tls_context
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = [f"Bearer {TOKEN}"]
@@ -69,7 +69,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch):
         compared.append((len(one), len(other)))
         return one == other
 
-    monkeypatch.setattr("so101.policies.remote.access.hmac.compare_digest", compare)
+    monkeypatch.setattr("so101.policies.remote.server.access.hmac.compare_digest", compare)
     access = Access("0.0.0.0", TOKEN)
     for given in ("Bearer x", f"Bearer {TOKEN}", "Basic y", "Bearer " + "z" * 9999):
         access.refusal([given], [], "")

@@ -5,7 +5,14 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.policies.remote.admission import BURST, MAX_ADDRESSES, NEW_PER_S, Door, Intake, listen
+from so101.policies.remote.server.admission import (
+    BURST,
+    MAX_ADDRESSES,
+    NEW_PER_S,
+    Door,
+    Intake,
+    listen,
+)
 
 
 def test_there_are_never_more_inside_than_allowed():

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so101.action import ChunkPrefix
-from so101.policies.remote.batching import Job, RequestQueue, agree
-from so101.policies.remote.messages import InferRequest
+from so101.policies.remote.server.batching import Job, RequestQueue, agree
+from so101.policies.remote.wire.messages import InferRequest
 
 SEEN = make_observation()
 

@@ -19,9 +19,9 @@ from scripted_server import SPEC, ScriptedServer, ThreadedServer
 from so101.action import ActionSpace, ChunkPrefix
 from so101.errors import ConfigError, ObservationError, ServerLostError, ServerRefusedError
 from so101.images import encode_jpeg
-from so101.policies.remote.client import RemoteConfig, RemotePolicy
-from so101.policies.remote.link import LinkConfig
-from so101.policies.remote.messages import Code, Reset
+from so101.policies.remote.client.client import RemoteConfig, RemotePolicy
+from so101.policies.remote.client.link import LinkConfig
+from so101.policies.remote.wire.messages import Code, Reset
 from so101.spec import PolicySpec
 
 QUICK = LinkConfig(

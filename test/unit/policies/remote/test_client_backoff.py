@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101.policies.remote.backoff import Backoff
+from so101.policies.remote.client.backoff import Backoff
 
 
 @given(

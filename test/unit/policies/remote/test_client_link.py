@@ -11,8 +11,8 @@ from proxy import Proxy
 from websockets.sync.server import serve
 
 from so101.errors import ConfigError, ServerLostError, ServerRefusedError
-from so101.policies.remote.link import Link, LinkConfig
-from so101.policies.remote.websocket import Address, open_websocket
+from so101.policies.remote.client.link import Link, LinkConfig
+from so101.policies.remote.client.websocket import Address, open_websocket
 
 QUICK = LinkConfig(
     connect=2.0, ping_interval=0.1, ping_timeout=0.3, first_delay=0.02, longest_delay=0.1

@@ -11,12 +11,12 @@ from proxy import Proxy
 
 from so101.errors import ServerLostError, ServerRefusedError
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.access import tls_context
-from so101.policies.remote.client import RemoteConfig, RemotePolicy
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.client.client import RemoteConfig, RemotePolicy
+from so101.policies.remote.server.access import tls_context
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
 
 CAMERAS = ("wrist", "front")
 TOKEN = "correct-horse-battery-staple"

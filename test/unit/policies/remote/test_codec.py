@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from so101.errors import ProtocolError
-from so101.policies.remote.codec import DTYPES, MAX_DIMS, pack, unpack
-from so101.policies.remote.msgpack_reader import MESSAGE_BYTES, Limits, read
+from so101.policies.remote.wire.codec import DTYPES, MAX_DIMS, pack, unpack
+from so101.policies.remote.wire.msgpack_reader import MESSAGE_BYTES, Limits, read
 
 ARRAYS = st.sampled_from(DTYPES).flatmap(
     lambda name: npst.arrays(name, npst.array_shapes(min_dims=0, max_dims=MAX_DIMS, min_side=0))

@@ -8,9 +8,9 @@ from serving import Robot, serving
 
 from so101.action import ActionSpace
 from so101.errors import CheckpointError
-from so101.policies.checkpoint_roles import assign, promote
-from so101.policies.json_file import read_json, write_json
-from so101.policies.remote.following import Follower, load_served
+from so101.policies.checkpoints.json_file import read_json, write_json
+from so101.policies.checkpoints.roles import assign, promote
+from so101.policies.remote.server.following import Follower, load_served
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -11,9 +11,9 @@ from so101.action import ChunkPrefix
 from so101.errors import ObservationError
 from so101.images import encode_jpeg
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.batching import Job
-from so101.policies.remote.inference import Served, infer_jobs, observation_of
-from so101.policies.remote.messages import Answer, Code, Failure, InferRequest
+from so101.policies.remote.server.batching import Job
+from so101.policies.remote.server.inference import Served, infer_jobs, observation_of
+from so101.policies.remote.wire.messages import Answer, Code, Failure, InferRequest
 
 CAMERAS = ("wrist", "front")
 SHA = "ab" * 32

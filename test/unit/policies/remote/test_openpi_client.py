@@ -15,14 +15,14 @@ from openpi_peers import OpenPiServer
 
 from so101.action import ChunkPrefix
 from so101.errors import ConfigError, ObservationError, ServerLostError, ServerRefusedError
-from so101.policies.remote.openpi_client import OpenPiPolicy
-from so101.policies.remote.openpi_format import (
+from so101.policies.remote.client.openpi_client import OpenPiPolicy
+from so101.policies.remote.client.openpi_format import (
     JointValues,
     OpenPiFormat,
     fit_image,
     read_format,
 )
-from so101.policies.remote.websocket import Address
+from so101.policies.remote.client.websocket import Address
 from so101.robot import JOINTS, so101
 
 RADIANS = OpenPiFormat(units="rad", horizon=10)

@@ -10,16 +10,15 @@ from hypothesis.extra import numpy as npst
 from so101.action import ActionChunk
 from so101.errors import ConfigError, ObservationError, ProtocolError
 from so101.images import encode_jpeg
-from so101.policies.remote.codec import DTYPES
-from so101.policies.remote.messages import Answer, Code, Failure, Hello
-from so101.policies.remote.openpi_dialect import (
+from so101.policies.remote.server.openpi_dialect import (
     OpenpiKeys,
     describe,
-    pack_openpi,
     read_observation,
-    unpack_openpi,
     write_answer,
 )
+from so101.policies.remote.wire.codec import DTYPES
+from so101.policies.remote.wire.messages import Answer, Code, Failure, Hello
+from so101.policies.remote.wire.openpi_msgpack import pack_openpi, unpack_openpi
 from so101.robot import to_lerobot
 from so101.spec import PolicySpec
 

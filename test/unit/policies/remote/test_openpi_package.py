@@ -13,13 +13,13 @@ from openpi_peers import OpenPiClient
 
 from so101.images import decode_image, encode_jpeg
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.openpi_client import OpenPiPolicy
-from so101.policies.remote.openpi_dialect import OpenpiKeys
-from so101.policies.remote.openpi_format import OpenPiFormat
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.client.openpi_client import OpenPiPolicy
+from so101.policies.remote.client.openpi_format import OpenPiFormat
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.openpi_dialect import OpenpiKeys
+from so101.policies.remote.server.server import PolicyServer
 from so101.robot import to_lerobot
 
 # the package opens its connection in a way that websockets has deprecated since

@@ -9,12 +9,12 @@ import pytest
 from contracts.policy_factories import make_observation
 from serving import SHA, SlowPolicy
 
-from so101.policies.live_versions import LiveVersions
-from so101.policies.remote.batching import Job
-from so101.policies.remote.inference import Served
-from so101.policies.remote.messages import Answer, Code, InferRequest
-from so101.policies.remote.passes import Passes
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.checkpoints.live_versions import LiveVersions
+from so101.policies.remote.server.batching import Job
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.passes import Passes
+from so101.policies.remote.wire.messages import Answer, Code, InferRequest
 
 
 class Rig:

@@ -12,8 +12,8 @@ from so101.action import ActionChunk, ActionSpace, ChunkPrefix
 from so101.errors import ObservationError, ProtocolError
 from so101.images import encode_jpeg
 from so101.observation import Observation
-from so101.policies.remote import codec
-from so101.policies.remote.messages import (
+from so101.policies.remote.wire import codec
+from so101.policies.remote.wire.messages import (
     Answer,
     Code,
     Done,
@@ -24,7 +24,7 @@ from so101.policies.remote.messages import (
     InferRequest,
     Reset,
 )
-from so101.policies.remote.protocol import (
+from so101.policies.remote.wire.protocol import (
     pack_message,
     request_id,
     unpack_answer,

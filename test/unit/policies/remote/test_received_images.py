@@ -10,7 +10,7 @@ import pytest
 
 from so101.errors import ObservationError, ProtocolError
 from so101.images import decode_image, encode_jpeg, encode_png
-from so101.policies.remote.received_images import MAX_SCANS, check_received, decode_received
+from so101.policies.remote.server.received_images import MAX_SCANS, check_received, decode_received
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
 

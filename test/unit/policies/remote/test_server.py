@@ -21,10 +21,12 @@ from so101.action import ActionSpace
 from so101.errors import CheckpointError, ConfigError
 from so101.images import decode_image, encode_jpeg
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.access import tls_context
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.messages import (
+from so101.policies.remote.server.access import tls_context
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
+from so101.policies.remote.wire.messages import (
     Answer,
     Code,
     Done,
@@ -33,10 +35,8 @@ from so101.policies.remote.messages import (
     HealthRequest,
     Reset,
 )
-from so101.policies.remote.msgpack_reader import MESSAGE_BYTES
-from so101.policies.remote.protocol import pack_message
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.wire.msgpack_reader import MESSAGE_BYTES
+from so101.policies.remote.wire.protocol import pack_message
 
 CAMERAS = ("wrist", "front")
 

@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from serving import SHA, Robot, SlowPolicy, serving
 
 from so101.policies.hold_policy import HoldPolicy
-from so101.policies.remote.hosting import HostedServer
-from so101.policies.remote.inference import Served
-from so101.policies.remote.messages import Done, Reset
-from so101.policies.remote.protocol import pack_message
-from so101.policies.remote.server import PolicyServer
-from so101.policies.remote.server_config import ServerConfig
+from so101.policies.remote.server.config import ServerConfig
+from so101.policies.remote.server.hosting import HostedServer
+from so101.policies.remote.server.inference import Served
+from so101.policies.remote.server.server import PolicyServer
+from so101.policies.remote.wire.messages import Done, Reset
+from so101.policies.remote.wire.protocol import pack_message
 
 
 def sha(number):

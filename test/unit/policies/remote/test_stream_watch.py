@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from so101.policies.remote.stream_watch import StreamWatch
+from so101.policies.remote.server.stream_watch import StreamWatch
 
 HANDSHAKE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
