@@ -18,7 +18,7 @@ from integration.conftest import SEED, START
 from integration.test_free_time import Person, start_episode
 from integration.waving_server import wave
 
-from so101.clock import nanoseconds
+from so101.clock import CONTROL_GRID, nanoseconds
 from so101.episode import EpisodeState
 from so101.events import ControlEvent
 from so101.topics import CONTROL_SOURCE
@@ -27,7 +27,7 @@ SERVER = graphs.ROOT / "test" / "integration" / "waving_server.py"
 TOKEN = "a-token-of-a-test-only"
 ONE, OTHER = "1" * 64, "2" * 64
 JUMP_RAD = 0.02
-"""What a command may differ from the one before, beyond normal motion [rad]."""
+"""What a command may be off from where its two predecessors lead [rad]."""
 
 DEADLINE_S = 3.0
 SILENCE_S = 2.0
@@ -132,6 +132,18 @@ class Watcher(Person):
         chosen = [command for stamp, command in self.commands.items() if stamp >= stamp_ns]
         return np.array([np.abs(b - a).max() for a, b in pairwise(chosen)])
 
+    def jumps_since(self, stamp_ns):
+        """Return by how much each command is off from where its two predecessors lead [rad].
+
+        However fast it moves: an arm that catches up does so at the limit of its speed. Where a
+        command was not heard, the next two are left out.
+        """
+        ticks = {CONTROL_GRID.floor(stamp): one for stamp, one in self.commands.items()}
+        first = CONTROL_GRID.ceil(stamp_ns)
+        at = [k for k in ticks if k - 2 >= first and k - 1 in ticks and k - 2 in ticks]
+        assert len(at) > (max(ticks) - first) / 2
+        return np.array([np.abs(ticks[k] - 2 * ticks[k - 1] + ticks[k - 2]).max() for k in at])
+
 
 @pytest.fixture
 def server():
@@ -140,7 +152,7 @@ def server():
     one.kill()
 
 
-@pytest.mark.chaos  # its clock is the machine's: whether it passes still depends on the load
+@pytest.mark.timeout(300)  # 45 s on idle cores, and twice that beside whatever keeps them busy
 def test_whatever_befalls_its_server_the_arm_stands_smoothly_and_goes_on(
     tmp_path, monkeypatch, server
 ):
@@ -171,13 +183,12 @@ def test_whatever_befalls_its_server_the_arm_stands_smoothly_and_goes_on(
         watcher.until(lambda: watcher.policy.checkpoint == ONE)
         start_episode(watcher)
         began_ns = watcher.until_waving()
-        highest = watcher.steps_since(began_ns).max()
         killed(watcher, server)
         hung(watcher, server)
         not_finite(watcher, server)
         assert [one for one in watcher.changes if one.stamp_ns > began_ns] == []
-        assert watcher.steps_since(began_ns).max() < highest + JUMP_RAD
         slow(watcher, server)
+        assert watcher.jumps_since(began_ns).max() < JUMP_RAD
         another_one(watcher, server)
         watcher.close()
         assert graph.interrupt() < 5.0

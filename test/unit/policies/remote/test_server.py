@@ -220,6 +220,26 @@ def test_a_message_over_the_limit_is_refused_for_its_length(parts):
     assert re.search(rb"\x88.\x03\xf1", bytes(peer.received), re.DOTALL)  # closed with 1009
 
 
+def test_a_message_that_does_not_end_is_cut_though_its_peer_answers_pings(monkeypatch):
+    monkeypatch.setattr("so101.policies.remote.connection.MESSAGE_S", 0.2)
+    with serving() as server, Robot(server) as robot:
+        assert isinstance(robot.ask(), Answer)
+        robot.socket.socket.sendall(frame(bytes(100))[:50])
+        with pytest.raises(ConnectionClosed):
+            robot.read()
+        assert server.metrics.refused == {"slow": 1}
+
+
+def test_what_makes_no_sense_ends_the_connection_though_its_peer_answers_pings():
+    with serving() as server, Robot(server) as robot:
+        assert isinstance(robot.ask(), Answer)
+        robot.socket.send(b"\xc1")
+        assert robot.read().code is Code.MALFORMED
+        with pytest.raises(ConnectionClosed) as caught:
+            robot.read()
+    assert caught.value.rcvd.code == 1007
+
+
 def test_swapping_happens_between_passes_and_answers_name_their_checkpoint():
     old, new = SlowPolicy(), SlowPolicy()
     new.gate.set()
