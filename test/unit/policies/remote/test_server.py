@@ -221,7 +221,7 @@ def test_a_message_over_the_limit_is_refused_for_its_length(parts):
 
 
 def test_a_message_that_does_not_end_is_cut_though_its_peer_answers_pings(monkeypatch):
-    monkeypatch.setattr("so101.policies.remote.connection.MESSAGE_S", 0.2)
+    monkeypatch.setattr("so101.policies.remote.server.connection.MESSAGE_S", 0.2)
     with serving() as server, Robot(server) as robot:
         assert isinstance(robot.ask(), Answer)
         robot.socket.socket.sendall(frame(bytes(100))[:50])
