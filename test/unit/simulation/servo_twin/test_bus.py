@@ -1,12 +1,17 @@
 """The wire: when replies come, in which order, and what faults do to them."""
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from servo_hosts import IDS, MS, Host
 
+from so101.robot import so101
 from so101.servos import packets
 from so101.servos import registers as reg
 from so101.servos.packets import PacketParser
 
+octets = st.integers(0, 255)
 POSITIONS = packets.sync_read(reg.PRESENT_POSITION.address, 15, IDS)
 
 
@@ -79,6 +84,26 @@ def test_nonsense_is_survived(host, request_bytes):
     host.ask(request_bytes)
     host.ask(bytes(300))  # whatever a broken packet waits for
     assert len(host.ask(packets.ping(1))) == 1
+
+
+any_code = st.one_of(st.sampled_from([int(code) for code in packets.Instruction]), octets)
+any_packet = st.builds(packets.Packet, st.integers(0, 254), any_code, st.binary(max_size=40))
+
+
+@given(st.lists(st.one_of(any_packet.map(packets.encode), st.binary(max_size=40)), max_size=12))
+@settings(max_examples=30)
+def test_whatever_is_written_the_twin_lives_and_the_arm_stays_an_arm(stream):
+    host = Host()
+    for data in stream:
+        host.send(data)
+        host.wait(0.005)
+    PacketParser().feed(host.bus.take(host.now_ns))
+    spec = so101()
+    assert np.isfinite(host.twin.motors.duty).all()
+    assert np.abs(host.twin.motors.duty).max() <= 1.0
+    positions = host.twin.plant.positions
+    assert (positions > spec.lower - 0.2).all()
+    assert (positions < spec.upper + 0.2).all()
 
 
 def count_replies(host, rounds=100):

@@ -1,5 +1,6 @@
 """The twin as a process: a serial port, a clock that runs, commands on stdin."""
 
+import csv
 import json
 import os
 import select
@@ -121,6 +122,25 @@ def test_faults_act_from_the_start_and_mistakes_are_said(start):
     port.close()
 
 
+def test_a_trace_says_what_really_happens(start, tmp_path):
+    twin = start("--trace", tmp_path / "arm.csv", "--fault", "freeze 1")
+    twin.command("hand shoulder_pan 0.5 0.1")
+    end = time.monotonic() + PATIENCE_S
+    while twin.state()["positions"][0] < 0.4:
+        assert time.monotonic() < end
+    twin.command("quit")
+    assert twin.process.wait(PATIENCE_S) == 0
+    with (tmp_path / "arm.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    pan = [float(row["rad.shoulder_pan"]) for row in rows]
+    stamps = [int(row["monotonic_ns"]) for row in rows]
+    assert abs(pan[0]) < 0.05
+    assert max(pan) > 0.4
+    assert stamps == sorted(set(stamps))
+    assert stamps[-1] <= time.monotonic_ns()
+    assert {row["goal.shoulder_pan"] for row in rows} == {rows[0]["goal.shoulder_pan"]}
+
+
 @pytest.mark.parametrize("ending", ["quit", signal.SIGTERM, signal.SIGINT])
 def test_it_ends_in_good_order(start, tmp_path, ending):
     twin = start("--link", tmp_path / "port")
@@ -146,6 +166,7 @@ def test_the_end_of_stdin_is_not_the_end(start):
     ("arguments", "words"),
     [
         (["--pose", "nowhere"], "unknown pose 'nowhere'; known: home"),
+        (["--trace", "/no/such/place"], "/no/such/place: No such file"),
         (["--latency", "nan"], "--latency is 0 to 1000 ms"),
         (["--fault", "drop 2"], "--fault 'drop 2': '2': expected a probability"),
     ],
