@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from hardware_node.boot import Booted, boot
 from hardware_node.encoders import Encoders
 from hardware_node.overload import OverloadRetreat
 from hardware_node.servo_set import Reading, ServoSet
-from hardware_node.vitals import HealthLimits, RestartedError, Vitals
+from hardware_node.settings import ArmSettings, servo_settings
+from hardware_node.vitals import RestartedError, Vitals
 from so101.arm import ArmState
 from so101.arrays import FloatArray, frozen
 from so101.clock import CONTROL_HZ, nanoseconds
@@ -35,33 +35,10 @@ READ_NS = nanoseconds(0.009)
 SLOW_NS = nanoseconds(0.012)
 """Time of a tick until which slow registers are waited for [ns]."""
 
-ACCELERATION = 254
-"""The servos' own limit of acceleration, the largest there is: 39 rad/s²."""
-
-VELOCITY_ROOM = 1.2
-"""The servos' own limit of velocity, as a multiple of ours: no wrong goal is met faster."""
-
 HOLD_LOAD = 0.08
 """A gripper with this share of its stall torque holds something."""
 
 _OVERLOADED = int(ServoErrors.OVERLOAD | ServoErrors.CURRENT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmSettings:
-    """What a person chose.
-
-    Attributes:
-        torque_limit: Of the body joints [0.1 %].
-        gripper_torque_limit: Of the gripper [0.1 %].
-        write_eeprom: Put right what the servos remember.
-        health: Where health is judged.
-    """
-
-    torque_limit: int
-    gripper_torque_limit: int
-    write_eeprom: bool
-    health: HealthLimits
 
 
 class ServoArm:
@@ -93,7 +70,7 @@ class ServoArm:
         self._lock = threading.RLock()
         self._servos: ServoSet | None = None
         self._reason = "not connected yet"
-        self._set_up = self._settings_of()
+        self._set_up = servo_settings(settings, spec, calibration)
         self._vitals = Vitals(calibration.ids, self._set_up, settings.health)
         self._encoders = Encoders(spec)
         self._retreat = OverloadRetreat(spec, 1.0 / CONTROL_HZ)
@@ -200,19 +177,28 @@ class ServoArm:
             self._goal = goal
             return goal
 
-    def switch_on(self) -> None:
-        """Check and set up the servos, then let them hold where they are.
+    def check(self) -> None:
+        """Compare the servos with what is wanted once more, and set up what they forget.
 
-        Servos that hold already never let go meanwhile.
+        It takes some ticks' time; those that hold go on to hold.
 
         Raises:
-            HardwareError: They are not as wanted, or do not switch on.
+            HardwareError: They are not as wanted.
         """
         with self._attached() as servos:
             booted = boot(servos.bus, self._calibration, write_eeprom=False)
             servos.set_up(self._set_up)
             self._retreat.clear()
-            if all(booted.is_torque_on) and self._is_torque_on:
+            self._is_torque_on = self._is_torque_on and all(booted.is_torque_on)
+
+    def switch_on(self) -> None:
+        """Let the servos hold where they are. Those that hold already never let go meanwhile.
+
+        Raises:
+            HardwareError: They do not switch on.
+        """
+        with self._attached() as servos:
+            if self._is_torque_on:
                 return
             reading = self._begin(servos)
             servos.send(reg.GOAL_POSITION, reading.ticks.tolist())
@@ -273,19 +259,6 @@ class ServoArm:
         if self.misses < MOST_MISSES:
             return self._known()
         raise HardwareError(f"{error} ({self.misses} times in a row)") from error
-
-    def _settings_of(self) -> tuple[tuple[int, int, int], ...]:
-        """Return what each servo is set to, see `so101.servos.registers`."""
-        chosen = self._settings
-        speeds = VELOCITY_ROOM * self._spec.max_velocity / self._calibration.rad_per_tick
-        return tuple(
-            (
-                ACCELERATION,
-                round(float(speed)),
-                chosen.gripper_torque_limit if joint == GRIPPER else chosen.torque_limit,
-            )
-            for joint, speed in enumerate(speeds)
-        )
 
     @contextmanager
     def _attached(self) -> Iterator[ServoSet]:

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_arm import calibration, scripted_arm
 
-from hardware_node.arm import MOST_MISSES, ArmSettings, ServoArm
+from hardware_node.arm import MOST_MISSES, ServoArm
 from hardware_node.overload import RETREAT_RAD
+from hardware_node.settings import ArmSettings
 from hardware_node.vitals import HealthLimits
 from so101.clock import CONTROL_GRID, nanoseconds
 from so101.control.arm_loop import ArmLoop
@@ -40,8 +41,7 @@ class Rig:
         self.index = 0
         self.tick()
         if is_on:
-            self.loop.arm()
-            self.arm.switch_on()
+            self.switch_on()
 
     def attach(self):
         return self.arm.attach(ServoBus(self.port, now_ns=self.port.now_ns))
@@ -52,6 +52,11 @@ class Rig:
             self.port.clock_ns = CONTROL_GRID.stamp(self.index)
             tick = self.loop.tick(self.port.clock_ns)
         return tick
+
+    def switch_on(self):
+        self.arm.check()
+        self.loop.arm()
+        self.arm.switch_on()
 
     def follow(self, goal, duration_s):
         at = self.port.clock_ns
@@ -187,8 +192,7 @@ def test_plugged_in_again_it_holds_on_until_a_person_arms_it_and_never_jumps():
     assert rig.goals() == []
     at = {servo.id: servo.get(reg.PRESENT_POSITION) for servo in rig.port.servos}
     rig.loop.recover()
-    rig.loop.arm()
-    rig.arm.switch_on()
+    rig.switch_on()
     rig.tick(3)
     assert rig.loop.mode is ArmMode.HOLDING
     assert all(goal == at for goal in rig.goals())
@@ -280,8 +284,7 @@ def test_a_restarted_servo_is_a_fault_within_a_second_and_is_set_up_again(joint)
     assert "was restarted" in rig.fault()
     rig.tick()
     rig.loop.recover()
-    rig.loop.arm()
-    rig.arm.switch_on()
+    rig.switch_on()
     rig.tick(20)
     assert rig.loop.mode is ArmMode.HOLDING
     assert servo.get(reg.TORQUE_LIMIT) == (400 if joint == GRIPPER else 700)
