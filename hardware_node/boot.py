@@ -16,6 +16,8 @@ from so101.servos.calibration import Calibration
 from so101.servos.registers import MODEL_NUMBER_STS3215, pick, span
 
 _ADDRESS, _SIZE = span(reg.FIRMWARE_MAJOR, reg.VELOCITY_I_COEFFICIENT)
+_UNLIKE, _UNLIKE_SIZE = span(reg.HOMING_OFFSET, reg.PRESENT_VELOCITY)
+_LOOKS = 4
 _MOST_LINES = 6
 
 
@@ -72,20 +74,17 @@ def find(bus: ServoBus, servos: Sequence[int]) -> None:
         HardwareError: It says which are not, and which ids answer instead.
     """
     answering = bus.scan()
-    twice = sorted({servo for servo in answering if answering.count(servo) > 1})
-    if twice:
-        raise HardwareError(f"{bus.name}: two servos have the id {_ids(twice)}; give one another")
+    doubled = {servo for servo in answering if answering.count(servo) > 1}
+    doubled |= {servo for servo in servos if _is_garbled(bus, servo)}
+    if doubled:
+        raise HardwareError(
+            f"{bus.name}: id {_ids(sorted(doubled))} answers what cannot be read: two servos have "
+            "this id, or a cable is bad"
+        )
     for joint, servo in zip(JOINTS, servos, strict=True):
-        corrupt, foreign = bus.counts.corrupt, bus.counts.foreign
         try:
-            bus.ping(servo)
             model = bus.read(servo, reg.MODEL_NUMBER)
         except HardwareError:
-            if bus.counts.corrupt > corrupt or bus.counts.foreign > foreign:
-                raise HardwareError(
-                    f"{bus.name}: {joint}: id {servo} answers what cannot be read: two servos "
-                    "have this id, or a cable is bad"
-                ) from None
             raise HardwareError(
                 f"{bus.name}: {joint}: no servo has the id {servo}; there are: "
                 f"{_ids(answering) or 'none at all (is the supply on?)'}"
@@ -95,6 +94,21 @@ def find(bus: ServoBus, servos: Sequence[int]) -> None:
                 f"{bus.name}: {joint} (id {servo}) is model {model}, expected an STS3215 "
                 f"({MODEL_NUMBER_STS3215})"
             )
+
+
+def _is_garbled(bus: ServoBus, servo: int) -> bool:
+    """Tell whether somebody answers to an id, and never readably.
+
+    Two servos of one id speak at once. What is asked for differs between any two: offsets and
+    positions, so that they spoil each other's reply.
+    """
+    garbled = 0
+    for _ in range(_LOOKS):
+        noise = bus.counts.noise
+        if bus.try_read(servo, _UNLIKE, _UNLIKE_SIZE) is not None:
+            return False
+        garbled += bus.counts.noise > noise
+    return garbled >= _LOOKS - 1
 
 
 def compare(bus: ServoBus, calibration: Calibration) -> tuple[Difference, ...]:

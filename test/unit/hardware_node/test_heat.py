@@ -45,9 +45,6 @@ def test_pauses_double_up_to_a_bound_and_begin_anew(waits_ns):
             pauses.append(
                 next(p for p in range(0, LONGEST_NS + 1, 1000) if backoff.is_due(now_ns + p))
             )
-    assert all(
-        later == min(2 * earlier, LONGEST_NS)
-        for earlier, later in pairwise(pauses)
-    )
+    assert all(later == min(2 * earlier, LONGEST_NS) for earlier, later in pairwise(pauses))
     backoff.reset()
     assert backoff.is_due(0)
