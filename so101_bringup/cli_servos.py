@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def add_verbs(verbs: Any) -> None:
     add("--uncalibrated", action="store_true", help="servos as they are shipped, but for the ids")
     add("--calibration", default="", metavar="FILE", help="write LeRobot's calibration there")
     add("--latency", type=float, default=1.0, metavar="MS", help="of the USB adapter (1)")
+    add("--trace", default="", metavar="FILE", help="what really happens to the arm, as CSV")
     add("--fault", action="append", default=[], metavar="COMMAND", help="at once; may be repeated")
     add("--seed", type=int, default=0, metavar="N", help="of noise and faults (0)")
     twin.set_defaults(run=_servo_twin)
@@ -50,26 +52,28 @@ def _servo_twin(arguments: argparse.Namespace) -> int:
     if arguments.calibration:
         assembly.write_calibration(Path(arguments.calibration).expanduser())
 
-    def options(link: str, seed: int) -> ArmOptions:
+    def options(link: str, seed: int, trace: str = "") -> ArmOptions:
         return ArmOptions(
             positions=poses[arguments.pose],
             assembly=assembly,
             link=Path(link).expanduser().absolute() if link else None,
             adapter_ns=round(arguments.latency * 1e6),
             seed=seed,
+            trace=Path(trace).expanduser() if trace else None,
         )
 
-    arms = {FOLLOWER: options(arguments.link, arguments.seed)}
+    arms = {FOLLOWER: options(arguments.link, arguments.seed, arguments.trace)}
     if arguments.leader or arguments.leader_link:
         arms[LEADER] = options(arguments.leader_link, arguments.seed + 1)
-    twin = TwinProcess(arms)
-    for line in arguments.fault:
-        answer = twin.run_command(line)
-        if not answer.startswith("ok"):
-            raise ConfigError(f"servo-twin: --fault {line!r}: {answer.removeprefix('error: ')}")
-    signal.signal(signal.SIGTERM, lambda number, frame: twin.stop())
-    for name, path in twin.paths.items():
-        print_line(f"so101 servo-twin: {name} {arms[name].link or path}")
-    print_line("so101 servo-twin: ready; commands on stdin, help lists them")
-    twin.run()
+    with closing(TwinProcess(arms)) as twin:
+        for line in arguments.fault:
+            answer = twin.run_command(line)
+            if not answer.startswith("ok"):
+                reason = answer.removeprefix("error: ")
+                raise ConfigError(f"servo-twin: --fault {line!r}: {reason}")
+        signal.signal(signal.SIGTERM, lambda number, frame: twin.stop())
+        for name, path in twin.paths.items():
+            print_line(f"so101 servo-twin: {name} {arms[name].link or path}")
+        print_line("so101 servo-twin: ready; commands on stdin, help lists them")
+        twin.run()
     return 0

@@ -36,7 +36,7 @@ hand WHO RAD [S]        a hand moves the joint there within S and holds it
 wave WHO RAD HZ         a hand moves it to and fro about where it is
 release [WHO]           the hand lets go
 state                   what is true, as JSON: positions, velocities, goals, temperatures
-clear                   all faults end
+clear                   all faults end, but for what id and register set
 """
 
 

@@ -18,6 +18,7 @@ from so101.simulation.servo_twin.bus import TwinBus
 from so101.simulation.servo_twin.commands import HELP, Commands
 from so101.simulation.servo_twin.plant import STEP_HZ
 from so101.simulation.servo_twin.port import Port
+from so101.simulation.servo_twin.trace import Trace
 from so101.simulation.servo_twin.twin import ServoTwin
 
 LEADER = "leader"
@@ -35,6 +36,7 @@ class ArmOptions:
         link: A symbolic link to its port; None: none.
         adapter_ns: What the USB adapter adds to each exchange [ns].
         seed: Of its noise and its faults.
+        trace: Where to write what really happens; None: nowhere.
     """
 
     positions: FloatArray
@@ -42,17 +44,32 @@ class ArmOptions:
     link: Path | None = None
     adapter_ns: int = 1_000_000
     seed: int = 0
+    trace: Path | None = None
 
 
 class _Arm:
     """One arm's twin with its port."""
 
     def __init__(self, options: ArmOptions) -> None:
+        self.trace = Trace(options.trace) if options.trace else None
         noise, faults = np.random.default_rng(options.seed).spawn(2)
         self.port = Port(options.link)
         twin = ServoTwin(options.assembly, options.positions, noise)
         self.bus = TwinBus(twin, adapter_ns=options.adapter_ns, rng=faults)
         self.commands = Commands(self.bus, self.port)
+
+    def advance(self, now_ns: int) -> None:
+        """Let time pass."""
+        self.commands.advance(now_ns)
+        self.bus.twin.advance(now_ns)
+        if self.trace is not None:
+            self.trace.add(now_ns, self.bus.twin)
+
+    def close(self) -> None:
+        """Close port and trace."""
+        self.port.close()
+        if self.trace is not None:
+            self.trace.close()
 
     def listen(self, now_ns: int) -> None:
         """Take what the host wrote."""
@@ -79,7 +96,7 @@ class TwinProcess:
             arms: By name, the follower first.
 
         Raises:
-            ConfigError: A link cannot be made.
+            ConfigError: A link or a trace cannot be made.
         """
         self._arms = {name: _Arm(options) for name, options in arms.items()}
         self._input = b""
@@ -112,23 +129,23 @@ class TwinProcess:
         """End `run` soon; may be called by a signal."""
         self._is_running = False
 
+    def close(self) -> None:
+        """Close the ports; hosts get the errors of an unplugged adapter."""
+        for arm in self._arms.values():
+            arm.close()
+
     def run(self) -> None:
-        """Run until ``quit``, `stop` or an interruption; then the ports are gone."""
+        """Run until ``quit``, `stop` or an interruption."""
         next_ns = time.monotonic_ns()
-        try:
-            while self._is_running:
-                self._wait(next_ns)
-                now_ns = time.monotonic_ns()
-                for arm in self._arms.values():
-                    arm.speak(now_ns)
-                if now_ns >= next_ns:
-                    for arm in self._arms.values():
-                        arm.commands.advance(now_ns)
-                        arm.bus.twin.advance(now_ns)
-                    next_ns = max(next_ns + _PERIOD_NS, now_ns)
-        finally:
+        while self._is_running:
+            self._wait(next_ns)
+            now_ns = time.monotonic_ns()
             for arm in self._arms.values():
-                arm.port.close()
+                arm.speak(now_ns)
+            if now_ns >= next_ns:
+                for arm in self._arms.values():
+                    arm.advance(now_ns)
+                next_ns = max(next_ns + _PERIOD_NS, now_ns)
 
     def _wait(self, next_ns: int) -> None:
         """Wait for a host, a command, or the next thing to do; take what came."""
