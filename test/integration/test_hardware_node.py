@@ -1,0 +1,229 @@
+"""The hardware node as a process, with the servo twin on a pty: the whole way of a real arm."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from twin_process import Program, Twin, hardware_node
+
+from so101.clock import nanoseconds
+from so101.control.trajectory import JointTrajectory
+from so101.events import from_message
+from so101.robot import GRIPPER, JOINTS, so101
+from so101.ros.convert import from_joint_command, from_joint_state
+from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.spin import Spinner, wait_for_matched
+from so101.topics import (
+    ARM_STATE,
+    ARM_TRAJECTORY,
+    DIAGNOSTICS,
+    JOINT_COMMANDS,
+    JOINT_STATES,
+    ROBOT_DESCRIPTION,
+    SERVICES,
+)
+
+SPEC = so101()
+PATIENCE_S = 60.0
+
+
+class Person:
+    """Listens to the arm and asks things of it."""
+
+    def __init__(self, node):
+        self.node, self.endpoints = node, Endpoints(node)
+        self.states, self.commands, self.modes, self.told = [], [], [], {}
+        self.endpoints.offer(ARM_TRAJECTORY)
+        self.endpoints.listen(JOINT_STATES, lambda m: self.states.append(from_joint_state(m)))
+        self.endpoints.listen(
+            JOINT_COMMANDS, lambda m: self.commands.append(from_joint_command(m))
+        )
+        self.endpoints.listen(ARM_STATE, lambda m: self.modes.append(from_message(m)))
+        self.endpoints.listen(ROBOT_DESCRIPTION, lambda m: self.told.update(urdf=m.data))
+        self.endpoints.listen(DIAGNOSTICS, self._on_diagnostics)
+        self.clients = {
+            name: node.create_client(interface_class(SERVICES[name].type), name)
+            for name in ("arm/arm", "arm/estop", "arm/torque", "arm/recover")
+        }
+        self.spinner = Spinner(node)
+
+    def _on_diagnostics(self, message):
+        event = from_message(message)
+        self.told[event.name] = event
+
+    def match(self):
+        publishers = [p for p in self.node.publishers if p.topic_name.endswith("trajectory")]
+        wait_for_matched(self.spinner, publishers, self.node.subscriptions, self.clients.values())
+
+    def until(self, is_so):
+        assert self.spinner.spin_until(is_so, PATIENCE_S), [m.message for m in self.modes[-5:]]
+
+    def ask(self, name, value=None):
+        client = self.clients[name]
+        request = client.srv_type.Request()
+        if value is not None:
+            request.data = value
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+    def must(self, name, value=None):
+        answer = self.ask(name, value)
+        assert answer.success, answer.message
+        return answer.message
+
+    def arm(self):
+        """Arm it, as a person would: again, when a busy machine had disturbed it before."""
+        end_s = time.monotonic() + PATIENCE_S
+        while not (answer := self.ask("arm/arm", True)).success:
+            assert time.monotonic() < end_s, answer.message
+            if self.mode == "fault":
+                self.ask("arm/recover")
+        self.until(lambda: self.mode == "holding")
+
+    def follow(self, goal, duration_s):
+        self.endpoints.command(
+            ARM_TRAJECTORY,
+            JointTrajectory(
+                stamp_ns=0,
+                joints=JOINTS,
+                times_ns=(nanoseconds(duration_s),),
+                positions=np.array([goal]),
+                source="motion",
+            ),
+        )
+
+    @property
+    def mode(self):
+        return self.modes[-1].message if self.modes else ""
+
+
+@pytest.fixture
+def person(make_person_node):
+    person = Person(make_person_node)
+    yield person
+    person.spinner.close()
+
+
+@pytest.fixture
+def make_person_node(ros_context):
+    from rclpy.node import Node
+
+    node = Node("person", context=ros_context, use_global_arguments=False)
+    yield node
+    node.destroy_node()
+
+
+@pytest.fixture
+def twin(tmp_path):
+    with Twin(tmp_path) as twin:
+        yield twin
+
+
+@pytest.fixture
+def arm(twin, ros_domain):
+    with hardware_node(twin, ros_domain) as node:
+        yield node
+
+
+def truth(twin):
+    return json.loads(twin.command("state"))
+
+
+@pytest.mark.timeout(300)
+def test_a_whole_evening(twin, arm, person):
+    """Inert, armed, moved, stopped, unplugged, brought back, put down: one life of the node."""
+    person.match()
+    person.until(lambda: len(person.states) > 60 and person.mode == "disarmed")
+    assert not any(truth(twin)["torque"])
+    assert "<robot" in person.told["urdf"]
+    person.follow(SPEC.home + 0.1, 0.5)  # refused: nobody armed it
+    person.arm()
+    assert all(truth(twin)["torque"])
+
+    goal = SPEC.home + np.array([0.4, 0.1, -0.2, -0.2, 0.5, 0.3])
+    person.follow(goal, 1.0)
+    person.until(lambda: person.commands and np.allclose(person.commands[-1][1], goal))
+    person.until(lambda: np.abs(person.states[-1][1].positions - goal).max() < 0.05)
+    assert np.array(truth(twin)["positions"]) == pytest.approx(goal, abs=0.06)
+    stamps = np.diff([stamp for stamp, _ in person.commands])
+    assert (stamps > 0).all()
+    assert abs(person.states[-1][0] - time.monotonic_ns()) < nanoseconds(5.0)  # the steady clock
+
+    person.follow(SPEC.home, 3.0)
+    person.until(lambda: person.mode == "armed")
+    person.must("arm/estop", True)
+    assert person.ask("arm/arm", True).message.startswith("arm: cannot arm while estopped")
+    person.until(lambda: np.abs(person.states[-1][1].velocities).max() < 0.02)
+    assert all(truth(twin)["torque"])
+    person.must("arm/recover")
+    person.arm()
+
+    twin.command("close")
+    person.until(lambda: person.mode == "fault")
+    heard = len(person.states)
+    twin.command("open")
+    person.until(lambda: len(person.states) > heard + 30)
+    assert person.mode == "fault"
+    before = np.array(truth(twin)["positions"])
+    person.arm()
+    person.until(lambda: len(person.states) > heard + 60)
+    assert np.abs(np.array(truth(twin)["positions"]) - before).max() < 0.06
+    servos = person.told["hardware_node: servos"]
+    assert 20.0 < float(servos.values["gripper: temperature [°C]"]) < 60.0
+
+    assert arm.end(signal.SIGINT) == 0
+    rest = SPEC.poses["rest"]
+    final = truth(twin)
+    assert np.array(final["positions"])[:GRIPPER] == pytest.approx(rest[:GRIPPER], abs=0.2)
+    assert not any(final["torque"])
+
+
+@pytest.mark.timeout(200)
+def test_a_killed_driver_leaves_the_arm_near_where_it_was_and_holding(twin, arm, person):
+    person.match()
+    person.until(lambda: person.mode == "disarmed")
+    person.arm()
+    goal = SPEC.home + np.array([1.2, 0.0, 0.0, 0.0, 1.2, 0.0])
+    person.follow(goal, 1.0)
+    person.until(lambda: np.abs(person.commands[-1][1] - SPEC.home).max() > 0.3)
+    arm.end(signal.SIGKILL)
+    at_kill = np.array(truth(twin)["positions"])
+    end_s = time.monotonic() + 10.0
+    while np.abs((state := truth(twin))["velocities"]).max() > 0.02:
+        assert time.monotonic() < end_s
+    assert all(state["torque"])
+    assert np.abs(np.array(state["positions"]) - at_kill).max() <= 0.35
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"port": ""}, "name the adapter"),
+        ({"port": "/dev/nowhere"}, "there is no such device"),
+        ({"calibration": "/nowhere.json"}, "/nowhere.json"),
+        ({"write_eeprom": False}, "wanted 16"),
+    ],
+)
+def test_an_arm_that_is_not_as_wanted_ends_the_node_with_one_line(twin, ros_domain, params, words):
+    with hardware_node(twin, ros_domain, **params) as node:
+        _, errors = node.process.communicate(timeout=60.0)
+        assert node.process.returncode == 2
+    (line,) = (line for line in errors.splitlines() if "error:" in line)
+    assert words in line
+    assert not any(truth(twin)["torque"])
+
+
+def test_no_torch_and_no_lerobot_in_the_process():
+    code = (
+        "import sys, hardware_node.node;"
+        "sys.exit(', '.join({'torch', 'lerobot', 'cv2', 'gymnasium'} & set(sys.modules)) or 0)"
+    )
+    with Program(["-c", code]) as program:
+        assert program.process.wait(60.0) == 0
