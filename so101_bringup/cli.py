@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with every verb."""
     from so101_bringup import (
         cli_bench,
+        cli_calibrate,
         cli_checkpoints,
         cli_exchange,
         cli_graph,
@@ -67,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
     learning = (cli_graph, cli_policy, cli_serve, cli_bench, cli_report)
-    for module in (*learning, cli_store, cli_checkpoints, cli_exchange):
+    for module in (*learning, cli_store, cli_checkpoints, cli_exchange, cli_calibrate):
         module.add_verbs(verbs)
     return parser
 

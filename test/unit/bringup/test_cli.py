@@ -27,6 +27,7 @@ VERBS = (
     "report",
     "episodes",
     "checkpoints",
+    "calibrate",
 )
 
 
