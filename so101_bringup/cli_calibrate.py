@@ -12,11 +12,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from so101.servos.bus import ServoBus
     from so101.servos.calibration import Calibration
     from so101.servos.calibration_store import Change
 
 _UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 BROKEN_OFF = 130
+REPLY_S = 0.05
+"""No control loop waits here, and a busy computer may be slow [s]."""
 
 
 def add_verbs(verbs: Any) -> None:
@@ -33,7 +36,6 @@ def add_verbs(verbs: Any) -> None:
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     from so101.data.durable import write_text
-    from so101.servos.bus import ServoBus
     from so101.servos.calibration_files import calibration_path, calibration_root
     from so101_bringup.calibrate_job import calibrate
 
@@ -47,7 +49,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         return _restore(arguments, root)
     make_folder(path)
     try:
-        with _signals_interrupt(), closing(ServoBus(open_port(arguments.port))) as bus:
+        with _signals_interrupt(), closing(open_bus(arguments.port)) as bus:
             changes = calibrate(bus, LiveTerminal(sys.stdin.fileno(), sys.stdout), keep)
     except KeyboardInterrupt:
         changes = None
@@ -61,7 +63,6 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 def _restore(arguments: argparse.Namespace, root: Path) -> int:
     from so101.errors import ConfigError
-    from so101.servos.bus import ServoBus
     from so101.servos.calibration import read_calibration
     from so101.servos.calibration_files import find_calibration
     from so101.servos.calibration_store import check_models, store
@@ -69,7 +70,7 @@ def _restore(arguments: argparse.Namespace, root: Path) -> int:
     from so101_bringup.calibrate_job import signals_held_back
 
     calibration = read_calibration(find_calibration(root, arguments.arm, arguments.id))
-    with closing(ServoBus(open_port(arguments.port))) as bus:
+    with closing(open_bus(arguments.port)) as bus:
         check_models(bus, calibration.ids)
         if holding(bus, calibration.ids):
             raise ConfigError(
@@ -82,20 +83,21 @@ def _restore(arguments: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def open_port(name: str) -> Any:
-    """Return an open port that no other program has.
+def open_bus(name: str) -> "ServoBus":
+    """Return the servos behind a port that no other program has.
 
     Raises:
         HardwareError: Another program has it, as a driver of a running graph, or it is not there.
     """
     from so101.errors import HardwareError
+    from so101.servos.bus import ServoBus
     from so101.servos.port import SerialPort
     from so101.servos.port_users import port_users
 
     users = port_users(name)
     if users:
         raise HardwareError(f"{name}: in use by {', '.join(users)}; end that first")
-    return SerialPort(name)
+    return ServoBus(SerialPort(name), reply_s=REPLY_S)
 
 
 def make_folder(path: Path) -> None:

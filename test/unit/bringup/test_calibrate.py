@@ -26,7 +26,7 @@ from so101.servos.registers import PRESENT_POSITION
 from so101.servos.sweep import urdf_ways
 from so101_bringup.calibrate_job import calibrate, signals_held_back
 from so101_bringup.calibrate_screen import bar, table, task
-from so101_bringup.cli_calibrate import LiveTerminal, open_port
+from so101_bringup.cli_calibrate import LiveTerminal, open_bus
 
 WAYS = np.rint(urdf_ways()).astype(int)
 STEP = 60
@@ -268,5 +268,5 @@ def test_a_port_that_another_program_has_is_not_opened(tmp_path):
     ) as other:
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(HardwareError, match=rf"in use by .* \(process {other.pid}\); end"):
-            open_port(str(link))
+            open_bus(str(link))
         other.stdin.close()
