@@ -54,6 +54,7 @@ class BusCounts:
         lost: Replies that did not come in time.
         corrupt: Packets whose checksum did not fit.
         foreign: Replies that nobody had asked for.
+        noise: Bytes that belong to no packet, those of corrupt ones included.
     """
 
     requests: int = 0
@@ -61,6 +62,7 @@ class BusCounts:
     lost: int = 0
     corrupt: int = 0
     foreign: int = 0
+    noise: int = 0
 
 
 class ServoBus:
@@ -140,8 +142,10 @@ class ServoBus:
         request = packets.read(servo, address, size)
         return self._ask(request, servo, size, f"read {size} at {address}", deadline_ns)
 
-    def try_read(self, servo: int, address: int, size: int, deadline_ns: int) -> Packet | None:
-        """Return a servo's bytes, or None when they do not come in time."""
+    def try_read(
+        self, servo: int, address: int, size: int, deadline_ns: int | None = None
+    ) -> Packet | None:
+        """Return a servo's bytes, or None when they do not come at the first request."""
         request = packets.read(servo, address, size)
         return self._exchange(request, (servo,), size, deadline_ns).get(servo)
 
@@ -220,8 +224,11 @@ class ServoBus:
             end_ns = min(end_ns, deadline_ns)
         replies: dict[int, Packet] = {}
         corrupt, skipped = self._parser.corrupt, self._parser.skipped
-        while len(replies) < len(servos) and (left_ns := end_ns - self._now_ns()) > 0:
-            for packet in self._receive(left_ns):
+        is_late = False
+        while len(replies) < len(servos) and not is_late:
+            left_ns = end_ns - self._now_ns()
+            is_late = left_ns <= 0  # what came while this process slept is there all the same
+            for packet in self._receive(max(0, left_ns)):
                 if packet.id in servos and len(packet.parameters) == size:
                     replies[packet.id] = packet
                 else:
@@ -229,6 +236,8 @@ class ServoBus:
             garbage = self._parser.skipped - skipped + self._parser.pending
             if garbage >= (len(servos) - len(replies)) * (size + OVERHEAD):
                 break  # all has come, and some of it is unreadable: waiting brings nothing
+        self._parser.reset()
+        self.counts.noise = self._parser.skipped
         now_corrupt = self._parser.corrupt - corrupt
         self.counts.corrupt += now_corrupt
         self.counts.lost += max(0, len(servos) - len(replies) - now_corrupt)
