@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,15 @@ def _servo_twin(arguments: argparse.Namespace) -> int:
     arms = {FOLLOWER: options(arguments.link, arguments.seed)}
     if arguments.leader or arguments.leader_link:
         arms[LEADER] = options(arguments.leader_link, arguments.seed + 1)
-    twin = TwinProcess(arms)
-    for line in arguments.fault:
-        answer = twin.run_command(line)
-        if not answer.startswith("ok"):
-            raise ConfigError(f"servo-twin: --fault {line!r}: {answer.removeprefix('error: ')}")
-    signal.signal(signal.SIGTERM, lambda number, frame: twin.stop())
-    for name, path in twin.paths.items():
-        print_line(f"so101 servo-twin: {name} {arms[name].link or path}")
-    print_line("so101 servo-twin: ready; commands on stdin, help lists them")
-    twin.run()
+    with closing(TwinProcess(arms)) as twin:
+        for line in arguments.fault:
+            answer = twin.run_command(line)
+            if not answer.startswith("ok"):
+                reason = answer.removeprefix("error: ")
+                raise ConfigError(f"servo-twin: --fault {line!r}: {reason}")
+        signal.signal(signal.SIGTERM, lambda number, frame: twin.stop())
+        for name, path in twin.paths.items():
+            print_line(f"so101 servo-twin: {name} {arms[name].link or path}")
+        print_line("so101 servo-twin: ready; commands on stdin, help lists them")
+        twin.run()
     return 0

@@ -112,23 +112,24 @@ class TwinProcess:
         """End `run` soon; may be called by a signal."""
         self._is_running = False
 
+    def close(self) -> None:
+        """Close the ports; hosts get the errors of an unplugged adapter."""
+        for arm in self._arms.values():
+            arm.port.close()
+
     def run(self) -> None:
-        """Run until ``quit``, `stop` or an interruption; then the ports are gone."""
+        """Run until ``quit``, `stop` or an interruption."""
         next_ns = time.monotonic_ns()
-        try:
-            while self._is_running:
-                self._wait(next_ns)
-                now_ns = time.monotonic_ns()
-                for arm in self._arms.values():
-                    arm.speak(now_ns)
-                if now_ns >= next_ns:
-                    for arm in self._arms.values():
-                        arm.commands.advance(now_ns)
-                        arm.bus.twin.advance(now_ns)
-                    next_ns = max(next_ns + _PERIOD_NS, now_ns)
-        finally:
+        while self._is_running:
+            self._wait(next_ns)
+            now_ns = time.monotonic_ns()
             for arm in self._arms.values():
-                arm.port.close()
+                arm.speak(now_ns)
+            if now_ns >= next_ns:
+                for arm in self._arms.values():
+                    arm.commands.advance(now_ns)
+                    arm.bus.twin.advance(now_ns)
+                next_ns = max(next_ns + _PERIOD_NS, now_ns)
 
     def _wait(self, next_ns: int) -> None:
         """Wait for a host, a command, or the next thing to do; take what came."""

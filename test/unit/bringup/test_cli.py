@@ -28,6 +28,7 @@ VERBS = (
     "episodes",
     "checkpoints",
     "calibrate",
+    "servo-twin",
 )
 
 
