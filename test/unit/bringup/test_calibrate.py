@@ -251,9 +251,12 @@ class TestTerminal:
             terminal = LiveTerminal(pipe[0], target)
             terminal.show(["task"], ["x" * 30])
             terminal.show(["task"], ["y" * 30])
-            shown = os.read(leader, 4096).decode()
+            want = f"task\n{'x' * 19}\n\x1b[2F\x1b[Jtask\n{'y' * 19}\n"
+            shown = ""
+            while len(shown) < len(want):
+                shown += os.read(leader, 4096).decode()
         os.close(leader)
-        assert shown == f"task\n{'x' * 19}\n\x1b[2F\x1b[Jtask\n{'y' * 19}\n"
+        assert shown == want
 
 
 def test_a_port_that_another_program_has_is_not_opened(tmp_path):

@@ -29,6 +29,7 @@ VERBS = (
     "checkpoints",
     "calibrate",
     "servo-twin",
+    "doctor",
 )
 
 
