@@ -43,11 +43,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(USER_ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Lists the verbs without a line that says that they are verbs: usage does."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        verbs = list(self._iter_indented_subactions(action))
+        if not verbs:
+            return super()._format_action(action)
+        self._indent()
+        lines = [super(_Help, self)._format_action(verb) for verb in verbs]
+        self._dedent()
+        return "".join(lines)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with every verb."""
     from so101_bringup import (
         cli_bench,
+        cli_calibrate,
         cli_checkpoints,
+        cli_doctor,
         cli_exchange,
         cli_graph,
         cli_policy,
@@ -61,14 +76,15 @@ def build_parser() -> argparse.ArgumentParser:
         prog="so101",
         usage=f"so101 {_VERB}",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         add_help=False,
     )
     # it works, and needs no three lines of the help that it prints
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
     learning = (cli_graph, cli_policy, cli_serve, cli_bench, cli_report)
-    for module in (*learning, cli_store, cli_checkpoints, cli_exchange, cli_servos):
+    body = (cli_calibrate, cli_servos, cli_doctor)
+    for module in (*learning, cli_store, cli_checkpoints, cli_exchange, *body):
         module.add_verbs(verbs)
     return parser
 

@@ -27,7 +27,9 @@ VERBS = (
     "report",
     "episodes",
     "checkpoints",
+    "calibrate",
     "servo-twin",
+    "doctor",
 )
 
 

@@ -1,0 +1,196 @@
+"""The verb that calibrates an arm, a person moving its joints: calibrate. No ROS."""
+
+import argparse
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from so101.servos.bus import ServoBus
+    from so101.servos.calibration import Calibration
+    from so101.servos.calibration_store import Change
+
+_UP_AND_CLEAR = "\x1b[{}F\x1b[J"
+BROKEN_OFF = 130
+REPLY_S = 0.05
+"""No control loop waits here, and a busy computer may be slow [s]."""
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    text = "teach an arm's servos where zero and the ends are"
+    calibrate = verbs.add_parser("calibrate", help=text, description=text)
+    add = calibrate.add_argument
+    add("--arm", choices=("follower", "leader"), default="follower", help="which (follower)")
+    add("--port", required=True, metavar="DEVICE", help="such as /dev/serial/by-id/...")
+    add("--id", required=True, metavar="NAME", help="name of the arm and of its file")
+    add("--restore", action="store_true", help="write its file to the servos, move nothing")
+    calibrate.set_defaults(run=_calibrate)
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from so101.data.durable import write_text
+    from so101.servos.calibration_files import calibration_path, calibration_root
+    from so101_bringup.calibrate_job import calibrate
+
+    root = calibration_root(os.environ, Path.home())
+    path = calibration_path(root, arguments.arm, arguments.id)
+
+    def keep(calibration: "Calibration") -> None:
+        write_text(path, calibration.to_text())
+
+    if arguments.restore:
+        return _restore(arguments, root)
+    make_folder(path)
+    try:
+        with _signals_interrupt(), closing(open_bus(arguments.port)) as bus:
+            changes = calibrate(bus, LiveTerminal(sys.stdin.fileno(), sys.stdout), keep)
+    except KeyboardInterrupt:
+        changes = None
+    if changes is None:
+        print("so101 calibrate: broken off; servos and file are as they were")
+        return BROKEN_OFF
+    _report(changes)
+    print(f"written to {path}")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace, root: Path) -> int:
+    from so101.errors import ConfigError
+    from so101.servos.calibration import read_calibration
+    from so101.servos.calibration_files import find_calibration
+    from so101.servos.calibration_store import check_models, store
+    from so101.servos.torque import holding
+    from so101_bringup.calibrate_job import signals_held_back
+
+    calibration = read_calibration(find_calibration(root, arguments.arm, arguments.id))
+    with closing(open_bus(arguments.port)) as bus:
+        check_models(bus, calibration.ids)
+        if holding(bus, calibration.ids):
+            raise ConfigError(
+                "calibrate: the arm holds itself, and would move when its offsets change; lay it "
+                "down and switch its power off and on"
+            )
+        with signals_held_back():
+            _report(store(bus, calibration, lambda: None))
+    print(f"the servos have what {calibration.where} says")
+    return 0
+
+
+def open_bus(name: str) -> "ServoBus":
+    """Return the servos behind a port that no other program has.
+
+    Raises:
+        HardwareError: Another program has it, as a driver of a running graph, or it is not there.
+    """
+    from so101.errors import HardwareError
+    from so101.servos.bus import ServoBus
+    from so101.servos.port import SerialPort
+    from so101.servos.port_users import port_users
+
+    users = port_users(name)
+    if users:
+        raise HardwareError(f"{name}: in use by {', '.join(users)}; end that first")
+    return ServoBus(SerialPort(name), reply_s=REPLY_S)
+
+
+def make_folder(path: Path) -> None:
+    """Make the directory of a file, before anybody moves an arm for it.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
+    from so101.data.durable import store_error
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(path, error) from error
+
+
+def _report(changes: Sequence["Change"]) -> None:
+    for change in changes:
+        print(f"  {change}")
+    if not changes:
+        print("  the servos had it already; nothing was written to them")
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Make a closed terminal and kill break off as Ctrl-C does: torque is put back."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class LiveTerminal:
+    """A terminal whose last lines are drawn anew; anything else gets a line where tasks change."""
+
+    def __init__(self, source: int, target: TextIO) -> None:
+        """Begin below what is there.
+
+        Args:
+            source: File descriptor that lines come from.
+            target: What is shown goes there.
+        """
+        self._source, self._target = source, target
+        self._is_live = target.isatty()
+        self._pending = b""
+        self._drawn = 0
+        self._task: list[str] = []
+
+    def show(self, task: Sequence[str], table: Sequence[str]) -> None:
+        """Show what to do, and below it what changes all the time."""
+        if not self._is_live and list(task) == self._task:
+            return
+        lines = [*task, *table] if self._is_live else list(task)
+        up = _UP_AND_CLEAR.format(self._drawn) if self._is_live and self._drawn else ""
+        self._target.write(up + "".join(f"{line}\n" for line in self._fitting(lines)))
+        self._target.flush()
+        self._drawn, self._task = len(lines), list(task)
+
+    def line(self, timeout_s: float | None) -> str | None:
+        """Return the next line, or None when none comes in time [s].
+
+        Raises:
+            EOFError: None will come any more.
+        """
+        if b"\n" not in self._pending:
+            if not select.select([self._source], [], [], timeout_s)[0]:
+                return None
+            data = os.read(self._source, 4096)
+            if not data:
+                raise EOFError
+            self._pending += data
+            if b"\n" not in self._pending:
+                return None
+        line, self._pending = self._pending.split(b"\n", 1)
+        self._drawn += self._is_live  # the terminal has moved on by a line
+        return line.decode(errors="replace")
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        self._target.write(text + "\n")
+        self._target.flush()
+        self._drawn = 0
+
+    def _fitting(self, lines: Sequence[str]) -> list[str]:
+        """Cut lines to the terminal's width: a wrapped one could not be drawn anew."""
+        if not self._is_live:
+            return list(lines)
+        width = os.get_terminal_size(self._target.fileno()).columns or 80
+        return [line[: width - 1] for line in lines]
