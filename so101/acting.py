@@ -26,6 +26,7 @@ class ActingLoop:
         clock: Decision ticks of the present episode.
         facts: The present episode, None between episodes and in others' episodes.
         waiting_for: Why the due observation is not there yet; empty when nothing is due.
+        blind_since_ns: Newest joint state when an image was first lacking [ns]; None when none is.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ActingLoop:
         self.clock = DecisionClock()
         self.facts: EpisodeFacts | None = None
         self.waiting_for = ""
+        self.blind_since_ns: int | None = None
         self.joined: JoinedTick | None = None
         self._source = source
         self._ticks = decision_ticks
@@ -110,15 +112,15 @@ class ActingLoop:
         that still waits for its own when the next one is due is given up.
         """
         if self.clock.due_ns is None:
-            self.waiting_for = ""
+            self._note(None)
             return None
         built = self.builder.build(self.clock.due_ns, on_join=self._keep)
         if isinstance(built, Waiting) and self.clock.skip(self._newest_ns):
             return self.due()
         if isinstance(built, Waiting):
-            self.waiting_for = built.reason
+            self._note(built)
             return None
-        self.waiting_for = ""
+        self._note(None)
         self.clock.decided(self._newest_ns)
         return built
 
@@ -126,6 +128,23 @@ class ActingLoop:
     def ages_ms(self) -> dict[str, float]:
         """Age of every sample behind the last observation, by topic [ms]."""
         return {} if self.joined is None else self.joined.ages_ms()
+
+    def blindness(self, longer_than_s: float) -> str:
+        """Return which image has been lacking for longer than some time; empty for none.
+
+        Args:
+            longer_than_s: By the stamps of joint states [s].
+        """
+        since_ns = self.blind_since_ns
+        is_long = since_ns is not None and self._newest_ns - since_ns > nanoseconds(longer_than_s)
+        return self.waiting_for if is_long else ""
+
+    def _note(self, waiting: Waiting | None) -> None:
+        self.waiting_for = "" if waiting is None else waiting.reason
+        if waiting is None or waiting.stream not in self._cameras:
+            self.blind_since_ns = None
+        elif self.blind_since_ns is None:
+            self.blind_since_ns = self._newest_ns
 
     def _may_use(self, stamp_ns: int) -> bool:
         """Tell whether an image can belong to the due decision.
