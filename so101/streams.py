@@ -71,10 +71,17 @@ class ObservationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """No observation yet: the stream that is missing, and why, for a person."""
+    """No observation yet: the stream that is missing, and why, for a person.
+
+    Attributes:
+        stream: Topic name.
+        reason: For a person.
+        is_blind: All that the tick waits for is there, but for an image that it will not get.
+    """
 
     stream: str
     reason: str
+    is_blind: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +265,7 @@ class ObservationBuilder:
         if camera in joined.skewed:
             limit_s = self.config.max_image_skew_s
             reason = f"{name}: more than {limit_s:g} s older than another camera's image"
-        return Waiting(stream=name, reason=reason)
+        return Waiting(stream=name, reason=reason, is_blind=True)
 
 
 def to_observation(
