@@ -309,7 +309,8 @@ class Arm(Watcher):
             POLICY_TRAJECTORY, lambda m: self.chunks.append(from_joint_trajectory(m))
         )
         self.endpoints.hear(POLICY_INFO, PolicyInfo, lambda i: self.waits.append(i.waiting_for))
-        wait_for_matched(self.spinner, policy_node.publishers, other.subscriptions)
+        publishers = list(self.endpoints._publishers.values())
+        wait_for_matched(self.spinner, publishers, other.subscriptions)
         self.clock = camera.get_clock()
 
     def step(self):
