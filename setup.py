@@ -60,6 +60,7 @@ setup(
             "so101 = so101_bringup.cli:main",
             "simulation_node = simulation_node.node:main",
             "hardware_node = hardware_node.node:main",
+            "camera_node = camera_node.node:main",
             "teleop_node = teleop_node.node:main",
             "intervention_node = intervention_node.node:main",
             "motion_node = motion_node.node:main",
