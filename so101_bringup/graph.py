@@ -206,21 +206,25 @@ def _simulation(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "camera_height": options.camera_height,
         "camera_width": options.camera_width,
         "raw_images": options.images != "compressed",
-        "lockstep": robot.lockstep,
-        "speed": options.speed,
+        "lockstep": options.waits,
+        "speed": options.speed if options.waits else options.speed or 1.0,
         "simulated_latency": options.simulated_latency,
     }
     return _node(options, "simulation_node", values)
 
 
 def _teleop(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {"device": "scripted", "task": options.task, "lockstep": robot.lockstep}
+    values = {"device": options.teleop, "task": options.task, "lockstep": robot.lockstep}
     return _node(options, "teleop_node", values)
 
 
 def _intervention(options: GraphOptions, robot: _Robot) -> NodeSpec:
     ticks = decision_ticks_of(options)
-    values = {"lockstep": robot.lockstep, "policy_decision_ticks": ticks}
+    values = {
+        "lockstep": options.waits,
+        "policy_decision_ticks": ticks,
+        "teleop_device": options.teleop,
+    }
     return _node(options, "intervention_node", values)
 
 
