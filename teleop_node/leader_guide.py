@@ -18,8 +18,11 @@ from so101.robot import RobotSpec
 from teleop_node.guide import PERIOD_S, ArmNow, wish_trajectory
 
 LEAD_TICKS = 1
-SOFT_STEP_RAD, SOFT_TICKS = 0.02, 60
-"""The follower's largest step right after a takeover [rad], and the ticks in which it grows."""
+SOFT_STEP_RAD, SOFT_TICKS = 0.01, 60
+"""The follower's largest step right after a takeover [rad], and the ticks in which it grows.
+
+Half of 0.02: a message that is a tick late makes two steps one.
+"""
 
 _STALLED_RAD = 0.3
 

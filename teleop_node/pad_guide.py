@@ -16,7 +16,10 @@ from so101.robot import RobotSpec
 from teleop_node.guide import PERIOD_S, ArmNow, wish_trajectory
 
 LEAD_TICKS = 2
-FURTHEST_AHEAD_RAD = 0.1
+SOFT_TICKS = 20
+"""Speeds grow to their full size within so many ticks, so that no late message makes a jump."""
+
+FURTHEST_AHEAD_RAD = 0.05
 """The wish is at most this far from the command, which something may hold up [rad]."""
 
 
@@ -42,6 +45,7 @@ class PadGuide:
         self._heard_ns = 0
         self._is_armed = False
         self._wish: FloatArray | None = None
+        self._ticks = 0
         self._asked: list[str] = []
 
     @property
@@ -92,11 +96,13 @@ class PadGuide:
             self._wish = None
             return None
         if not now.has_control:
-            self._wish = None
+            self._wish, self._ticks = None, 0
             stay = np.clip(now.command, self._spec.lower, self._spec.upper)
             return self._send(now, stay, stay) if now.is_still else None
         before = self._near(now.command)
-        self._wish = self._motion.step(before, reading.wish, PERIOD_S)
+        self._ticks = 1 if self._wish is None else self._ticks + 1
+        wish = reading.wish.scaled(min(1.0, self._ticks / SOFT_TICKS))
+        self._wish = self._motion.step(before, wish, PERIOD_S)
         return self._send(now, before, self._wish)
 
     def _send(self, now: ArmNow, before: FloatArray, wish: FloatArray) -> JointTrajectory:

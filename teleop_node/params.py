@@ -26,7 +26,7 @@ class PadParams:
         0.08, "largest speed of the tool along each axis [m/s]", range=(0.01, 0.25)
     )
     angular_speed: float = option(0.8, "of pitch and roll [rad/s]", range=(0.1, 2.0))
-    gripper_speed: float = option(1.5, "of the jaw [rad/s]", range=(0.1, 3.0))
+    gripper_speed: float = option(1.2, "of the jaw [rad/s]", range=(0.1, 3.0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Sticks and buttons of a gamepad at one moment, whatever they were read from."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from so101.errors import HardwareError
 
@@ -55,6 +55,10 @@ class HandWish:
     pitch: float = 0.0
     roll: float = 0.0
     gripper: float = 0.0
+
+    def scaled(self, share: float) -> "HandWish":
+        """Return the same at a share of its speeds, from 0 to 1."""
+        return HandWish(**{part: share * value for part, value in asdict(self).items()})
 
     @property
     def is_still(self) -> bool:

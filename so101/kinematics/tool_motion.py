@@ -38,8 +38,8 @@ class ToolSpeeds:
 
     linear: float = 0.08
     angular: float = 0.8
-    gripper: float = 1.5
-    joint: float = 1.2
+    gripper: float = 1.2
+    joint: float = 1.1
 
 
 class ToolMotion:

@@ -36,6 +36,12 @@ DEAD_MAN, RELEASE, TAKE_OVER, AWAY, UP = 4, 6, 7, 1, 4
 HOLD_S = 0.15
 """From the loss of the pad to the hold, on a machine that has time [s]."""
 
+SILENCE_S = 0.8
+"""Longer than a busy machine holds up a node that is alive [s]."""
+
+EDGE_S = 0.15
+"""So long a takeover is looked at for a jump [s]."""
+
 CHAIN = so101_chain()
 
 
@@ -124,13 +130,15 @@ class Watch:
         self.until(lambda: self.stamps[-1] >= began_ns + nanoseconds(duration_s))
 
     def start_episode(self):
+        """Start one by hand as soon as the policy has its checkpoint."""
+
         def has_started():
             try:
                 return bool(self.client.call("episode/start"))
             except SessionError:
                 return False
 
-        graphs.wait_until(has_started)
+        graphs.wait_until(has_started, graphs.PATIENCE_S)
         self.until(lambda: self.episode and self.episode.state is EpisodeState.RUNNING)
 
     def close(self):
@@ -154,6 +162,7 @@ def test_takeover_in_mid_chunk_loss_of_the_pad_and_return(tmp_path, monkeypatch)
         "params_file": graphs.write_params(
             tmp_path / "params.yaml",
             teleop_node={"pad": {"path": str(pad.path)}},
+            intervention_node={"alive_timeout": SILENCE_S},
             reward_node={"time_limit": 600.0},
         ),
     }
@@ -226,18 +235,15 @@ def give_back(watch, pad):
 
 
 def assert_no_jump(watch):
-    """While the person leads, no joint of the arm moves more than 0.02 rad in a tick."""
+    """When the person gets the arm, no joint of it moves more than 0.02 rad in a tick."""
     stamps, commands = np.array(watch.stamps), np.array(watch.commands)
-    steps = np.abs(np.diff(commands, axis=0))[:, :5].max(axis=1)
-    by_stamp = sorted(watch.changes, key=lambda change: change.stamp_ns)
-    ends = [change.stamp_ns for change in by_stamp[1:]] + [stamps[-1]]
-    seen = 0
-    for change, end_ns in zip(by_stamp, ends, strict=True):
-        if change.source is ControlSource.TELEOP:
-            led = (stamps[1:] > change.stamp_ns) & (stamps[1:] <= end_ns)
-            seen += int(led.sum())
-            assert steps[led].max() <= 0.02 + 1e-6
-    assert seen > 20
+    steps = np.abs(np.diff(commands, axis=0)).max(axis=1)
+    begins = [c.stamp_ns for c in watch.changes if c.source is ControlSource.TELEOP]
+    assert len(begins) == 2
+    for begin_ns in begins:
+        soon = (stamps[1:] > begin_ns) & (stamps[1:] <= begin_ns + nanoseconds(EDGE_S))
+        print(f"largest step after the takeover: {steps[soon].max():.4f} rad")
+        assert soon.sum() >= 5 and steps[soon].max() <= 0.02
 
 
 def take_over_from_the_dead(graph, watch, pad):

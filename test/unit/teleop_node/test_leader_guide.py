@@ -128,7 +128,7 @@ def test_however_it_is_thrown_about_the_follower_starts_softly_and_stays_bounded
             follower.step()
             path.append(follower.command)
     steps = np.abs(np.diff(path, axis=0)).max(axis=1)
-    ramp = 0.02 + (2.5 / 60 - 0.02) * np.minimum(1.0, np.arange(1, len(steps) + 1) / SOFT_TICKS)
+    ramp = 0.01 + (2.5 / 60 - 0.01) * np.minimum(1.0, np.arange(1, len(steps) + 1) / SOFT_TICKS)
     assert (steps <= ramp + 1e-9).all()
     assert ((np.array(path) >= SPEC.lower) & (np.array(path) <= SPEC.upper)).all()
 

@@ -93,6 +93,18 @@ def test_before_it_has_control_it_offers_to_stay_once_the_arm_stands(arm):
     assert 0.0 < np.abs(moved.positions[0] - SPEC.home).max() <= 0.02
 
 
+def test_it_begins_softly_and_ends_at_once(arm):
+    steps = []
+    for _ in range(30):
+        before = arm.command
+        arm.step(pad(gripper=1.0))
+        steps.append(arm.command[5] - before[5])
+    full = 1.2 / 60
+    np.testing.assert_allclose(steps[:20], full * np.arange(1, 21) / 20)
+    np.testing.assert_allclose(steps[20:], full)
+    assert arm.step(pad(dead_man=False, gripper=1.0)) is None
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_whatever_is_done_to_the_pad_the_wish_moves_by_bounded_steps(data):
@@ -105,7 +117,7 @@ def test_whatever_is_done_to_the_pad_the_wish_moves_by_bounded_steps(data):
         before = arm.command
         arm.step(None if kinds is None else pad(**kinds))
         steps = np.abs(arm.command - before)
-        assert steps[:5].max() <= 0.02 + 1e-9 and steps[5] <= 1.5 / 60 + 1e-9
+        assert steps[:5].max() <= 0.02 + 1e-9 and steps[5] <= 1.2 / 60 + 1e-9
 
 
 def test_a_silent_pad_is_lost_and_its_last_value_forgotten(arm, guide):
