@@ -59,6 +59,7 @@ setup(
         "console_scripts": [
             "so101 = so101_bringup.cli:main",
             "simulation_node = simulation_node.node:main",
+            "hardware_node = hardware_node.node:main",
             "teleop_node = teleop_node.node:main",
             "intervention_node = intervention_node.node:main",
             "motion_node = motion_node.node:main",

@@ -25,6 +25,10 @@ class HardwareError(So101Error):
     """A device is missing, silent or answers nonsense."""
 
 
+class PortLostError(HardwareError):
+    """A serial device is gone: it has to be opened anew."""
+
+
 class RenderError(So101Error):
     """No usable OpenGL back-end was found for off-screen rendering."""
 

@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         cli_policy,
         cli_report,
         cli_serve,
+        cli_servos,
         cli_store,
     )
 
@@ -67,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar=_VERB, required=True, prog="so101")
     learning = (cli_graph, cli_policy, cli_serve, cli_bench, cli_report)
-    for module in (*learning, cli_store, cli_checkpoints, cli_exchange):
+    for module in (*learning, cli_store, cli_checkpoints, cli_exchange, cli_servos):
         module.add_verbs(verbs)
     return parser
 

@@ -26,6 +26,7 @@ ParameterValue = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
 
 NODES = (
     "simulation_node",
+    "hardware_node",
     "teleop_node",
     "intervention_node",
     "motion_node",
@@ -45,6 +46,10 @@ LARGE_MESSAGES = {
 """The default transports lose raw frames of 640x480; these do not."""
 
 
+REST_S = 15.0
+"""The real arm has so long to go to its rest pose before it is left holding where it is [s]."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeSpec:
     """One process of the graph.
@@ -60,6 +65,7 @@ class NodeSpec:
         remappings: Pairs of a topic's or service's name and its new name.
         is_essential: The graph ends with an error when this process does.
         respawn: Started again when it dies, with growing pauses.
+        ending_s: It may take so long to end [s]; 0 for as long as everybody.
     """
 
     executable: str
@@ -72,6 +78,7 @@ class NodeSpec:
     remappings: tuple[tuple[str, str], ...] = ()
     is_essential: bool = True
     respawn: bool = False
+    ending_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +93,7 @@ class _Robot:
     @classmethod
     def of(cls, options: GraphOptions) -> "_Robot":
         return cls(
-            cameras=() if options.state else options.cameras,
+            cameras=() if options.state or options.robot == "real" else options.cameras,
             uses_objects=options.state,
             lockstep=options.robot == "sim",
             paths=options.paths,
@@ -124,7 +131,12 @@ def evaluate_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
 
 def up_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     """Return the robot with everything but the learner; episodes are started by service."""
-    makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder)
+    makers: tuple[Callable[[GraphOptions, _Robot], NodeSpec], ...]
+    if options.robot == "real":
+        person = () if options.teleop == "scripted" else (_teleop,)
+        makers = (_hardware, *person, _intervention, _motion, _recorder)
+    else:
+        makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder)
     return _graph(options, makers, job="manual")
 
 
@@ -155,7 +167,7 @@ def _graph(
     makers: tuple[Callable[[GraphOptions, _Robot], NodeSpec], ...],
     job: str,
 ) -> tuple[NodeSpec, ...]:
-    _check(options)
+    _check(options, job)
     robot = _Robot.of(options)
     nodes = [make(options, robot) for make in makers]
     nodes.append(_reward(options, robot, job, tuple(node.name for node in nodes)))
@@ -169,7 +181,7 @@ def _own_files(options: GraphOptions) -> tuple[str, ...]:
     return (str(Path(path).expanduser().absolute()),) if path else ()
 
 
-def _check(options: GraphOptions) -> None:
+def _check(options: GraphOptions, job: str) -> None:
     if not options.robot:
         raise ConfigError("robot: choose robot:=sim or robot:=real; it is never guessed")
     if options.use_ros2_control:
@@ -178,11 +190,26 @@ def _check(options: GraphOptions) -> None:
             "and nothing that was executed could be learned from"
         )
     if options.robot == "real":
-        raise ConfigError("robot:=real: the servo driver is not part of this version; use sim")
+        _check_real(options, job)
     check_policy(options)
     if not options.state and not options.cameras:
         raise ConfigError("cameras: name at least one, or choose state:=true")
     make_task(options.task, options.start)
+
+
+def _check_real(options: GraphOptions, job: str) -> None:
+    """Refuse what the real arm cannot do, or not yet."""
+    if job != "manual":
+        raise ConfigError(
+            "robot:=real: its cameras are not part of this version; `up` moves the arm, "
+            "everything else needs robot:=sim"
+        )
+    if options.state:
+        raise ConfigError("state: nobody knows where objects are; simulation only")
+    if not options.usb_port:
+        raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
+    if not options.calibration:
+        raise ConfigError("calibration: name the arm's calibration file")
 
 
 def _node(options: GraphOptions, executable: str, values: dict[str, Any], **more: Any) -> NodeSpec:
@@ -200,6 +227,15 @@ def _node(options: GraphOptions, executable: str, values: dict[str, Any], **more
     )
 
 
+def _hardware(options: GraphOptions, robot: _Robot) -> NodeSpec:
+    values = {
+        "port": options.usb_port,
+        "calibration": options.calibration,
+        "write_eeprom": options.write_eeprom,
+    }
+    return _node(options, "hardware_node", values, ending_s=REST_S)
+
+
 def _simulation(options: GraphOptions, robot: _Robot) -> NodeSpec:
     values = {
         "cameras": robot.cameras,
@@ -215,6 +251,9 @@ def _simulation(options: GraphOptions, robot: _Robot) -> NodeSpec:
 
 def _teleop(options: GraphOptions, robot: _Robot) -> NodeSpec:
     values = {"device": options.teleop, "task": options.task, "lockstep": robot.lockstep}
+    if options.teleop == "leader":
+        values["leader.port"] = options.leader_port
+        values["leader.calibration"] = options.leader_calibration
     return _node(options, "teleop_node", values)
 
 

@@ -15,6 +15,13 @@ class GraphOptions:
     """What a person can choose: launch arguments and flags of the ``so101`` command."""
 
     robot: str = option("", "sim or real; never guessed", choices=("", "sim", "real"))
+    usb_port: str = option(
+        "", "serial adapter of the arm, best by its name in /dev/serial/by-id (real robot)"
+    )
+    calibration: str = option("", "the arm's calibration file, LeRobot's format (real robot)")
+    write_eeprom: bool = option(
+        False, "put right what the servos remember; once, with the arm loose (real robot)"
+    )
     namespace: str = option("", "namespace of every name, for a second robot")
     task: str = option("pick", "name of the task")
     start: str = option("std", "start region of every episode")
@@ -25,6 +32,10 @@ class GraphOptions:
         "wait",
         choices=("scripted", "gamepad", "joy", "keyboard", "leader"),
     )
+    leader_port: str = option(
+        "", "serial adapter of the leader arm, best by its name in /dev/serial/by-id"
+    )
+    leader_calibration: str = option("", "the leader's calibration file, LeRobot's format")
     state: bool = option(False, "state mode: object poses instead of cameras (simulation only)")
     cameras: tuple[str, ...] = option(CAMERAS, "camera ids")
     camera_height: int = option(240, "height of the images [px]", range=(32, 2160))

@@ -98,6 +98,7 @@ def node_arguments(node: NodeSpec) -> dict[str, Any]:
         "output": "screen",
         "respawn": node.respawn,
         "respawn_delay": _RESPAWN_DELAY_S,
+        **({"sigterm_timeout": str(node.ending_s)} if node.ending_s else {}),
     }
 
 

@@ -34,12 +34,14 @@ class Program:
         argv: Command line.
         is_essential: Its death ends everything.
         respawn: Started again when it dies.
+        ending_s: Time it has after SIGINT [s]; 0 for as long as everybody.
     """
 
     name: str
     argv: tuple[str, ...]
     is_essential: bool = True
     respawn: bool = False
+    ending_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,7 @@ def program_of(node: NodeSpec, python: str = sys.executable) -> Program:
         argv=tuple(argv),
         is_essential=node.is_essential,
         respawn=node.respawn,
+        ending_s=node.ending_s,
     )
 
 
@@ -226,8 +229,9 @@ class Supervisor:
 
     async def _shut_down(self, process: Process) -> None:
         """End one process: politely, firmly, at once."""
+        own_s = {program.name: program.ending_s for program in self._programs}
         steps = (
-            (signal.SIGINT, self._timing.interrupt_s),
+            (signal.SIGINT, own_s.get(process.name) or self._timing.interrupt_s),
             (signal.SIGTERM, self._timing.terminate_s),
         )
         for number, patience_s in steps:

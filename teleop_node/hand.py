@@ -16,6 +16,10 @@ from so101.devices.sticks import Sticks
 from so101.errors import ConfigError, HardwareError
 from so101.kinematics.tool_motion import ToolMotion, ToolSpeeds
 from so101.robot import RobotSpec
+from so101.servos.bus import ServoBus
+from so101.servos.calibration import read_calibration
+from so101.servos.leader_servos import ServoLeader
+from so101.servos.port import SerialPort
 from teleop_node.guide import ArmNow, Guide
 from teleop_node.leader_guide import LeaderGuide, LeaderRules
 from teleop_node.pad_guide import PadGuide
@@ -68,7 +72,9 @@ class Hand:
         return self.guide.step(now)
 
     def close(self) -> None:
-        """Close the device."""
+        """Close the device; a leader is let go."""
+        if isinstance(self.guide, LeaderGuide):
+            self.guide.close()
         if self._joystick is not None:
             self._joystick.close()
             self._joystick = None
@@ -93,20 +99,20 @@ class Hand:
 def make_hand(
     params: TeleopParams,
     spec: RobotSpec,
-    open_leader: Callable[[TeleopParams], LeaderArm],
+    make_leader: Callable[[TeleopParams], LeaderArm],
 ) -> Hand:
     """Return the hand of a device.
 
     Args:
         params: Of the node; its device is not the script.
         spec: The follower.
-        open_leader: Opens the leader arm.
+        make_leader: Makes the leader arm.
 
     Raises:
         ConfigError: The layout is not understood, or there is no such leader.
     """
     if params.device == "leader":
-        return Hand(LeaderGuide(open_leader(params), spec, _leader_rules(params)))
+        return Hand(LeaderGuide(make_leader(params), spec, _leader_rules(params)))
     pad = params.pad
     name = "keyboard" if params.device == "keyboard" else pad.layout
     speeds = ToolSpeeds(
@@ -133,12 +139,18 @@ def _leader_rules(params: TeleopParams) -> LeaderRules:
     )
 
 
-def no_leader(params: TeleopParams) -> LeaderArm:
-    """Refuse a leader arm: there is no driver for one.
+def open_leader(params: TeleopParams) -> LeaderArm:
+    """Return the leader arm; its port is opened by the first reading, and again when it is lost.
 
     Raises:
-        ConfigError: Always.
+        ConfigError: No port or calibration is named, or the calibration cannot be used.
     """
-    raise ConfigError(
-        "device: leader: the servo driver is not part of this version; use gamepad, joy, keyboard"
+    leader = params.leader
+    for name in ("port", "calibration"):
+        if not getattr(leader, name):
+            raise ConfigError(f"leader.{name}: empty; a leader arm needs its port and calibration")
+    return ServoLeader(
+        lambda: ServoBus(SerialPort(leader.port)),
+        read_calibration(Path(leader.calibration)),
+        torque_limit=leader.torque_limit,
     )

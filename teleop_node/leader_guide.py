@@ -102,6 +102,10 @@ class LeaderGuide:
         """Return nothing: a leader has no buttons."""
         return ()
 
+    def close(self) -> None:
+        """Let the leader go."""
+        self._arm.close()
+
     def step(self, now: ArmNow) -> JointTrajectory | None:
         """Return what the follower is to do, or None while it does not follow."""
         try:

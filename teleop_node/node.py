@@ -31,7 +31,7 @@ from so101.topics import (
     TELEOP_TRAJECTORY,
 )
 from teleop_node.guide import ArmWatch
-from teleop_node.hand import Hand, make_hand, no_leader
+from teleop_node.hand import Hand, make_hand, open_leader
 from teleop_node.params import TeleopParams
 
 ALIVE_PERIOD_S = 0.03
@@ -56,7 +56,7 @@ class TeleopNode(Node):
         if params.device == "scripted":
             self._play_script()
         else:
-            self._hold(make_hand(params, so101(), no_leader))
+            self._hold(make_hand(params, so101(), open_leader))
         Health(self, self._endpoints)
 
     def _play_script(self) -> None:

@@ -34,6 +34,10 @@ class LeaderParams:
     """The leader arm."""
 
     port: str = option("", "serial port of the leader; by-id names are stable")
+    calibration: str = option("", "calibration file of the leader, in LeRobot's format")
+    torque_limit: int = option(
+        300, "with which it is driven and held [0.1 % of stall torque]", range=(100, 500)
+    )
     is_driven: bool = option(
         True, "drive it to the follower's pose before a takeover; else wait until it is near"
     )

@@ -321,6 +321,13 @@ def record_episode(directory: Path, episode: Episode) -> Path:
     )
 
 
+def make_calibration(*, range_min: int = 1000, range_max: int = 3000) -> dict[str, Any]:
+    """Return the content of a LeRobot calibration file whose joints all have one range."""
+    ends = {"range_min": range_min, "range_max": range_max}
+    head = {"drive_mode": 0, "homing_offset": 0}
+    return {joint: {"id": at, **head, **ends} for at, joint in enumerate(JOINTS, start=1)}
+
+
 def header(stamp_ns: int) -> Any:
     stamp = create(
         "builtin_interfaces/msg/Time", sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S

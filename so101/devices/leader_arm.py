@@ -31,3 +31,7 @@ class LeaderArm(Protocol):
             HardwareError: It does not answer.
         """
         ...
+
+    def close(self) -> None:
+        """Let go, if that can be, and close what was opened."""
+        ...

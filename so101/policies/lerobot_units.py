@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from so101.arrays import FloatArray
-from so101.data.exchange.lerobot_units import read_calibration
 from so101.data.exchange.lerobot_values import ACTION, STATE, Units
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.json_file import read_json
 from so101.policies.lerobot_files import PREPROCESSOR, LeRobotSource
 from so101.policies.tensor_file import read_tensors
 from so101.robot import GRIPPER, JOINTS
+from so101.servos.calibration import read_calibration
 
 _END = 100.0
 _GRIPPER_SLACK = 5.0
@@ -48,7 +48,7 @@ def find_units(source: LeRobotSource, is_relative: bool) -> Units:
                 f"{largest:.1f}: these are degrees"
             )
         calibration = file.parent / Path(options.calibration).expanduser()
-        return Units(half_range=read_calibration(calibration))
+        return Units(half_range=read_calibration(calibration).half_range)
     if options.units == "degrees" or (largest is not None and largest > _END):
         return Units()
     seen = "has no statistics" if largest is None else f"has seen body joints up to {largest:.1f}"

@@ -88,10 +88,10 @@ class Watch:
         self._context = Context()
         self._context.init(args=[], domain_id=domain)
         self._node = Node("test_watch", context=self._context, use_global_arguments=False)
-        endpoints, self._spinner = Endpoints(self._node), Spinner(self._node)
-        endpoints.listen(JOINT_COMMANDS, self._on_command)
-        endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
-        endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
+        self.endpoints, self._spinner = Endpoints(self._node), Spinner(self._node)
+        self.endpoints.listen(JOINT_COMMANDS, self._on_command)
+        self.endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
+        self.endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
         self.stamps, self.commands, self.changes, self.episode = [], [], [], None
 
     def _on_command(self, message):
@@ -111,6 +111,10 @@ class Watch:
 
     def until(self, holds):
         assert self._spinner.spin_until(holds, graphs.PATIENCE_S), self.changes[-5:]
+
+    def hears(self, duration_s):
+        """Tell whether the arm was heard of, listening for a while."""
+        return self._spinner.spin_until(lambda: bool(self.commands), duration_s)
 
     def until_control(self, source, word=""):
         self.until(lambda: self.changes and self._is(source, word))
@@ -268,7 +272,7 @@ def check_bag(store):
     wished = wished[np.isfinite(wished).all(axis=1)]
     assert len(wished) > 10
     (path,) = (store / "episodes").glob("*/*.mcap")
-    messages = open_bag(path.parent).messages([CONTROL_SOURCE.name])
+    messages = open_bag(path.parent).messages([f"/{CONTROL_SOURCE.name}"])
     events = [from_message(decode(m.data, CONTROL_SOURCE.type, str(path))) for m in messages]
     reasons = [ControlEvent.from_event(event).reason for event in events]
     assert any(reason == "takeover: waiting for gamepad" for reason in reasons)

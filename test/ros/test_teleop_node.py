@@ -185,7 +185,7 @@ def test_the_last_word_of_a_demonstration(make_robot):
     assert robot.stamps[robot.words.index("")] == 123_456_789
 
 
-def test_a_leader_without_a_driver_is_refused(ros_context):
+def test_a_leader_without_a_port_is_refused(ros_context):
     parameters = [Parameter("device", value="leader")]
-    with pytest.raises(ConfigError, match="device: leader"):
+    with pytest.raises(ConfigError, match=r"leader\.port: empty"):
         TeleopNode(context=ros_context, use_global_arguments=False, parameter_overrides=parameters)

@@ -1,22 +1,20 @@
 """Which units a dataset's joint values are in. Never guessed where it matters."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from so101.arrays import frozen
 from so101.data.exchange.lerobot_source import LeRobotSource
 from so101.data.exchange.lerobot_values import ACTION, EXACT, STATE, Units
 from so101.errors import BagError, ConfigError
 from so101.robot import GRIPPER, JOINTS
+from so101.servos.calibration import read_calibration
 
 UnitName = Literal["auto", "degrees", "normalized"]
 _NORMALIZED_END = 100.0
-_TICKS = 4095
 _FLAGS = "--units degrees, or --units normalized --calibration FILE"
 
 
@@ -58,31 +56,12 @@ def find_units(
             raise BagError(
                 f"{source.root}: a body joint reaches {largest:.1f}: degrees, not -100..100"
             )
-        return Units(half_range=read_calibration(calibration))
+        return Units(half_range=read_calibration(calibration).half_range)
     is_ours = EXACT["positions"] in source.features
     if wanted == "degrees" or is_ours or (largest is not None and largest > _NORMALIZED_END):
         return Units()
     told = "has no statistics" if largest is None else f"holds body joints up to {largest:.1f}"
     raise BagError(f"{source.root}: {told}: degrees or -100..100? say {_FLAGS}")
-
-
-def read_calibration(path: Path) -> Any:
-    """Read half of each joint's calibrated range from LeRobot's calibration file [rad].
-
-    Raises:
-        ConfigError: The file is missing or not such a file.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        ranges = [values[j]["range_max"] - values[j]["range_min"] for j in JOINTS]
-        turned = [j for j in JOINTS if values[j].get("drive_mode", 0) != 0]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: no LeRobot calibration of an SO-101: {error!r}") from error
-    if turned:
-        raise ConfigError(f"{path}: drive_mode of {', '.join(turned)} is not 0")
-    if not all(0 < one <= _TICKS for one in ranges):
-        raise ConfigError(f"{path}: a range is outside 1..{_TICKS} ticks")
-    return frozen(np.array(ranges) / 2.0 * (2.0 * math.pi / _TICKS))
 
 
 def _largest_body_value(source: LeRobotSource) -> float | None:

@@ -14,9 +14,9 @@ from so101.action import ActionSpace
 from so101.arrays import FloatArray, ImageArray
 from so101.clock import POLICY_HZ
 from so101.config import from_mapping, load_yaml, option
-from so101.data.exchange.lerobot_units import read_calibration
 from so101.errors import ConfigError
 from so101.robot import JOINTS, from_lerobot, to_lerobot
+from so101.servos.calibration import read_calibration
 from so101.spec import PolicySpec
 
 
@@ -96,7 +96,7 @@ class JointValues:
         self._is_delta = wanted.actions == "delta"
         self._half_range: FloatArray | None = None
         if wanted.units == "m100_100":
-            self._half_range = read_calibration(Path(wanted.calibration))
+            self._half_range = read_calibration(Path(wanted.calibration)).half_range
 
     def state(self, positions: FloatArray) -> FloatArray:
         """Return positions [rad] as the server wants them. Shape (..., joints)."""

@@ -29,6 +29,7 @@ from so101_bringup.session_defaults import CAMERAS, NEXT_GROUP_MARGIN, STATE, se
 
 ROOT = Path(__file__).parents[3]
 SIM = GraphOptions(robot="sim", checkpoint="somewhere")
+REAL = GraphOptions(robot="real", usb_port="/dev/serial/by-id/usb-arm", calibration="arm.json")
 ALL = {
     (graph, mode): make(options)
     for graph, make in GRAPHS.items()
@@ -37,7 +38,7 @@ ALL = {
         "state": replace(SIM, state=True, namespace="robot1", use_sim_time=True),
         "counts": replace(SIM, demonstrations=3, evaluation_episodes=4, operator="Ada"),
     }.items()
-}
+} | {("up", "real"): up_graph(REAL)}
 every_graph = pytest.mark.parametrize(
     "nodes", list(ALL.values()), ids=["-".join(key) for key in ALL]
 )
@@ -131,7 +132,32 @@ def test_every_parameter_is_documented():
 
 def test_the_main_job_has_every_node():
     packages = {path.parent.name for path in ROOT.glob("*_node/node.py")}
-    assert sorted(node.name for node in rl_graph(SIM)) == sorted(NODES) == sorted(packages)
+    names = {node.name for node in rl_graph(SIM)} | {"hardware_node"}
+    assert sorted(names) == sorted(NODES) == sorted(packages)
+
+
+def test_the_real_arm_takes_the_place_of_the_simulated_one_and_has_time_to_lie_down():
+    nodes = {node.name: node for node in up_graph(REAL)}
+    assert "simulation_node" not in nodes
+    arm = nodes["hardware_node"]
+    assert arm.parameters["port"] == REAL.usb_port
+    assert arm.parameters["calibration"] == REAL.calibration
+    assert arm.is_essential
+    assert arm.ending_s > 0.0
+    assert all(node.parameters.get("lockstep", False) is False for node in nodes.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"usb_port": ""}, "usb_port: name"),
+        ({"calibration": ""}, "calibration: name"),
+        ({"state": True}, "state"),
+    ],
+)
+def test_a_real_arm_without_what_it_needs_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        up_graph(replace(REAL, **changes))
 
 
 def test_a_person_can_take_over_when_every_learning_process_is_dead():
@@ -225,7 +251,7 @@ def test_no_groups_can_be_chosen_where_the_mode_has_some():
     ("changes", "message"),
     [
         ({"robot": ""}, "never guessed"),
-        ({"robot": "real"}, "driver"),
+        ({"robot": "real"}, "not part of this version"),
         ({"use_ros2_control": True}, "safety gate would be missing"),
         ({"cameras": ()}, "state:=true"),
         ({"start": "moon"}, "region 'moon'"),

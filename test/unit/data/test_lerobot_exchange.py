@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from factories import START_NS, make_bag, make_rollout
+from factories import START_NS, make_bag, make_calibration, make_rollout
 
 from so101.data.episodes.episode_reader import read_episode
 from so101.data.exchange import lerobot_export, lerobot_format
@@ -425,9 +425,8 @@ def test_what_nobody_said_is_not_guessed(foreign, tmp_path, values, error, messa
 
 def test_normalized_values_need_the_arms_calibration(foreign, tmp_path):
     root, values = foreign
-    ticks = {"id": 1, "drive_mode": 0, "homing_offset": 0, "range_min": 1000, "range_max": 3000}
     path = tmp_path / "arm.json"
-    path.write_text(json.dumps(dict.fromkeys(JOINTS, ticks)))
+    path.write_text(json.dumps(make_calibration()))
     store, _ = take(root, tmp_path / "back", units="normalized", calibration=str(path))
     found = read_episode(store.episodes()[0].path).positions[0, :5]
     half_range = 1000 * 2 * np.pi / 4095

@@ -12,9 +12,9 @@ from so101.data.exchange.lerobot_facts import read_told
 from so101.data.exchange.lerobot_images import find_cameras, read_images
 from so101.data.exchange.lerobot_import import ImportConfig, import_episodes
 from so101.data.exchange.lerobot_source import LeRobotSource, open_source, read_columns
-from so101.data.exchange.lerobot_units import find_units, joint_order, read_calibration
+from so101.data.exchange.lerobot_units import find_units, joint_order
 from so101.data.exchange.lerobot_values import ACTION, STATE
-from so101.errors import BagError, ConfigError
+from so101.errors import BagError
 from so101.robot import JOINTS
 from so101_bringup.cli import main
 
@@ -223,24 +223,6 @@ def test_degrees_are_not_taken_for_normalized_values(tmp_path):
     source = source_of({STATE: JOINT, ACTION: JOINT}, tmp_path)
     with pytest.raises(BagError, match=r"reaches 165\.0: degrees"):
         find_units(source, "normalized", tmp_path / "arm.json")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"drive_mode": 1}, "drive_mode of shoulder_pan is not 0"),
-        ({"range_max": 1000}, "outside 1..4095"),
-        ({"range_min": "a"}, "no LeRobot calibration"),
-    ],
-)
-def test_a_calibration_must_be_one(tmp_path, change, message):
-    ticks = {"id": 1, "drive_mode": 0, "homing_offset": 0, "range_min": 1000, "range_max": 3000}
-    values = {joint: dict(ticks) for joint in JOINTS}
-    values["shoulder_pan"] |= change
-    path = tmp_path / "arm.json"
-    path.write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match=message):
-        read_calibration(path)
 
 
 def test_two_cameras_never_share_an_id():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import make_calibration
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -64,9 +65,8 @@ def spec_of(path):
 
 @pytest.fixture
 def calibration(tmp_path):
-    ticks = {"range_min": 1024, "range_max": 3071, "drive_mode": 0}
     file = tmp_path / "arm.json"
-    file.write_text(json.dumps(dict.fromkeys(JOINTS, ticks)))
+    file.write_text(json.dumps(make_calibration(range_min=1024, range_max=3071)))
     return file
 
 

@@ -35,6 +35,9 @@ class FakeLeader:
     def let_go(self):
         self.is_limp = True
 
+    def close(self):
+        self.let_go()
+
 
 class Follower:
     """A follower that does at once what the guide wants, and grants control to what is aligned."""

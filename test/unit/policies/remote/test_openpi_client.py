@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from contracts.policy_factories import make_observation
+from factories import make_calibration
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -28,8 +29,8 @@ from so101.robot import JOINTS, so101
 RADIANS = OpenPiFormat(units="rad", horizon=10)
 IMAGES = {"observation/image": "front", "observation/wrist_image": "wrist"}
 RANGES = {
-    joint: {"range_min": 1000, "range_max": 3000 + 10 * number, "drive_mode": 0}
-    for number, joint in enumerate(JOINTS)
+    joint: {**one, "range_max": 3000 + 10 * number}
+    for number, (joint, one) in enumerate(make_calibration().items())
 }
 
 

@@ -1,0 +1,44 @@
+"""Parameters of the hardware node."""
+
+from dataclasses import dataclass
+
+from so101.config import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareParams:
+    """How the servos of the real arm are reached, limited and guarded."""
+
+    port: str = option("", "serial adapter of the arm, best by its name in /dev/serial/by-id")
+    calibration: str = option("", "calibration file of this arm, in LeRobot's format")
+    write_eeprom: bool = option(
+        False, "put right what the servos remember (limits, gains, protection); torque must be off"
+    )
+    check_collisions: bool = option(True, "the safety gate checks self and table collisions")
+    torque_limit: int = option(
+        700, "most torque of a body joint [0.1 % of stall torque]", range=(100, 950)
+    )
+    gripper_torque_limit: int = option(
+        400, "most torque of the gripper [0.1 % of stall torque]", range=(50, 450)
+    )
+    voltage_dip: float = option(
+        0.8,
+        "a servo below this share of the voltage at the start is a fault",
+        range=(0.5, 0.95),
+    )
+    warm: float = option(55.0, "servo temperature that is warned of [°C]", range=(30.0, 65.0))
+    hot: float = option(
+        60.0, "servo temperature from which the arm is slow [°C]", range=(30.0, 68.0)
+    )
+    too_hot: float = option(
+        65.0, "servo temperature at which the arm goes to rest [°C]", range=(30.0, 69.0)
+    )
+    hot_speed: float = option(
+        0.2, "share of the velocity limits that a hot arm keeps to", range=(0.02, 1.0)
+    )
+    rest_speed: float = option(
+        0.2, "share of the velocity limits on the way to the rest pose", range=(0.05, 1.0)
+    )
+    rests_at_end: bool = option(
+        True, "an armed arm goes to its rest pose when the node ends; else it holds where it is"
+    )
