@@ -1,4 +1,7 @@
-"""The arbiter in its graph: episodes open and close the script's takeovers. Pure.
+"""The arbiter in its graph: demonstrations open and close takeovers of their own. Pure.
+
+In an episode that is teleoperated whoever teleoperates acts without being asked, and lets go at
+its end. A takeover that a person asked for ends when the person says so, and not with any episode.
 
 In lock-step nothing is lost to a race: an offer that came before what allows it (its episode, the
 end of a motion) is kept and ruled on again. Nothing is won by a race either: what was planned for
@@ -11,7 +14,8 @@ from collections.abc import Iterator
 from intervention_node.params import InterventionParams
 from so101.arrays import FloatArray
 from so101.clock import nanoseconds
-from so101.control.arbiter import Arbiter, ArbiterConfig, Ruling, SourceConfig
+from so101.control.arbiter import Arbiter
+from so101.control.arbitration import ArbiterConfig, Ruling, SourceConfig
 from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource, EpisodeState
 from so101.events import ControlEvent, EpisodeEvent
@@ -35,7 +39,7 @@ class Intervention:
             ControlSource.TELEOP: SourceConfig(
                 device=params.teleop_device,
                 decision_ticks=params.teleop_decision_ticks,
-                must_align=params.teleop_device == "leader",
+                must_align=params.teleop_device != SCRIPTED,
             ),
             ControlSource.MOTION: SourceConfig(device="motion"),
         }
@@ -45,6 +49,7 @@ class Intervention:
         self._now_ns = 0
         self._begun_ns = 0
         self._acting: ControlSource | None = None
+        self._is_asked_for = False
         self._kept: dict[ControlSource, JointTrajectory] = {}
         if params.enables_policy:
             self.arbiter.enable(ControlSource.POLICY, 0)
@@ -65,15 +70,39 @@ class Intervention:
             yield source, Ruling(event=event)
             yield from self._rule_again(self._begun_ns)
 
-    def on_alive(self, source: ControlSource, stamp_ns: int) -> None:
-        """Note a sign of life; in lock-step nobody asks for one."""
+    def on_alive(self, source: ControlSource, stamp_ns: int, problem: str) -> Ruling:
+        """Note a sign of life, or the word that there is none left in the source's device.
+
+        In lock-step nobody asks for one.
+        """
+        if problem:
+            return Ruling(event=self.arbiter.lose(source, self._now_ns, problem))
         self.arbiter.alive(source, stamp_ns)
+        return Ruling()
+
+    def take_over(self) -> ControlEvent | None:
+        """Give control to the person; the arm holds until they act.
+
+        Raises:
+            SessionError: The e-stop is on.
+        """
+        event = self.arbiter.take_over(self._now_ns)
+        self._is_asked_for = True
+        return event
+
+    def release(self) -> ControlEvent | None:
+        """End the person's takeover; the arm holds until somebody else acts.
+
+        Raises:
+            SessionError: Nobody has taken over.
+        """
+        return self.arbiter.release(self._now_ns)
 
     def offer(self, source: ControlSource, trajectory: JointTrajectory) -> Ruling:
         """Rule on a trajectory."""
         if self._is_of_the_past(source, trajectory):
             return Ruling(reason="planned for an episode that is over")
-        opening = self._open_script(source, trajectory)
+        opening = self._open(source)
         ruling = self.arbiter.offer(source, trajectory, self._now_ns, self._command)
         if ruling.trajectory is None:
             if self._params.lockstep:  # with free-running time the next one is better
@@ -89,9 +118,9 @@ class Intervention:
             self._begun_ns = event.stamp_ns
             self._acting = ControlSource(event.facts.source)
         yield ControlSource.POLICY, Ruling(event=self._allow_policy(event))
-        is_scripted = self._params.teleop_device == SCRIPTED
+        is_opened = self._params.teleop_device == SCRIPTED or not self._is_asked_for
         wants_teleop = self._acting is ControlSource.TELEOP
-        if is_scripted and self.arbiter.has_taken_over and not wants_teleop:
+        if is_opened and self.arbiter.has_taken_over and not wants_teleop:
             yield ControlSource.TELEOP, Ruling(event=self.arbiter.release(self._now_ns))
         yield from self._rule_again(event.stamp_ns)
 
@@ -119,15 +148,13 @@ class Intervention:
     def _is_stopped(self) -> bool:
         return self.arbiter.source is ControlSource.ESTOP
 
-    def _open_script(
-        self, source: ControlSource, trajectory: JointTrajectory
-    ) -> ControlEvent | None:
-        """Let the script take over by acting, in an episode of its own."""
-        if source is not ControlSource.TELEOP or self._params.teleop_device != SCRIPTED:
+    def _open(self, source: ControlSource) -> ControlEvent | None:
+        """Let teleoperation take over by acting, in an episode of its own."""
+        if source is not ControlSource.TELEOP or self._acting is not ControlSource.TELEOP:
             return None
-        is_its_turn = self._acting is ControlSource.TELEOP
-        if not is_its_turn or self.arbiter.has_taken_over or self._is_stopped:
+        if self.arbiter.has_taken_over or self._is_stopped:
             return None
+        self._is_asked_for = False
         return self.arbiter.take_over(self._now_ns)
 
     def _is_of_the_past(self, source: ControlSource, trajectory: JointTrajectory) -> bool:

@@ -12,10 +12,9 @@ from rclpy.node import Node
 
 from intervention_node.intervention import Intervention
 from intervention_node.params import InterventionParams
-from so101.control.arbiter import Ruling
+from so101.control.arbitration import Ruling
 from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource
-from so101.errors import SessionError
 from so101.events import ControlEvent, EpisodeEvent, from_message
 from so101.ros.convert import from_joint_command, stamp_of
 from so101.ros.endpoints import Endpoints
@@ -70,7 +69,11 @@ class InterventionNode(Node):
         return offer
 
     def _signs(self, source: ControlSource) -> Callable[[Any], None]:
-        return lambda message: self._intervention.on_alive(source, stamp_of(message))
+        def sign(message: Any) -> None:
+            stamp_ns, problem = stamp_of(message), message.frame_id
+            self._pass_on(source, self._intervention.on_alive(source, stamp_ns, problem))
+
+        return sign
 
     def _on_command(self, message: Any) -> None:
         for source, ruling in self._intervention.on_command(*from_joint_command(message)):
@@ -99,13 +102,11 @@ class InterventionNode(Node):
             )
 
     def _on_take_over(self) -> str:
-        self._tell(self._intervention.arbiter.take_over(self._intervention.now_ns))
+        self._tell(self._intervention.take_over())
         return "teleoperation has control as soon as it acts"
 
     def _on_release(self) -> str:
-        if not self._intervention.arbiter.has_taken_over:
-            raise SessionError("nothing to release: teleoperation has not taken over")
-        self._tell(self._intervention.arbiter.release(self._intervention.now_ns))
+        self._tell(self._intervention.release())
         return "released: the next source that acts has control"
 
     def _tell(self, event: ControlEvent | None) -> None:

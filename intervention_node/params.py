@@ -13,7 +13,9 @@ class InterventionParams:
         True, "simulated time waits for the source in control, so it is never silent"
     )
     teleop_device: str = option(
-        "scripted", "who teleoperates", choices=("scripted", "leader", "gamepad", "keyboard")
+        "scripted",
+        "who teleoperates",
+        choices=("scripted", "leader", "gamepad", "joy", "keyboard"),
     )
     policy_decision_ticks: int = option(
         8, "policy ticks from one chunk of the policy to the next", range=(1, 300)

@@ -1,7 +1,7 @@
 """Motion node: brings the arm home, before every episode and when asked.
 
-Plans the straight joint line from the command in force and refuses it when it would collide. It
-commands nothing itself: its trajectory passes the arbiter and the gate like everybody's.
+Plans the straight joint line from the command in force, or a way around what it would collide
+with. It commands nothing itself: its trajectory passes the arbiter and the gate like everybody's.
 """
 
 import sys
@@ -18,7 +18,7 @@ from so101.episode import EpisodeState
 from so101.errors import MotionError
 from so101.events import EpisodeEvent
 from so101.kinematics.collision import CollisionModel
-from so101.kinematics.planner import plan_line
+from so101.kinematics.planner import plan_motion
 from so101.robot import so101
 from so101.ros.convert import from_joint_command, to_header
 from so101.ros.endpoints import Endpoints
@@ -73,11 +73,12 @@ class MotionNode(Node):
         goal = self._spec.poses[self._params.home]
         if np.abs(goal - self._command).max() < AT_HOME:
             return "already home"
-        trajectory = plan_line(
+        trajectory = plan_motion(
             self._command,
             goal,
             self._spec,
             self._collision,
+            rng=np.random.default_rng(self._params.seed),
             speed=self._params.speed,
             stamp_ns=self._newest_ns,
         )

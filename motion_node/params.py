@@ -13,4 +13,7 @@ class MotionParams:
         0.5, "share of the joints' velocity limits used by motions", range=(0.05, 1.0)
     )
     home: str = option("home", "pose that resets go to (poses.yaml)")
-    check_collisions: bool = option(True, "refuse motions that would collide")
+    check_collisions: bool = option(True, "go around what would be collided with")
+    seed: int = option(
+        0, "seed of the ways around obstacles; each motion draws anew", range=(0, 1_000_000)
+    )

@@ -17,6 +17,10 @@ class MotionError(So101Error):
     """A motion is refused because it cannot be carried out safely."""
 
 
+class CollidingLineError(MotionError):
+    """The straight line of a motion would bring two parts too close: another way may do."""
+
+
 class HardwareError(So101Error):
     """A device is missing, silent or answers nonsense."""
 

@@ -157,6 +157,8 @@ class ControlEvent:
         reason: Why it changed.
         decision_ticks: Policy ticks between two of this source's chunks; lock-step waits for
             every one of them. 0 for a source that plans its whole motion at once, or none.
+        is_taken_over: A person has taken over, whether or not they act already: nobody else may.
+            Bags of earlier versions do not say it.
     """
 
     stamp_ns: int
@@ -164,6 +166,7 @@ class ControlEvent:
     device: str = ""
     reason: str = ""
     decision_ticks: int = 0
+    is_taken_over: bool = False
 
     def to_event(self) -> Event:
         """Return the event, named by the source."""
@@ -171,6 +174,7 @@ class ControlEvent:
             "device": self.device,
             "reason": self.reason,
             "decision_ticks": encode(self.decision_ticks),
+            "taken_over": encode(self.is_taken_over),
         }
         return Event(
             stamp_ns=self.stamp_ns, name="control_source", message=self.source.value, values=values
@@ -185,6 +189,7 @@ class ControlEvent:
             device=decode(event, "device", str),
             reason=decode(event, "reason", str),
             decision_ticks=decode(event, "decision_ticks", int),
+            is_taken_over="taken_over" in event.values and decode(event, "taken_over", bool),
         )
 
 

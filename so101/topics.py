@@ -250,7 +250,7 @@ SERVICES = {
         Service(name="learner/train", type=TRIGGER, doc="train on the episodes in the store"),
         Service(name="learner/rollback", type=TRIGGER, doc="go back to the previous checkpoint"),
         Service(name="learner/promote", type=TRIGGER, doc="promote the candidate"),
-        Service(name="motion/home", type=TRIGGER, doc="move home along the straight joint line"),
+        Service(name="motion/home", type=TRIGGER, doc="move home, around what is in the way"),
         Service(name="session/pause", type=SET_BOOL, doc="pause or resume between episodes"),
     )
 }

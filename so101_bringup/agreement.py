@@ -75,6 +75,9 @@ def check_agreement(nodes: Sequence[NodeSpec]) -> None:
     for one, other in _SAME:
         if one in values and other in values and values[one] != values[other]:
             raise ConfigError(f"{_show(values, one)}, but {_show(values, other)}: say the same")
+    device, told = ("teleop_node", "device"), ("intervention_node", "teleop_device")
+    if values.get(device, "scripted") not in ("scripted", values.get(told)):
+        raise ConfigError(f"{_show(values, device)}, but {_show(values, told)}: say the same")
     if _LATENCY in values:
         _check_simulated(values)
 
@@ -84,6 +87,9 @@ def _check_simulated(values: _Values) -> None:
         if not values.get(key, True):
             raise ConfigError(f"{_show(values, key)}: only on a real robot do samples come late")
     speed, lockstep = ("simulation_node", "speed"), ("simulation_node", "lockstep")
+    device = ("teleop_node", "device")
+    if values[lockstep] and values.get(device, "scripted") != "scripted":
+        raise ConfigError(f"{_show(values, device)}: time that waits would wait for the person")
     if not values[lockstep] and values[speed] == 0.0:
         raise ConfigError(f"{_show(values, speed)}: time that waits for nobody needs a speed")
     for key in ((node, "decision_ticks") for node in _SOURCES):

@@ -71,6 +71,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=float, default=0.0, help="simulated speed: 1 is real time, 0 lock-step (0)"
     )
+    parser.add_argument(
+        "--teleop", default="scripted", help="scripted, gamepad, joy, keyboard, leader (scripted)"
+    )
+    parser.add_argument("--leader-port", default="", metavar="PORT", help="of the leader arm")
+    parser.add_argument(
+        "--leader-calibration", default="", metavar="FILE", help="of the leader arm"
+    )
     parser.add_argument("--start", default="std", help="start region: small, std, wide (std)")
     parser.add_argument("--namespace", default="", help="namespace of every name")
     parser.add_argument("--params-file", default="", metavar="FILE", help="your parameter file")
@@ -111,6 +118,9 @@ def _options(arguments: argparse.Namespace, **values: Any) -> GraphOptions:
             "seed": arguments.seed,
             "speed": arguments.speed,
             "start": arguments.start,
+            "teleop": arguments.teleop,
+            "leader_port": arguments.leader_port,
+            "leader_calibration": arguments.leader_calibration,
             "namespace": arguments.namespace,
             "params_file": arguments.params_file,
             **values,

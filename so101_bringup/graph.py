@@ -136,7 +136,8 @@ def up_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     """Return the robot with everything but the learner; episodes are started by service."""
     makers: tuple[Callable[[GraphOptions, _Robot], NodeSpec], ...]
     if options.robot == "real":
-        makers = (_hardware, _intervention, _motion, _recorder)
+        person = () if options.teleop == "scripted" else (_teleop,)
+        makers = (_hardware, *person, _intervention, _motion, _recorder)
     else:
         makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder)
     return _graph(options, makers, job="manual")
@@ -245,8 +246,8 @@ def _check_real(options: GraphOptions, job: str) -> None:
     """Refuse what the real arm cannot do, or not yet."""
     if job != "manual":
         raise ConfigError(
-            "robot:=real: its cameras and leader arm are not part of this version; `up` moves the "
-            "arm, everything else needs robot:=sim"
+            "robot:=real: its cameras are not part of this version; `up` moves the arm, "
+            "everything else needs robot:=sim"
         )
     if options.state:
         raise ConfigError("state: nobody knows where objects are; simulation only")
@@ -286,21 +287,28 @@ def _simulation(options: GraphOptions, robot: _Robot) -> NodeSpec:
         "camera_height": options.camera_height,
         "camera_width": options.camera_width,
         "raw_images": options.images != "compressed",
-        "lockstep": robot.lockstep,
-        "speed": options.speed,
+        "lockstep": options.waits,
+        "speed": options.speed if options.waits else options.speed or 1.0,
         "simulated_latency": options.simulated_latency,
     }
     return _node(options, "simulation_node", values)
 
 
 def _teleop(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {"device": "scripted", "task": options.task, "lockstep": robot.lockstep}
+    values = {"device": options.teleop, "task": options.task, "lockstep": robot.lockstep}
+    if options.teleop == "leader":
+        values["leader.port"] = options.leader_port
+        values["leader.calibration"] = options.leader_calibration
     return _node(options, "teleop_node", values)
 
 
 def _intervention(options: GraphOptions, robot: _Robot) -> NodeSpec:
     ticks = decision_ticks_of(options)
-    values = {"lockstep": robot.lockstep, "policy_decision_ticks": ticks}
+    values = {
+        "lockstep": options.waits,
+        "policy_decision_ticks": ticks,
+        "teleop_device": options.teleop,
+    }
     return _node(options, "intervention_node", values)
 
 

@@ -25,6 +25,17 @@ class GraphOptions:
     namespace: str = option("", "namespace of every name, for a second robot")
     task: str = option("pick", "name of the task")
     start: str = option("std", "start region of every episode")
+    teleop: str = option(
+        "scripted",
+        "who teleoperates: the scripted human of the simulation, or a person by gamepad (read "
+        "here), joy (ROS's joy_node), keyboard (joy_keyboard) or leader arm: then time does not "
+        "wait",
+        choices=("scripted", "gamepad", "joy", "keyboard", "leader"),
+    )
+    leader_port: str = option(
+        "", "serial adapter of the leader arm, best by its name in /dev/serial/by-id"
+    )
+    leader_calibration: str = option("", "the leader's calibration file, LeRobot's format")
     state: bool = option(False, "state mode: object poses instead of cameras (simulation only)")
     cameras: tuple[str, ...] = option(CAMERAS, "camera ids")
     camera_height: int = option(240, "height of the images [px]", range=(32, 2160))
@@ -109,6 +120,11 @@ class GraphOptions:
     launch_rviz: bool = option(False, "show the robot in RViz (ROS installation only)")
     discovery: str = option("localhost", "who may join the graph", choices=("localhost", "subnet"))
     params_file: str = option("", "your own parameter file; it wins over everything else")
+
+    @property
+    def waits(self) -> bool:
+        """Whether simulated time waits for everybody's answers; it waits for no person."""
+        return self.robot == "sim" and self.teleop == "scripted"
 
     @property
     def paths(self) -> RunPaths:

@@ -7,75 +7,25 @@ A source gets control by offering a trajectory while it is enabled and nothing a
 Motion and policy are enabled by `Arbiter.enable`, teleoperation by `Arbiter.take_over`. A source
 loses control when it falls silent; then the arm holds until a source offers again. While
 teleoperation has taken over, only teleoperation can, so a lost leader arm never hands the robot
-back to a policy.
+back to a policy. After a release the policy begins with what it plans from then on: what it had
+planned before is flushed.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from so101.arrays import FloatArray
-from so101.clock import NS_PER_S, seconds
+from so101.clock import seconds
+from so101.control.arbitration import ArbiterConfig, Ruling
 from so101.control.trajectory import JointTrajectory, validate
 from so101.episode import ControlSource
 from so101.errors import SessionError, TrajectoryError
 from so101.events import ControlEvent
-from so101.robot import JOINTS
 
 PRIORITY = (ControlSource.TELEOP, ControlSource.MOTION, ControlSource.POLICY)
 """Sources that can be in control, highest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceConfig:
-    """What the arbiter knows about a source.
-
-    Attributes:
-        device: Its device, for the record (leader, gamepad, scripted, policy, ...).
-        decision_ticks: Policy ticks from one of its trajectories to the next; 0 when it plans its
-            whole motion at once.
-        must_align: It commands absolute positions of its own, as a leader arm does, so it may
-            only begin where the arm is. Others plan from the observation and are spliced.
-    """
-
-    device: str
-    decision_ticks: int = 0
-    must_align: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArbiterConfig:
-    """How control is granted.
-
-    Attributes:
-        sources: What is known about each source.
-        alive_timeout_ns: A source in control that was silent this long loses it [ns]; None where
-            time waits for it.
-        handover_rad: Largest step at which a source that must align may begin [rad].
-        joints: Joint names every trajectory must have.
-    """
-
-    sources: Mapping[ControlSource, SourceConfig]
-    alive_timeout_ns: int | None = NS_PER_S // 10
-    handover_rad: float = 0.02
-    joints: tuple[str, ...] = JOINTS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ruling:
-    """What came of an offer.
-
-    Attributes:
-        trajectory: To forward, marked with its source; None when it was dropped.
-        event: The change of control it brought, or None.
-        reason: Why it was dropped, or empty.
-    """
-
-    trajectory: JointTrajectory | None = None
-    event: ControlEvent | None = None
-    reason: str = ""
 
 
 class Arbiter:
@@ -92,7 +42,7 @@ class Arbiter:
         self._source = ControlSource.HOLD
         self._enabled = {ControlSource.MOTION}
         self._alive_ns: dict[ControlSource, int] = {}
-        self._ends_ns = self._changed_ns = 0
+        self._ends_ns = self._changed_ns = self._released_ns = 0
 
     @property
     def source(self) -> ControlSource:
@@ -112,6 +62,21 @@ class Arbiter:
             stamp_ns: Stamp of its message [ns]; an older one than before changes nothing.
         """
         self._alive_ns[source] = max(stamp_ns, self._alive_ns.get(source, stamp_ns))
+
+    def lose(self, source: ControlSource, now_ns: int, reason: str) -> ControlEvent | None:
+        """Take note that a source cannot act any more, by its own word: it need not fall silent.
+
+        A takeover stays: nobody but teleoperation may act until it is released.
+
+        Args:
+            source: Who said so.
+            now_ns: The present stamp [ns].
+            reason: Its word, such as what became of its device.
+
+        Returns:
+            The change to hold when it was in control.
+        """
+        return self._leave(source, now_ns, f"{source.value}: {reason}")
 
     def enable(
         self, source: ControlSource, now_ns: int, *, is_enabled: bool = True
@@ -151,12 +116,14 @@ class Arbiter:
         if self.has_taken_over:
             return None
         self._enabled.add(ControlSource.TELEOP)
-        if self._source is ControlSource.HOLD:
-            return None
-        return self._change(ControlSource.HOLD, now_ns, "takeover: waiting for teleoperation")
+        config = self._config.sources.get(ControlSource.TELEOP)
+        who = config.device if config else "teleoperation"
+        return self._change(ControlSource.HOLD, now_ns, f"takeover: waiting for {who}")
 
     def release(self, now_ns: int) -> ControlEvent | None:
         """End a takeover: the arm holds until the next trajectory of another source.
+
+        The policy's must be planned from what was seen since.
 
         Raises:
             SessionError: Teleoperation has not taken over.
@@ -164,7 +131,10 @@ class Arbiter:
         if not self.has_taken_over:
             raise SessionError("control: nothing to release, teleoperation has not taken over")
         self._enabled.discard(ControlSource.TELEOP)
-        return self._leave(ControlSource.TELEOP, now_ns, "released")
+        self._released_ns = now_ns
+        if self._source is ControlSource.ESTOP:
+            return None
+        return self._change(ControlSource.HOLD, now_ns, "released")
 
     def estop(self, now_ns: int, reason: str) -> ControlEvent | None:
         """Take control from everybody, until `recover`."""
@@ -256,6 +226,8 @@ class Arbiter:
             validate(trajectory, self._config.joints)
         except TrajectoryError as error:
             return f"invalid: {error}"
+        if source is ControlSource.POLICY and 0 < trajectory.stamp_ns < self._released_ns:
+            return "planned before the release"
         if source is not self._source and self._config.sources[source].must_align:
             return self._misalignment(trajectory, command)
         return ""
@@ -286,6 +258,7 @@ class Arbiter:
             device=config.device if config else "",
             reason=reason,
             decision_ticks=config.decision_ticks if config else 0,
+            is_taken_over=self.has_taken_over,
         )
 
     def _check_no_estop(self) -> None:

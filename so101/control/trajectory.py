@@ -7,6 +7,7 @@ import numpy as np
 
 from so101.action import ActionChunk, is_finite_chunk
 from so101.arrays import FloatArray
+from so101.clock import CONTROL_GRID, CONTROL_HZ, NS_PER_S
 from so101.errors import TrajectoryError
 
 
@@ -35,6 +36,14 @@ class JointTrajectory:
     def ends_ns(self) -> int:
         """When the last point is due, if the stamp is not 0 [ns]."""
         return self.stamp_ns + self.times_ns[-1]
+
+
+def tick_times(stamp_ns: int, ticks: int) -> tuple[int, ...]:
+    """Return the times of the control ticks after a stamp, from that stamp on [ns]."""
+    if CONTROL_GRID.is_tick(stamp_ns):
+        first = CONTROL_GRID.floor(stamp_ns)
+        return tuple(CONTROL_GRID.stamp(first + k + 1) - stamp_ns for k in range(ticks))
+    return tuple(round((k + 1) * NS_PER_S / CONTROL_HZ) for k in range(ticks))
 
 
 def validate(trajectory: JointTrajectory, joints: Sequence[str]) -> None:

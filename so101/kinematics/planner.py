@@ -1,28 +1,131 @@
-"""Plans motions of the arm itself: home, reset, recovery. Now along the straight joint line."""
+"""Plans motions of the arm itself: home, reset, recovery.
+
+Along the straight joint line where that is free, else around what is in the way (RRT-Connect),
+from corner to corner with a stop at each, so that the arm never leaves the line that was checked.
+"""
 
 import math
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from ruckig import InputParameter, Result, Ruckig, RuckigError, Trajectory
 
 from so101.arrays import FloatArray, frozen
-from so101.clock import CONTROL_GRID, CONTROL_HZ, NS_PER_S
-from so101.control.trajectory import JointTrajectory
-from so101.errors import MotionError
-from so101.kinematics.collision import CollisionModel
+from so101.clock import CONTROL_HZ
+from so101.control.clearance import CollisionCheck
+from so101.control.trajectory import JointTrajectory, tick_times
+from so101.errors import CollidingLineError, MotionError
+from so101.kinematics.rrt import find_way
 from so101.robot import RobotSpec
 
 _SAME_M = 1e-6
 _LEAST_WAY_RAD = 1e-9
 _ALMOST = 1.0 - 1e-6
 """Where a way is just as long as some profile reaches, ruckig finds none; a bit slower it does."""
+_LOOKS_RAD = (0.02, 0.01, 0.005)
+"""How often a detour is looked at on its way; closer where that has missed something [rad]."""
+
+
+def plan_motion(
+    start: FloatArray,
+    goal: FloatArray,
+    spec: RobotSpec,
+    collision: CollisionCheck | None,
+    *,
+    rng: np.random.Generator,
+    speed: float = 0.3,
+    stamp_ns: int,
+) -> JointTrajectory:
+    """Plan the straight joint line, or a way around what it would collide with.
+
+    Args:
+        start: Joint positions now [rad]. Shape (joints,).
+        goal: Where to go [rad]. Shape (joints,).
+        spec: Limits of the arm.
+        collision: Checks every point; None checks none.
+        rng: Draws the detour; the same one gives the same way.
+        speed: Share of the limits that is used, above 0, up to 1.
+        stamp_ns: Start [ns].
+
+    Returns:
+        A trajectory as `plan_line` returns it; a detour rests at its corners.
+
+    Raises:
+        MotionError: The request is impossible (see `plan_line`), the goal is too close to
+            something, or no way was found.
+    """
+    try:
+        return plan_line(start, goal, spec, collision, speed=speed, stamp_ns=stamp_ns)
+    except CollidingLineError as error:
+        straight = error
+    if collision is None:
+        raise straight
+    _check_goal(goal, collision)
+    bounds = (np.minimum(spec.lower, start), np.maximum(spec.upper, start))
+    for look_rad in _LOOKS_RAD:
+        is_free = partial(_is_free, collision=collision, look_rad=look_rad)
+        way = find_way(start, goal, is_free, bounds, rng)
+        if way is None:
+            break
+        try:
+            return _along(way, spec, collision, speed=speed, stamp_ns=stamp_ns)
+        except CollidingLineError:
+            continue  # it cuts a corner between two looks
+    raise MotionError(f"{straight}; and no way around was found: lead the arm away by hand")
+
+
+def _check_goal(goal: FloatArray, collision: CollisionCheck) -> None:
+    for clearance in collision.near(goal):
+        if clearance.excess < 0.0:
+            raise MotionError(
+                f"motion: at the goal {clearance.pair[0]} and {clearance.pair[1]} would be within "
+                f"{clearance.distance * 1e3:.1f} mm; at least {clearance.stop * 1e3:.0f} mm are "
+                "needed"
+            )
+
+
+def _is_free(
+    one: FloatArray, other: FloatArray, *, collision: CollisionCheck, look_rad: float
+) -> bool:
+    steps = max(1, math.ceil(float(np.abs(other - one).max()) / look_rad))
+    shares = np.arange(1, steps + 1)[:, None] / steps
+    try:
+        _check_line(one, one + shares * (other - one), collision)
+    except CollidingLineError:
+        return False
+    return True
+
+
+def _along(
+    way: list[FloatArray],
+    spec: RobotSpec,
+    collision: CollisionCheck,
+    *,
+    speed: float,
+    stamp_ns: int,
+) -> JointTrajectory:
+    """Return the lines from corner to corner as one trajectory."""
+    pieces: list[JointTrajectory] = []
+    begins_ns = stamp_ns
+    for one, other in pairwise(way):
+        pieces.append(plan_line(one, other, spec, collision, speed=speed, stamp_ns=begins_ns))
+        begins_ns = pieces[-1].ends_ns
+    rates = [piece.velocities for piece in pieces if piece.velocities is not None]
+    return JointTrajectory(
+        stamp_ns=stamp_ns,
+        joints=spec.joints,
+        times_ns=tuple(p.stamp_ns - stamp_ns + time for p in pieces for time in p.times_ns),
+        positions=frozen(np.concatenate([piece.positions for piece in pieces])),
+        velocities=frozen(np.concatenate(rates)),
+    )
 
 
 def plan_line(
     start: FloatArray,
     goal: FloatArray,
     spec: RobotSpec,
-    collision: CollisionModel | None,
+    collision: CollisionCheck | None,
     *,
     speed: float = 0.3,
     stamp_ns: int,
@@ -44,9 +147,10 @@ def plan_line(
         A trajectory with velocities; its last point is the goal, at rest.
 
     Raises:
-        MotionError: The goal is not finite or out of range, the speed is not in (0, 1], there is
-            no profile, or a point brings two parts closer than allowed and closer than they are at
-            the start.
+        MotionError: The goal is not finite or out of range, the speed is not in (0, 1], or there
+            is no profile.
+        CollidingLineError: A point brings two parts closer than allowed and closer than they are
+            at the start.
     """
     start, goal = np.asarray(start, dtype=np.float64), np.asarray(goal, dtype=np.float64)
     _check_request(start, goal, spec, speed)
@@ -62,7 +166,7 @@ def plan_line(
     return JointTrajectory(
         stamp_ns=stamp_ns,
         joints=spec.joints,
-        times_ns=_tick_times(stamp_ns, len(shares)),
+        times_ns=tick_times(stamp_ns, len(shares)),
         positions=frozen(positions),
         velocities=frozen(rates[:, None] * way),
     )
@@ -107,15 +211,7 @@ def _profile(
     return shares, rates
 
 
-def _tick_times(stamp_ns: int, ticks: int) -> tuple[int, ...]:
-    """Return the times of the control ticks after a stamp, from that stamp on [ns]."""
-    if CONTROL_GRID.is_tick(stamp_ns):
-        first = CONTROL_GRID.floor(stamp_ns)
-        return tuple(CONTROL_GRID.stamp(first + k + 1) - stamp_ns for k in range(ticks))
-    return tuple(round((k + 1) * NS_PER_S / CONTROL_HZ) for k in range(ticks))
-
-
-def _check_line(start: FloatArray, positions: FloatArray, collision: CollisionModel) -> None:
+def _check_line(start: FloatArray, positions: FloatArray, collision: CollisionCheck) -> None:
     """Refuse a line on which two parts come too close; parts too close already may only part."""
     tight = {c.pair: c.distance for c in collision.near(start) if c.excess < 0.0}
     for k, point in enumerate(positions):
@@ -124,7 +220,7 @@ def _check_line(start: FloatArray, positions: FloatArray, collision: CollisionMo
             if c.excess >= 0.0:
                 continue
             if c.pair not in tight or c.distance < tight[c.pair] - _SAME_M:
-                raise MotionError(
+                raise CollidingLineError(
                     f"motion: {c.pair[0]} and {c.pair[1]} would come within "
                     f"{c.distance * 1e3:.1f} mm after {k / len(positions):.0%} of the way; "
                     f"at least {c.stop * 1e3:.0f} mm are needed"

@@ -2,8 +2,9 @@
 
 A message of sixteen points is sixteen Python objects with arrays, on both sides of every hop: a
 third of a millisecond each way, on the only way from a policy to the arm. A chunk is one table,
-so here its bytes (CDR, little endian) are written and read at once. Whatever is shaped otherwise,
-such as points with velocities, goes through the message; the values are the same.
+so here its bytes (CDR, little endian) are written and read at once. Points with velocities are
+written so, too, and read through the message, like whatever is shaped otherwise; the values are
+the same. What rclpy's serializer returns has padding behind its end, which readers of bags refuse.
 """
 
 import functools
@@ -38,7 +39,9 @@ def trajectory_to_bytes(trajectory: JointTrajectory) -> bytes:
             f"trajectory: positions have shape {np.shape(trajectory.positions)}, "
             f"need {(points, joints)}"
         )
-    if trajectory.velocities is not None or not points or not joints:
+    speeds = trajectory.velocities
+    is_table = speeds is None or np.shape(speeds) == (points, joints)
+    if not points or not joints or not is_table:
         return bytes(serialize_message(to_joint_trajectory(trajectory)))
     head = bytearray(_LITTLE_ENDIAN)
     head += struct.pack("<iI", *divmod(trajectory.stamp_ns, NS_PER_S))
@@ -49,13 +52,16 @@ def trajectory_to_bytes(trajectory: JointTrajectory) -> bytes:
     _add_count(head, points)
     _add_count(head, joints)
     head += bytes(-(len(head) - _START) % 8)
-    rows = np.zeros(points, dtype=_row(joints))
+    row = _row(joints) if speeds is None else _moving_row(joints)
+    rows = np.zeros(points, dtype=row)
+    if speeds is not None:
+        rows["velocities"], rows["velocity_count"] = speeds, joints
     rows["positions"] = trajectory.positions
     rows["sec"], rows["nanosec"] = np.divmod(
         np.array(trajectory.times_ns, dtype=np.int64), NS_PER_S
     )
     rows["count"] = joints
-    return bytes(head) + rows.tobytes()[:-4]
+    return bytes(head) + rows.tobytes()[: -4 if speeds is None else -8]
 
 
 def trajectory_from_bytes(data: bytes) -> JointTrajectory:
@@ -92,6 +98,24 @@ def _row(joints: int) -> np.dtype[Any]:
             ("sec", "<i4"),
             ("nanosec", "<u4"),
             ("count", "<u4"),
+        ]
+    )
+
+
+@functools.cache
+def _moving_row(joints: int) -> np.dtype[Any]:
+    """Return the same with velocities. Counts in front of doubles are padded to 8 bytes."""
+    return np.dtype(
+        [
+            ("positions", "<f8", (joints,)),
+            ("velocity_count", "<u4"),
+            ("velocity_padding", "<u4"),
+            ("velocities", "<f8", (joints,)),
+            ("others", "<u4", (2,)),  # accelerations, effort: how many
+            ("sec", "<i4"),
+            ("nanosec", "<u4"),
+            ("count", "<u4"),
+            ("padding", "<u4"),
         ]
     )
 

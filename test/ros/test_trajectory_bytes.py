@@ -14,6 +14,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from trajectory_msgs.msg import JointTrajectory as TrajectoryMessage
 
 from so101.control.trajectory import JointTrajectory
+from so101.data.bags.messages import decode
 from so101.errors import TrajectoryError
 from so101.robot import JOINTS
 from so101.ros import trajectory_bytes
@@ -60,6 +61,16 @@ def test_others_read_what_is_written_and_what_others_write_is_read(trajectory):
     assert_same(from_joint_trajectory(message), trajectory)
     others = bytes(serialize_message(to_joint_trajectory(trajectory)))
     assert_same(trajectory_from_bytes(others), trajectory)
+
+
+@given(trajectories())
+def test_a_reader_of_bags_finds_nothing_behind_the_end(trajectory):
+    """Whoever refuses messages with bytes left over reads it, with or without velocities."""
+    if len(trajectory.times_ns) and len(trajectory.joints):
+        data = trajectory_to_bytes(trajectory)
+        message = decode(data, "trajectory_msgs/msg/JointTrajectory", "here")
+        read = [point.positions for point in message.points]
+        np.testing.assert_array_equal(read, trajectory.positions)
 
 
 def chunk(points=16):

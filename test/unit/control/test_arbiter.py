@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so101.clock import NS_PER_S
-from so101.control.arbiter import PRIORITY, Arbiter, ArbiterConfig, SourceConfig
+from so101.control.arbiter import PRIORITY, Arbiter
+from so101.control.arbitration import ArbiterConfig, SourceConfig
 from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource
 from so101.errors import SessionError
@@ -185,6 +186,62 @@ def test_a_lost_leader_arm_never_hands_over_to_the_policy():
     later = NOW + NS_PER_S
     assert arbiter.offer(TELEOP, wish(later, at=1.0), later, COMMAND).trajectory is None
     assert arbiter.offer(TELEOP, wish(later), later, COMMAND).event.source is TELEOP
+
+
+@pytest.mark.parametrize("source", PRIORITY)
+def test_a_source_that_says_it_is_lost_loses_control_at_once(source):
+    arbiter = running(source)
+    event = arbiter.lose(source, NOW + MS, "/dev/input/js0: gone: No such device")
+    assert (event.source, event.stamp_ns) == (HOLD, NOW + MS)
+    assert event.reason == f"{source.value}: /dev/input/js0: gone: No such device"
+    assert event.is_taken_over is (source is TELEOP)
+    assert arbiter.lose(source, NOW + 2 * MS, "again") is None
+    others = {other for other in PRIORITY if other is not source}
+    assert all(arbiter.lose(other, NOW, "not in control") is None for other in others)
+    back = arbiter.offer(source, wish(NOW + 3 * MS), NOW + 3 * MS, COMMAND)
+    assert back.event.source is source
+
+
+@pytest.mark.parametrize("source", [*PRIORITY, HOLD])
+def test_a_takeover_is_announced_from_its_wish_to_its_end(source):
+    """Whoever had control: the event says when it begins, when the person acts, when it ends."""
+    arbiter = running(source)
+    if source is not TELEOP:
+        begun = arbiter.take_over(NOW)
+        assert (begun.source, begun.reason) == (HOLD, "takeover: waiting for leader")
+        assert begun.is_taken_over
+        acting = arbiter.offer(TELEOP, wish(NOW + MS), NOW + MS, COMMAND).event
+        assert (acting.source, acting.device) == (TELEOP, "leader")
+        assert acting.is_taken_over
+    ended = arbiter.release(NOW + 2 * MS)
+    assert (ended.source, ended.reason, ended.is_taken_over) == (HOLD, "released", False)
+
+
+def test_a_takeover_that_nobody_used_ends_with_a_word_too():
+    arbiter = running(POLICY)
+    arbiter.take_over(NOW)
+    ended = arbiter.release(NOW + MS)
+    assert (ended.source, ended.reason, ended.is_taken_over) == (HOLD, "released", False)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    released_ms=st.integers(1, 400),
+    planned_ms=st.lists(st.integers(-400, 800), min_size=1, max_size=20),
+)
+def test_after_a_release_nothing_passes_that_the_policy_planned_before(released_ms, planned_ms):
+    """Its chunk of before the takeover, and those it planned while a person led the arm."""
+    arbiter = running(TELEOP)
+    released_ns = NOW + released_ms * MS
+    arbiter.alive(TELEOP, released_ns)
+    arbiter.release(released_ns)
+    for planned in planned_ms:
+        stamp_ns = NOW + planned * MS
+        passed = arbiter.offer(POLICY, wish(stamp_ns), max(released_ns, stamp_ns)).trajectory
+        if stamp_ns < released_ns:
+            assert passed is None
+        else:
+            assert passed is not None
 
 
 @pytest.mark.parametrize("source", [*PRIORITY, HOLD])

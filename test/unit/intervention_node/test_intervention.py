@@ -231,7 +231,8 @@ def test_the_script_never_acts_in_an_episode_of_the_policy(intervention):
 
 def test_a_person_takes_over_between_episodes_too_and_keeps_control():
     person = Intervention(InterventionParams(teleop_device="gamepad"))
-    person.arbiter.take_over(NS_PER_S)
+    list(person.on_command(NS_PER_S, POSE))
+    person.take_over()
     assert person.offer(TELEOP, trajectory(NS_PER_S)).trajectory is not None
     list(person.on_episode(event(SUCCEEDED, NS_PER_S, "policy")))
     assert person.arbiter.source is TELEOP
@@ -274,8 +275,61 @@ def test_in_lock_step_nobody_is_silent(intervention, source):
 def test_with_free_running_time_a_source_is_alive_while_it_says_so():
     free = Intervention(InterventionParams(lockstep=False))
     begun_ns = running(free, POLICY)
-    free.on_alive(POLICY, after(begun_ns, 30))
+    free.on_alive(POLICY, after(begun_ns, 30), "")
     assert list(free.on_command(after(begun_ns, 32), POSE)) == []
     decisions = list(free.on_command(after(begun_ns, 34), POSE))
     (lost,) = (ruling.event for _, ruling in decisions)
     assert lost.source is HOLD and "silent" in lost.reason
+
+
+@pytest.fixture
+def person():
+    intervention = Intervention(InterventionParams(teleop_device="gamepad", lockstep=False))
+    list(intervention.on_command(NS_PER_S, POSE))
+    return intervention
+
+
+def now(stamp_ns):
+    """Return a trajectory of a person: where the arm is, from now on."""
+    return trajectory(stamp_ns, ticks=2)
+
+
+def test_in_a_demonstration_a_person_acts_without_asking_and_lets_go_at_its_end(person):
+    list(person.on_episode(event(RUNNING, NS_PER_S)))
+    assert person.offer(TELEOP, now(NS_PER_S)).event.source is TELEOP
+    decisions = list(person.on_episode(event(SUCCEEDED, 2 * NS_PER_S)))
+    assert [r.event.reason for _, r in decisions if r.event] == ["released"]
+    assert not person.arbiter.has_taken_over
+
+
+def test_what_a_person_asked_for_outlives_a_demonstration(person):
+    list(person.on_episode(event(RUNNING, NS_PER_S)))
+    person.take_over()
+    assert person.offer(TELEOP, now(NS_PER_S)).trajectory is not None
+    list(person.on_episode(event(SUCCEEDED, 2 * NS_PER_S)))
+    assert person.arbiter.source is TELEOP
+    person.release()
+    assert person.arbiter.source is HOLD
+
+
+def test_a_person_never_acts_unasked_in_an_episode_of_the_policy(person):
+    list(person.on_episode(event(RUNNING, NS_PER_S, "policy")))
+    assert person.offer(TELEOP, now(NS_PER_S)).reason == "not enabled"
+
+
+@pytest.mark.parametrize("device", ["leader", "gamepad", "joy", "keyboard"])
+def test_every_person_begins_where_the_arm_is(device):
+    person = Intervention(InterventionParams(teleop_device=device, lockstep=False))
+    list(person.on_command(NS_PER_S, POSE + 0.03))
+    person.take_over()
+    assert person.offer(TELEOP, now(NS_PER_S)).reason.startswith("not aligned")
+
+
+def test_a_lost_device_is_hold_with_its_word_and_a_present_one_a_sign_of_life(person):
+    person.take_over()
+    assert person.offer(TELEOP, now(NS_PER_S)).trajectory is not None
+    assert person.on_alive(TELEOP, NS_PER_S, "").event is None
+    lost = person.on_alive(TELEOP, NS_PER_S, "/dev/input/js0: gone").event
+    assert (lost.source, lost.reason) == (HOLD, "teleop: /dev/input/js0: gone")
+    assert lost.is_taken_over
+    assert person.offer(POLICY, trajectory(NS_PER_S)).trajectory is None

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so101.clock import CONTROL_GRID
+from so101.control.clearance import Clearance
 from so101.control.trajectory import validate
-from so101.errors import MotionError
+from so101.errors import CollidingLineError, MotionError
 from so101.kinematics.collision import CollisionModel
-from so101.kinematics.planner import plan_line
+from so101.kinematics.planner import plan_line, plan_motion
 from so101.robot import so101
 
 SPEC = so101()
@@ -121,3 +122,76 @@ def test_a_violation_may_be_left_but_not_deepened():
 def test_impossible_requests_are_refused(start, goal, speed, reason):
     with pytest.raises(MotionError, match=reason):
         plan_line(start, goal, SPEC, None, speed=speed, stamp_ns=STAMP)
+
+
+FOLDED = np.array([-1.05, -1.65, 1.49, 1.14, -0.49, 0.45])
+
+
+def detour(start, goal, seed=0, model=None):
+    rng = np.random.default_rng(seed)
+    return plan_motion(start, goal, SPEC, model or CollisionModel(), rng=rng, stamp_ns=STAMP)
+
+
+def test_a_free_line_is_taken_as_it_is():
+    goal = SPEC.poses["rest"]
+    plan, line = detour(SPEC.home, goal), plan_line(SPEC.home, goal, SPEC, None, stamp_ns=STAMP)
+    np.testing.assert_array_equal(plan.positions, line.positions)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_line_collides_the_arm_goes_around(seed):
+    model = CollisionModel()
+    with pytest.raises(CollidingLineError):
+        plan_line(FOLDED, SPEC.home, SPEC, model, stamp_ns=STAMP)
+    plan = detour(FOLDED, SPEC.home, seed)
+    validate(plan, SPEC.joints)
+    np.testing.assert_array_equal(plan.positions[-1], SPEC.home)
+    assert min(model.worst(pose).excess for pose in plan.positions) >= 0.0
+    path = np.vstack((FOLDED, FOLDED, plan.positions, SPEC.home))
+    assert (np.abs(np.diff(path, axis=0)) * 60 <= 0.3 * SPEC.max_velocity * (1 + 1e-6)).all()
+    bends = np.abs(np.diff(path, n=2, axis=0)) * 3600
+    assert (bends <= 0.3 * SPEC.max_acceleration * (1 + 1e-6)).all()
+    due = [STAMP + t for t in plan.times_ns]
+    assert due == [CONTROL_GRID.stamp(601 + k) for k in range(len(due))]
+
+
+def test_the_same_seed_gives_the_same_way_around():
+    one, same, other = (detour(FOLDED, SPEC.home, seed) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(one.positions, same.positions)
+    assert not np.array_equal(one.positions, other.positions)
+
+
+class Wall:
+    """Poses between two pan angles are barred, unless the shoulder is lifted back."""
+
+    def near(self, positions):
+        is_in = abs(positions[0]) < 0.2 and positions[1] > -1.0
+        distance = 0.0 if is_in else 0.05
+        return (Clearance(pair=("arm", "wall"), distance=distance, stop=0.01, slow=0.02),)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_a_wall_is_passed_where_it_ends(seed):
+    start, goal = np.zeros(6), np.zeros(6)
+    start[0], goal[0] = -0.8, 0.8
+    plan = detour(start, goal, seed, Wall())
+    assert all(c.excess >= 0.0 for pose in plan.positions for c in Wall().near(pose))
+    np.testing.assert_array_equal(plan.positions[-1], goal)
+
+
+class Room:
+    """Only poses near the start are free."""
+
+    def near(self, positions):
+        distance = 0.05 if abs(positions[0]) < 0.5 or positions[0] > 1.0 else 0.0
+        return (Clearance(pair=("arm", "wall"), distance=distance, stop=0.01, slow=0.02),)
+
+
+def test_no_way_and_a_barred_goal_are_said():
+    goal = np.array([1.5, 0, 0, 0, 0, 0.1])
+    with pytest.raises(MotionError, match=r"arm and wall would come within .* no way around"):
+        detour(np.zeros(6), goal, 0, Room())
+    goal[0] = 0.8
+    with pytest.raises(MotionError, match=r"at the goal arm and wall would be within 0\.0 mm"):
+        detour(np.zeros(6), goal, 0, Room())

@@ -1,0 +1,1 @@
+"""What a person holds: gamepads, the keyboard, a leader arm. No ROS."""

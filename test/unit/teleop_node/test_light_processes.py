@@ -1,0 +1,25 @@
+"""What a person takes over with loads no learning: it runs when all of that is dead."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "safetensors", "lerobot", "learner_node", "so101.policies", "mujoco")
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ("teleop_node.node", "teleop_node.hand", "so101.kinematics.tool_motion"),
+        ("intervention_node.node",),
+        ("so101.ros.joy_keyboard",),
+    ],
+)
+def test_neither_torch_nor_policies_nor_physics_are_imported(modules):
+    code = f"import sys, {', '.join(modules)}\nprint([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
