@@ -20,8 +20,8 @@ from so101.episode import SOURCE_CODES, ControlSource, EpisodeState, Outcome
 from so101.errors import SessionError
 from so101.events import ControlEvent, EpisodeEvent, from_message
 from so101.kinematics.chain import GRASP_FRAME, so101_chain
-from so101.policies.checkpoint import save_checkpoint
-from so101.policies.checkpoint_files import TrainingRecord
+from so101.policies.checkpoints.checkpoint import save_checkpoint
+from so101.policies.checkpoints.files import TrainingRecord
 from so101.ros.client import GraphClient
 from so101.ros.convert import from_joint_command
 from so101.ros.endpoints import Endpoints
