@@ -34,6 +34,9 @@ def hold(servos: Servos, ids: Sequence[int]) -> tuple[int, ...]:
     Raises:
         HardwareError: A servo does not answer.
     """
+    # A reply to a request that Ctrl-C broke off may still come, and is as long as a position: what
+    # is asked first has a shorter one, and is answered after it.
+    holding(servos, ids)
     left = []
     for servo in ids:
         position = servos.read(servo, reg.PRESENT_POSITION)
