@@ -50,6 +50,7 @@ def add_verbs(verbs: Any) -> None:
     _add_common(up)
     up.add_argument("--checkpoint", default="", metavar="DIR", help="policy to run")
     _add_policy(up)
+    _add_real(up)
     up.set_defaults(run=_run_up)
     motion = verbs.add_parser("motion", help="move the arm of a running graph")
     motion.add_argument("where", choices=("home",))
@@ -95,6 +96,20 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         "--decision-ticks", type=int, default=0, metavar="N", help="of 1/30 s, chunk to chunk"
     )
     add_server(parser)
+
+
+def _add_real(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--usb-port", default="", metavar="PATH", help="the real arm there; else simulated")
+    add("--calibration", default="", metavar="FILE", help="of the real arm, as LeRobot writes it")
+    add("--write-eeprom", action="store_true", help="put right what its servos remember; once")
+
+
+def _real_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes the graph one of a real arm; the port says so."""
+    names = ("usb_port", "calibration", "write_eeprom")
+    values = {name: getattr(arguments, name) for name in names}
+    return {"robot": "real" if arguments.usb_port else "sim", **values}
 
 
 def _policy_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -166,7 +181,15 @@ def _run_record(arguments: argparse.Namespace) -> int:
 
 def _run_up(arguments: argparse.Namespace) -> int:
 
-    options = _options(arguments, checkpoint=arguments.checkpoint, **_policy_options(arguments))
+    options = _options(
+        arguments,
+        checkpoint=arguments.checkpoint,
+        **_policy_options(arguments),
+        **_real_options(arguments),
+    )
+    if options.robot == "real":
+        print("so101 up: the arm holds still until `so101 call arm/arm true`; Ctrl-C puts it down")
+        return _run_job(arguments, options, {})
     print("so101 up: start an episode with `so101 call episode/start`; Ctrl-C ends")
     return _run_job(arguments, options, {})
 

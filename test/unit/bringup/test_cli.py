@@ -91,6 +91,7 @@ def test_every_verb_has_help(capsys, verb):
         (["up", "--server", "gpu:8000"], "'gpu:8000' is no address; say ws://host:port"),
         (["up", "--server", "ws://gpu:8000", "--checkpoint", "a"], "leave out the checkpoint a"),
         (["up", "--server-token-file", "t"], "server_token_file: is for a server"),
+        (["up", "--usb-port", "/dev/arm"], "calibration: name the arm's calibration file"),
         (["eval", "/nowhere"], "/nowhere: no such checkpoint directory"),
         (["train", "--store", "/nowhere"], "/nowhere/episodes: no such directory"),
         (["playback", "1", "--store", "/nowhere"], "/nowhere: no such directory"),
