@@ -148,8 +148,9 @@ class CameraNode(Node):
     def _report(self) -> None:
         status = self._camera.report()
         self._state = status.state
+        is_refused = bool(self._suspicion) and self._params.refuse_swapped
         event = status_event(
-            self.get_name(), status, self._suspicion, self._now_ns(), is_refused=self._is_refused
+            self.get_name(), status, self._suspicion, self._now_ns(), is_refused=is_refused
         )
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 

@@ -171,7 +171,7 @@ class Watchdog:
         """Return the status."""
         state = self.state(now_ns)
         self._forget(now_ns)
-        rate_hz = float(len(self._arrivals))
+        rate_hz = self._rate_hz()
         least_hz = self._config.slow_below * self._config.wanted.rate_hz
         is_settled = state is CameraState.LIVE and now_ns - self._live_since_ns > SPAN_NS
         is_slow = is_settled and rate_hz < least_hz
@@ -183,6 +183,12 @@ class Watchdog:
             rate_hz=rate_hz,
             counts={name: self._counts[name] for name in COUNTS},
         )
+
+    def _rate_hz(self) -> float:
+        if len(self._arrivals) < 2:
+            return float(len(self._arrivals))
+        span_ns = self._arrivals[-1] - self._arrivals[0]
+        return (len(self._arrivals) - 1) * NS_PER_S / max(1, span_ns)
 
     def _forget(self, now_ns: int) -> None:
         while self._arrivals and now_ns - self._arrivals[0] >= SPAN_NS:

@@ -48,6 +48,9 @@ from so101.topics import (
 
 ALIVE_PERIOD_S = 0.03
 POLL_PERIOD_S = 0.1
+BLIND_S = 0.2
+"""An image that is lacking for longer is told of [s]; meanwhile nothing is decided."""
+
 POLLS_PER_WORD = 10
 """An idle policy says once a second what it runs, until an episode begins: some come late."""
 
@@ -125,6 +128,9 @@ class PolicyNode(Node):
             self._unheard_polls += 1
         if self._is_owed_a_chunk and not self._worker.is_owing:
             self._loop.retry()
+        if blindness := self._loop.blindness(BLIND_S):
+            self._complain(f"sees too little to act: {blindness}")
+            self._inform(waiting_for=blindness)
         self._on_answers()
 
     def _on_episode(self, event: EpisodeEvent) -> None:

@@ -48,6 +48,8 @@ class ActingLoop:
         self.clock = DecisionClock()
         self.facts: EpisodeFacts | None = None
         self.waiting_for = ""
+        self._blind_to = ""
+        self._blind_since_ns: int | None = None
         self.joined: JoinedTick | None = None
         self._source = source
         self._ticks = decision_ticks
@@ -107,25 +109,45 @@ class ActingLoop:
         """Return the observation of the due decision, once; None when there is none yet.
 
         Samples may be lost to whoever was held up longer than they are kept for it. A decision
-        that still waits for its own when the next one is due is given up.
+        that still waits for its own when the next one is due is given up. One that would be blind
+        is put off by a tick: an image that comes too late for its tick is not waited for.
         """
-        if self.clock.due_ns is None:
-            self.waiting_for = ""
-            return None
-        built = self.builder.build(self.clock.due_ns, on_join=self._keep)
-        if isinstance(built, Waiting) and self.clock.skip(self._newest_ns):
-            return self.due()
-        if isinstance(built, Waiting):
+        while self.clock.due_ns is not None:
+            tick_ns = self.clock.due_ns
+            built = self.builder.build(tick_ns, on_join=self._keep)
+            if not isinstance(built, Waiting):
+                self._see()
+                self.clock.decided(self._newest_ns)
+                return built
             self.waiting_for = built.reason
-            return None
-        self.waiting_for = ""
-        self.clock.decided(self._newest_ns)
-        return built
+            if built.is_blind:
+                self._blind_to = built.reason
+                self._blind_since_ns = self._blind_since_ns or tick_ns
+            if not self.clock.skip(self._newest_ns):
+                if not built.is_blind:
+                    return None
+                self.clock.postpone(tick_ns + 1)
+        self._see()
+        return None
 
     @property
     def ages_ms(self) -> dict[str, float]:
         """Age of every sample behind the last observation, by topic [ms]."""
         return {} if self.joined is None else self.joined.ages_ms()
+
+    def blindness(self, longer_than_s: float) -> str:
+        """Return which image has been lacking for longer than some time; empty for none.
+
+        Args:
+            longer_than_s: From the first tick without it to the newest joint state [s].
+        """
+        since_ns = self._blind_since_ns
+        is_long = since_ns is not None and self._newest_ns - since_ns > nanoseconds(longer_than_s)
+        return self._blind_to if is_long else ""
+
+    def _see(self) -> None:
+        self.waiting_for = self._blind_to = ""
+        self._blind_since_ns = None
 
     def _may_use(self, stamp_ns: int) -> bool:
         """Tell whether an image can belong to the due decision.

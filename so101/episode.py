@@ -136,11 +136,13 @@ class StreamReport:
         rate_hz: Messages per second over the episode.
         mean_age_s: Mean age of the samples used [s].
         max_age_s: Largest age of the samples used [s].
-        missing: Ticks without a sample within the age limit; of a trajectory, those rejected.
+        missing: Ticks without a sample within the age and skew limits; of a trajectory, those
+            rejected.
         dropped: Messages that were sent and not recorded where the bag says how many were sent;
             else those that the stream's own period leaves room for.
         gaps: Silences of more than one and a half of its periods, between its messages.
         longest_gap_s: The longest of them [s]; 0 without one.
+        skewed: Of the missing, ticks with an image that was too much older than another camera's.
     """
 
     stream: str
@@ -152,6 +154,7 @@ class StreamReport:
     dropped: int = 0
     gaps: int = 0
     longest_gap_s: float = 0.0
+    skewed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The recent samples of one stream, and which of them counts at a tick."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -69,3 +70,26 @@ class StreamBuffer(Generic[T]):
         """Forget samples with an older stamp."""
         at = bisect_left(self._stamps, stamp_ns)
         del self._stamps[:at], self._values[:at]
+
+
+def newest_together(
+    buffers: Mapping[str, StreamBuffer[T]], tick_ns: int, max_apart_ns: int
+) -> tuple[dict[str, tuple[int, T]], frozenset[str]]:
+    """Return the newest usable samples at a tick that belong together.
+
+    Args:
+        buffers: Streams by name.
+        tick_ns: The tick [ns].
+        max_apart_ns: A sample this much older than the newest of all is left out [ns].
+
+    Returns:
+        Stamp and value by name; and the names of those that were left out.
+    """
+    found = {
+        name: sample
+        for name, buffer in buffers.items()
+        if (sample := buffer.newest(tick_ns)) is not None
+    }
+    oldest_ns = max((stamp_ns for stamp_ns, _ in found.values()), default=0) - max_apart_ns
+    left_out = frozenset(name for name, sample in found.items() if sample[0] < oldest_ns)
+    return {name: found[name] for name in found if name not in left_out}, left_out

@@ -17,7 +17,7 @@ from so101.errors import ConfigError
 from so101.observation import Observation
 from so101.robot import JOINTS
 from so101.spec import PolicySpec
-from so101.stream_buffer import StreamBuffer
+from so101.stream_buffer import StreamBuffer, newest_together
 from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
 
 TakeImage = Callable[[str, bytes, tuple[int, int]], CameraImage]
@@ -52,6 +52,9 @@ class ObservationConfig:
     max_joint_age_s: float = option(0.05, "age limit of joint states [s]", range=(0.0, 10.0))
     max_image_age_s: float = option(0.1, "age limit of images [s]", range=(0.0, 10.0))
     max_object_age_s: float = option(0.1, "age limit of object poses [s]", range=(0.0, 10.0))
+    max_image_skew_s: float = option(
+        0.05, "an image this much older than another camera's is missing [s]", range=(0.0, 10.0)
+    )
 
     @classmethod
     def for_policy(cls, spec: PolicySpec, *, is_lock_step: bool) -> "ObservationConfig":
@@ -68,10 +71,17 @@ class ObservationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """No observation yet: the stream that is missing, and why, for a person."""
+    """No observation yet: the stream that is missing, and why, for a person.
+
+    Attributes:
+        stream: Topic name.
+        reason: For a person.
+        is_blind: All that the tick waits for is there, but for an image that it will not get.
+    """
 
     stream: str
     reason: str
+    is_blind: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +93,8 @@ class JoinedTick:
         joints: Joint state used.
         command: Goal in force just before the tick [rad]. Shape (joints,).
         images: Camera id to JPEG; cameras in ``missing`` are absent.
-        missing: Ids of cameras without an image within the age limit.
+        missing: Ids of cameras without an image within the age limit, or within the skew limit.
+        skewed: Those of them that have one, too much older than another camera's.
         objects: Object poses, shape (objects, 7), or None.
         task: The language instruction.
         stamps_ns: Topic to header stamp of the sample used [ns].
@@ -94,6 +105,7 @@ class JoinedTick:
     command: FloatArray
     images: Mapping[str, bytes] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    skewed: frozenset[str] = frozenset()
     objects: FloatArray | None = None
     task: str = ""
     stamps_ns: Mapping[str, int] = field(default_factory=dict)
@@ -132,6 +144,7 @@ class ObservationBuilder:
         self._images: dict[str, StreamBuffer[bytes]] = {
             camera: StreamBuffer(max_age_ns=image_age) for camera in config.cameras
         }
+        self._max_skew_ns = nanoseconds(config.max_image_skew_s)
         self._pace = ((JOINT_STATES.name, self._joints),)
         self._buffers: dict[str, StreamBuffer[Any]] = {
             JOINT_STATES.name: self._joints,
@@ -205,11 +218,8 @@ class ObservationBuilder:
             if objects is None:
                 return _stale(OBJECTS.name, self.config.max_object_age_s)
             stamps[OBJECTS.name] = objects[0]
-        images: dict[str, bytes] = {}
-        for camera, buffer in self._images.items():
-            image = buffer.newest(tick_ns)
-            if image is not None:
-                stamps[image_topic(camera).name], images[camera] = image
+        images, skewed = newest_together(self._images, tick_ns, self._max_skew_ns)
+        stamps.update({image_topic(camera).name: image[0] for camera, image in images.items()})
         command = self._commands.newest(tick_ns, is_inclusive=False)
         if command is not None:
             stamps[JOINT_COMMANDS.name] = command[0]
@@ -218,8 +228,9 @@ class ObservationBuilder:
             joints=joints[1],
             # Before the first goal the arm holds where it is.
             command=joints[1].positions if command is None else command[1],
-            images=images,
+            images={camera: image[1] for camera, image in images.items()},
             missing=frozenset(self._images) - frozenset(images),
+            skewed=skewed,
             objects=None if objects is None else objects[1],
             task=self._task,
             stamps_ns=stamps,
@@ -230,6 +241,9 @@ class ObservationBuilder:
     ) -> Observation | Waiting:
         """Return the observation of a tick, or what it still waits for.
 
+        It has an image of every camera: nobody was taught to act on less. What bags hold of a tick
+        without one is `join`'s to tell.
+
         Args:
             tick_ns: The policy tick [ns].
             on_join: Called with the joined samples, for the stamps and ages that were used.
@@ -238,9 +252,20 @@ class ObservationBuilder:
         joined = self.pending(tick_ns) or self.join(tick_ns)
         if isinstance(joined, Waiting):
             return joined
+        if joined.missing:
+            return self._blind(joined)
         if on_join is not None:
             on_join(joined)
         return to_observation(joined, self.config.image_size, self._take_image)
+
+    def _blind(self, joined: JoinedTick) -> Waiting:
+        camera = min(joined.missing)
+        name, limit_s = image_topic(camera).name, self.config.max_image_age_s
+        reason = f"{name}: no image within {limit_s:g} s of the tick"
+        if camera in joined.skewed:
+            limit_s = self.config.max_image_skew_s
+            reason = f"{name}: more than {limit_s:g} s older than another camera's image"
+        return Waiting(stream=name, reason=reason, is_blind=True)
 
 
 def to_observation(

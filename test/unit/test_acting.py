@@ -12,7 +12,7 @@ from so101.clock import CONTROL_GRID, POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import EpisodeEvent
 from so101.streams import JointSample, ObservationConfig
-from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK
+from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
 
 CONFIG = ObservationConfig(uses_objects=True)
 FIRST = 90
@@ -199,3 +199,30 @@ def test_where_nothing_came_of_a_decision_the_newest_tick_is_handed_out_again():
     loop.due()
     loop.retry()
     assert POLICY_GRID.floor(loop.due().stamp_ns) == FIRST + 1
+
+
+def test_nothing_is_decided_blind_and_a_long_blindness_has_a_reason():
+    config = ObservationConfig(cameras=("front",), is_lock_step=False)
+    loop, name = loop_of(ticks=4, config=config), image_topic("front").name
+    loop.on_episode(event(EpisodeState.RUNNING))
+    sees = {True: range(FIRST, FIRST + 8), False: range(FIRST + 8, FIRST + 40)}
+    decided = []
+    for tick in (*sees[True], *sees[False]):
+        stamp_ns = POLICY_GRID.stamp(tick)
+        for topic, value, _ in messages(tick):
+            if topic in loop.builder.topics:
+                loop.feed(topic, value, stamp_ns, stamp_ns)
+        if tick in sees[True]:
+            loop.feed(name, b"jpeg", stamp_ns, stamp_ns)
+        if (observation := loop.due()) is not None:
+            decided.append(tick)
+            assert "front" in observation.images
+        blind_ticks = tick - (FIRST + 12)  # the decision that would be due without an image
+        assert bool(loop.blindness(0.2)) == (blind_ticks > 6)
+    assert decided == [FIRST, FIRST + 4, FIRST + 8]
+    assert loop.blindness(0.2) == f"{name}: no image within 0.1 s of the tick"
+    stamp_ns = POLICY_GRID.stamp(FIRST + 40)
+    loop.feed(JOINT_STATES.name, messages(FIRST + 40)[0][1], stamp_ns, stamp_ns)
+    loop.feed(name, b"jpeg", stamp_ns, stamp_ns)
+    assert loop.due() is not None  # the newest decision, not those that were due meanwhile
+    assert loop.blindness(0.0) == ""

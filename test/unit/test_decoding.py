@@ -100,7 +100,7 @@ def play(loop, ticks, *, lag_ticks=0):
 
 @given(
     is_lock_step=st.booleans(),
-    lag_ticks=st.integers(0, 4),
+    lag_ticks=st.integers(0, 2),
     ticks=st.integers(1, 6),
     size=st.sampled_from([(0, 0), SIZE, (24, 32), (5, 7)]),
 )

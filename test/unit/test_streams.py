@@ -140,9 +140,39 @@ def test_a_free_running_camera_may_lag_up_to_its_age_limit():
     assert kept[0].ages_ms()[FRONT] == pytest.approx(40.0)
     late = T + 20_000_000
     b.feed(JOINT_STATES.name, state(), late, 0)
-    observation = b.build(late)
-    assert observation.missing == {"front"}
-    assert observation.images == {}
+    joined = b.join(late)
+    assert joined.missing == {"front"} and not joined.skewed
+    assert joined.images == {}
+    waiting = b.build(late)
+    assert (waiting.stream, waiting.is_blind) == (FRONT, True)
+    assert waiting.reason == f"{FRONT}: no image within 0.05 s of the tick"
+
+
+@given(
+    st.lists(st.integers(0, 120), min_size=1, max_size=30),
+    st.lists(st.integers(0, 120), min_size=1, max_size=30),
+)
+def test_two_cameras_that_are_too_far_apart_make_no_observation(front_ms, wrist_ms):
+    """Whatever arrives when: within both limits there is an observation, else a reason."""
+    config = ObservationConfig(cameras=("front", "wrist"), is_lock_step=False)
+    b = ObservationBuilder(config)
+    b.feed(JOINT_STATES.name, state(), T, 0)
+    newest = {}
+    for camera, ages in (("front", front_ms), ("wrist", wrist_ms)):
+        for age_ms in ages:
+            b.feed(image_topic(camera).name, JPEG, T - age_ms * 1_000_000, 0)
+        if min(ages) <= 100:
+            newest[camera] = min(ages)
+    lagging = {c for c, age in newest.items() if age - min(newest.values()) > 50}
+    joined = b.join(T)
+    assert joined.skewed == lagging
+    assert set(joined.images) == set(newest) - lagging
+    assert joined.missing == {"front", "wrist"} - set(joined.images)
+    built = b.build(T)
+    assert isinstance(built, Waiting) == bool(joined.missing)
+    if lagging:
+        name = image_topic(min(joined.missing)).name
+        assert built.reason == f"{name}: more than 0.05 s older than another camera's image"
 
 
 def test_old_joint_states_are_no_observation():

@@ -49,6 +49,9 @@ class ReaderConfig:
     )
     max_joint_age_s: float = option(0.05, "age limit of joint states [s]", range=(0.0, 10.0))
     max_image_age_s: float = option(0.1, "age limit of images [s]", range=(0.0, 10.0))
+    max_image_skew_s: float = option(
+        0.05, "an image this much older than another camera's is missing [s]", range=(0.0, 10.0)
+    )
     max_object_age_s: float = option(0.1, "age limit of object poses [s]", range=(0.0, 10.0))
     quality: QualityConfig = field(default_factory=QualityConfig)
 
@@ -124,6 +127,7 @@ def observation_config(
         is_lock_step=is_lock_step,
         max_joint_age_s=config.max_joint_age_s,
         max_image_age_s=config.max_image_age_s,
+        max_image_skew_s=config.max_image_skew_s,
         max_object_age_s=config.max_object_age_s,
     )
 

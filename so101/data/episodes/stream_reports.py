@@ -74,7 +74,8 @@ def stream_reports(
             if isinstance(row, JoinedTick) and name in row.stamps_ns
         ]
         missing = sum(_is_missing(row, name) for row in rows)
-        reports.append(_report(name, timeline.stamps(name), span_ns, ages, missing))
+        report = _report(name, timeline.stamps(name), span_ns, ages, missing)
+        reports.append(replace(report, skewed=sum(_is_skewed(row, name) for row in rows)))
     silent = int(np.isnan(actions).any(axis=1).sum())
     commands = timeline.stamps(JOINT_COMMANDS.name)
     reports.append(_report(JOINT_COMMANDS.name, commands, span_ns, [], silent))
@@ -91,6 +92,10 @@ def stream_reports(
 
 def _is_missing(row: JoinedTick | Waiting, name: str) -> bool:
     return row.stream == name if isinstance(row, Waiting) else name not in row.stamps_ns
+
+
+def _is_skewed(row: JoinedTick | Waiting, name: str) -> bool:
+    return isinstance(row, JoinedTick) and name in {image_topic(c).name for c in row.skewed}
 
 
 def check_quality(
@@ -122,7 +127,8 @@ def _broken_limit(report: StreamReport, ticks: int, quality: QualityConfig) -> s
     sent = report.messages + report.dropped
     if report.missing > quality.max_missing * ticks:
         allowed = f"max_missing {quality.max_missing:g}"
-        return f"missing at {report.missing} of {ticks} ticks, more than {allowed} of them"
+        lag = f" (at {report.skewed} too far behind another camera)" if report.skewed else ""
+        return f"missing at {report.missing} of {ticks} ticks{lag}, more than {allowed} of them"
     if report.dropped > quality.max_dropped * sent:
         allowed = f"max_dropped {quality.max_dropped:g}"
         return f"lost {report.dropped} of {sent} messages, more than {allowed} of them"

@@ -24,12 +24,23 @@ from so101.events import LabelEvent
 
 _STREAM_HEADER = (
     *("stream", "messages", "Hz", "mean age ms", "max age ms"),
-    *("missing", "dropped", "gaps", "longest gap ms"),
+    *("skewed", "missing", "dropped", "gaps", "longest gap ms"),
 )
 _WIDTH = 96
 _WALL_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-.")
 _NUMBERS = frozenset(
-    {"#", "seconds", "MB", "messages", "Hz", "mean age ms", "max age ms", "missing", "dropped"}
+    {
+        "#",
+        "seconds",
+        "MB",
+        "messages",
+        "Hz",
+        "mean age ms",
+        "max age ms",
+        "skewed",
+        "missing",
+        "dropped",
+    }
     | {"gaps", "longest gap ms", "episodes", "minutes", "median success s", *OUTCOMES}
 )
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
@@ -167,6 +178,7 @@ def format_episode(entry: EpisodeEntry, episode: Episode) -> str:
             f"{report.rate_hz:.1f}",
             f"{report.mean_age_s * 1e3:.1f}",
             f"{report.max_age_s * 1e3:.1f}",
+            str(report.skewed),
             str(report.missing),
             str(report.dropped),
             str(report.gaps),

@@ -147,7 +147,7 @@ def test_the_real_calls_reach_the_kernel(tmp_path):
             (abi.QUERYCAP, abi.Capability()),
             (abi.STREAMON, c_int32(1)),
         ):
-            with pytest.raises(OSError) as caught:
+            with pytest.raises(OSError, match="Inappropriate") as caught:
                 kernel.ioctl(descriptor, request, argument)
             assert caught.value.errno == errno.ENOTTY
         memory = kernel.mmap(descriptor, 4096, 4096)
@@ -156,7 +156,7 @@ def test_the_real_calls_reach_the_kernel(tmp_path):
         assert kernel.wait(descriptor, 0.0)
     finally:
         kernel.close(descriptor)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
-    with pytest.raises(HardwareError, match="Inappropriate|not permitted"):
+    with pytest.raises(HardwareError, match="Inappropriate"):
         V4l2Source(str(path), WANTED, find=str).open()

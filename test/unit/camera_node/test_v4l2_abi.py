@@ -46,8 +46,7 @@ STRUCTURES = {
 def header():
     if not HEADER.exists():
         pytest.skip("linux-libc-dev is not installed")
-    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return text
+    return re.sub(r"/\*.*?\*/", "", HEADER.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -1,0 +1,271 @@
+"""A camera node among messages: what it publishes, when it falls silent, what it says."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from camera_scenes import WANTED, ScriptedSource, picture
+from rclpy.parameter import Parameter
+
+from camera_node.node import LOOKS, CameraNode
+from camera_node.view import save_view, view_of
+from so101.errors import ConfigError
+from so101.events import ERROR, from_message
+from so101.images import decode_image, encode_jpeg
+from so101.ros.convert import from_image, stamp_of
+from so101.ros.endpoints import Endpoints
+from so101.ros.health import Roll
+from so101.ros.raw_images import from_raw_image
+from so101.ros.spin import Spinner, wait_for_matched
+from so101.topics import DIAGNOSTICS, camera_info_topic, image_topic, raw_image_topic
+
+SIZE = {"width": WANTED.width, "height": WANTED.height}
+CALIBRATION = {
+    "image_width": 64,
+    "image_height": 48,
+    "camera_name": "wrist",
+    "camera_matrix": {"rows": 3, "cols": 3, "data": [60.0, 0, 32, 0, 61.0, 24, 0, 0, 1.0]},
+    "distortion_model": "plumb_bob",
+    "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.1, 0, 0, 0, 0]},
+    "rectification_matrix": {"rows": 3, "cols": 3, "data": [1, 0, 0, 0, 1, 0, 0, 0, 1]},
+    "projection_matrix": {"rows": 3, "cols": 4, "data": [60, 0, 32, 0, 0, 61, 24, 0, 0, 0, 1, 0]},
+}
+
+
+class Watcher:
+    """A camera node, and everything that it says."""
+
+    def __init__(self, node, other):
+        self.node, self.spinner = node, Spinner(node, other)
+        self.images, self.infos, self.raws, self.reports = [], [], [], []
+        self.arrivals_s = []
+        self.roll = Roll((node.get_name(),))
+        endpoints = Endpoints(other)
+        endpoints.listen(image_topic("wrist"), self._on_image)
+        endpoints.listen(camera_info_topic("wrist"), self.infos.append)
+        if any(p.topic_name.endswith("/image_raw") for p in node.publishers):
+            endpoints.listen(raw_image_topic("wrist"), self.raws.append)
+        endpoints.listen(DIAGNOSTICS, self._on_report)
+        wait_for_matched(self.spinner, subscriptions=other.subscriptions)
+
+    def _on_image(self, message):
+        self.images.append(from_image(message))
+        self.arrivals_s.append(time.monotonic())
+
+    def _on_report(self, message):
+        self.roll.on_diagnostics(message)
+        event = from_message(message)
+        if event.name.endswith(": camera"):
+            self.reports.append(event)
+
+    def until(self, holds, timeout_s=20.0):
+        end_s = time.monotonic() + timeout_s
+        while not holds():
+            assert time.monotonic() < end_s, self.reports[-1:]
+            self.node.step()
+            self.spinner.spin_for(0.005)
+
+    def until_live(self):
+        before = len(self.images)
+        self.until(lambda: len(self.images) > before + 3)
+
+    def until_said(self, word):
+        self.until(lambda: self.reports and word in self.reports[-1].message)
+        return self.reports[-1]
+
+
+@pytest.fixture
+def watch(ros_context, make_node):
+    started = []
+
+    def watch(source=None, **values):
+        values = {"camera": "wrist", **SIZE, **values}
+        parameters = [Parameter(name, value=value) for name, value in values.items()]
+        node = CameraNode(
+            source=source,
+            context=ros_context,
+            use_global_arguments=False,
+            parameter_overrides=parameters,
+        )
+        watcher = Watcher(node, make_node("watcher"))
+        started.append(watcher)
+        return watcher
+
+    yield watch
+    for watcher in started:
+        watcher.spinner.close()
+        watcher.node.destroy_node()
+
+
+@pytest.fixture
+def source():
+    return ScriptedSource(time.monotonic_ns)
+
+
+def test_a_frame_comes_as_the_camera_made_it_with_its_time_and_calibration(watch, tmp_path):
+    (tmp_path / "wrist.yaml").write_text(json.dumps(CALIBRATION))
+    source = ScriptedSource(lambda: time.monotonic_ns() - 20_000_000)
+    watcher = watch(source, camera_info_url=f"file://{tmp_path}/wrist.yaml", raw_images=True)
+    watcher.until_live()
+    stamps = [stamp for stamp, _ in watcher.images]
+    assert stamps == [stamp_of(info) for info in watcher.infos]
+    assert [jpeg for _, jpeg in watcher.images] == [picture(n + 1) for n in range(len(stamps))]
+    now_ns = watcher.node.get_clock().now().nanoseconds
+    assert 20_000_000 <= now_ns - stamps[-1] < 1_000_000_000
+    info = watcher.infos[0]
+    assert (info.height, info.width, info.k[0], info.d[0]) == (48, 64, 60.0, 0.1)
+    assert info.header.frame_id == "wrist_camera_optical_frame"
+    stamp_ns, pixels = from_raw_image(watcher.raws[0])
+    assert stamp_ns == stamps[0]
+    np.testing.assert_array_equal(pixels, decode_image(watcher.images[0][1]))
+
+
+def test_without_a_calibration_it_says_so_as_ros_does(watch, source):
+    watcher = watch(source)
+    watcher.until_live()
+    assert watcher.infos[0].k[0] == 0.0 and watcher.infos[0].width == 64
+
+
+@pytest.mark.parametrize(
+    ("mood", "words"),
+    [
+        ("frozen", "frozen: the same picture"),
+        ("cut", "damaged: a truncated JPEG"),
+        ("small", "damaged: 32x24 px instead of 64x48"),
+        ("silent", "silent"),
+        ("unplugged", "absent: wrist cam"),
+    ],
+)
+def test_a_bad_camera_is_silent_says_so_and_comes_back(watch, source, mood, words):
+    watcher = watch(source)
+    watcher.until_live()
+    watcher.until_said("live")
+    source.mood = mood
+    watcher.spinner.spin_for(0.05)
+    began_s, sent = time.monotonic(), len(watcher.images)
+    report = watcher.until_said(words)
+    assert time.monotonic() - began_s < 0.5  # said at once, not only once a second
+    assert report.level == ERROR
+    assert len(watcher.images) == sent
+    watcher.until(lambda: watcher.roll.is_complete)  # its other report is read as before
+    source.mood = "live"
+    watcher.until_live()
+    watcher.until_said("live")
+
+
+def test_a_replugged_camera_is_opened_again(watch, source):
+    watcher = watch(source)
+    watcher.until_live()
+    source.mood = "unplugged"
+    watcher.until_said("absent")
+    source.mood = "live"
+    watcher.until_live()
+    assert source.opened == 2
+
+
+def test_recorded_images_are_played_and_a_directory_may_come_back(watch, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+    folder.rename(tmp_path / "away")
+    watcher = watch(backend="recorded", device=str(folder))
+    watcher.until_said("no such directory")
+    (tmp_path / "away").rename(folder)
+    watcher.until_live()
+    assert [jpeg for _, jpeg in watcher.images[:3]] == [picture(n) for n in range(3)]
+
+
+def test_one_picture_over_and_over_is_a_frozen_camera(watch, tmp_path):
+    (tmp_path / "only.jpg").write_bytes(picture(1))
+    watcher = watch(backend="recorded", device=str(tmp_path))
+    watcher.until_said("frozen")
+    assert len(watcher.images) == 1
+
+
+def test_drawn_images_arrive_at_their_rate(watch):
+    watcher = watch(backend="drawn")
+    watcher.until(lambda: len(watcher.images) > 40)
+    steps = np.diff([stamp for stamp, _ in watcher.images])
+    assert np.median(steps) == pytest.approx(1e9 / 30, rel=0.02)
+
+
+def remember(folder, identities=("", "")):
+    for number, camera in enumerate(("wrist", "front")):
+        pixels = np.kron(
+            np.random.default_rng(number).integers(0, 255, (8, 8, 3)), np.ones((6, 8, 1))
+        ).astype(np.uint8)
+        save_view(folder, view_of(camera, identities[number], pixels))
+
+
+class Staring(ScriptedSource):
+    """A camera that looks at what one of the remembered cameras looked at."""
+
+    def __init__(self, now_ns, seen):
+        super().__init__(now_ns)
+        self.seen = seen
+
+    def read(self, timeout_s):
+        frame = super().read(timeout_s)
+        blocks = np.random.default_rng(self.seen).integers(0, 255, (8, 8, 3))
+        noise = np.random.default_rng(self.number).normal(0, 5, (48, 64, 3))
+        image = np.clip(np.kron(blocks, np.ones((6, 8, 1))) + noise, 0, 255).astype(np.uint8)
+        return replace(frame, jpeg=encode_jpeg(image))
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_swapped_camera_is_warned_of_and_kept_back_when_asked(watch, tmp_path, refuses):
+    remember(tmp_path)
+    watcher = watch(Staring(time.monotonic_ns, 1), views=str(tmp_path), refuse_swapped=refuses)
+    report = watcher.until_said("swapped? sees what the front camera saw")
+    assert ("nothing is published" in report.message) == refuses
+    watcher.spinner.spin_for(0.1)
+    assert bool(watcher.images) != refuses
+
+
+def test_the_right_camera_passes_the_check(watch, tmp_path):
+    remember(tmp_path)
+    watcher = watch(Staring(time.monotonic_ns, 0), views=str(tmp_path), refuse_swapped=True)
+    watcher.until_live()
+    watcher.until_said("live")
+    assert "swapped" not in watcher.reports[-1].message
+
+
+def test_a_view_is_remembered_when_asked(watch, source, tmp_path):
+    watcher = watch(source, views=str(tmp_path / "views"), remember_view=True)
+    watcher.until(lambda: (tmp_path / "views" / "wrist.json").exists())
+    assert source.number >= LOOKS
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"camera": ""}, "camera: name"),
+        ({"device": "/dev/video0"}, "/dev/video0"),
+        ({"refuse_swapped": True, "backend": "drawn"}, "views"),
+        ({"camera_info_url": "file:///absent.yaml", "backend": "drawn"}, "absent.yaml"),
+    ],
+)
+def test_what_a_person_must_put_right_ends_it_before_it_has_a_topic(watch, values, words):
+    with pytest.raises(ConfigError, match=words):
+        watch(**values)
+
+
+def test_as_a_process_it_ends_with_2_and_one_line(ros_domain):
+    arguments = ["--ros-args", "-r", "__node:=wrist_camera", "-p", "camera:=wrist"]
+    done = subprocess.run(
+        [sys.executable, "-m", "camera_node.node", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    (line,) = [one for one in done.stderr.splitlines() if "error" in one]
+    assert "device" in line and "by id" in line
