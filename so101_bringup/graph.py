@@ -34,7 +34,10 @@ NODES = (
     "recorder_node",
     "learner_node",
 )
-"""Every node of ours, named like its executable; a graph has some of them."""
+"""Every node of ours that is there once, named like its executable; a graph has some of them."""
+
+CAMERA_NODE = "camera_node"
+"""Runs once for every camera of a real robot, named `camera_name`."""
 
 
 LARGE_MESSAGES = {
@@ -158,10 +161,52 @@ def _graph(
     _check(options)
     robot = _Robot.of(options)
     nodes = [make(options, robot) for make in makers]
+    nodes += camera_nodes(options) if options.robot == "real" and not options.state else ()
     nodes.append(_reward(options, robot, job, tuple(node.name for node in nodes)))
     for path in _own_files(options):
-        check_sections(Path(path), NODES, options.namespace)
+        check_sections(Path(path), node_names(options), options.namespace)
     return (*nodes, *(_rviz(options) if options.launch_rviz else ()))
+
+
+def camera_name(camera: str) -> str:
+    """Return the name of the node of a camera."""
+    return f"{camera}_camera"
+
+
+def node_names(options: GraphOptions) -> tuple[str, ...]:
+    """Return the names of all nodes of ours, those of other graphs as well."""
+    return (*NODES, *map(camera_name, options.cameras))
+
+
+def executable_of(name: str) -> str:
+    """Return the executable of a node of ours by its name; empty for a node of somebody else."""
+    if name in NODES:
+        return name
+    return CAMERA_NODE if name.endswith(camera_name("")) else ""
+
+
+def camera_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
+    """Return a node for every camera of a real robot.
+
+    Which device it is stands in a person's file, in the section of that name.
+    """
+    return tuple(
+        NodeSpec(
+            executable=CAMERA_NODE,
+            name=camera_name(camera),
+            namespace=options.namespace,
+            parameters={
+                "camera": camera,
+                "width": options.camera_width,
+                "height": options.camera_height,
+                "raw_images": options.images != "compressed",
+            },
+            own_files=_own_files(options),
+            is_essential=False,
+            respawn=True,
+        )
+        for camera in options.cameras
+    )
 
 
 def _own_files(options: GraphOptions) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import check_values
-from so101_bringup.graph import NODES, NodeSpec
+from so101_bringup.graph import NodeSpec, executable_of
 
 _ROS_OWN = ("use_sim_time", "qos_overrides")
 """Parameters that ROS itself gives every node."""
@@ -25,8 +25,8 @@ def check_parameters(nodes: Sequence[NodeSpec]) -> None:
     for path in sorted({path for node in nodes for path in node.own_files}):
         for section, body in load_yaml(Path(path)).items():
             node = str(section).rsplit("/", 1)[-1]
-            if node in NODES:
-                _check(node, body, f"{path}: {section}")
+            if executable := executable_of(node):
+                _check(executable, body, f"{path}: {section}")
 
 
 def _check(node: str, body: Any, where: str) -> None:

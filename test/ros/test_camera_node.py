@@ -16,16 +16,40 @@ from rclpy.parameter import Parameter
 
 from camera_node.node import LOOKS, CameraNode
 from camera_node.view import save_view, view_of
+from policy_node.loader import Loaded
+from policy_node.node import PolicyNode
+from so101.arm import ArmState
+from so101.clock import CONTROL_GRID
+from so101.episode import EpisodeFacts, EpisodeState
 from so101.errors import ConfigError
-from so101.events import ERROR, from_message
+from so101.events import ERROR, EpisodeEvent, from_message
 from so101.images import decode_image, encode_jpeg
-from so101.ros.convert import from_image, stamp_of
+from so101.policies.hold_policy import HoldPolicy
+from so101.ros.convert import (
+    from_image,
+    from_joint_trajectory,
+    stamp_of,
+    to_joint_command,
+    to_joint_state,
+)
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Roll
 from so101.ros.raw_images import from_raw_image
 from so101.ros.spin import Spinner, wait_for_matched
-from so101.topics import DIAGNOSTICS, camera_info_topic, image_topic, raw_image_topic
+from so101.status_events import PolicyInfo
+from so101.topics import (
+    DIAGNOSTICS,
+    EPISODE,
+    JOINT_COMMANDS,
+    JOINT_STATES,
+    POLICY_INFO,
+    POLICY_TRAJECTORY,
+    camera_info_topic,
+    image_topic,
+    raw_image_topic,
+)
 
+IMAGE = image_topic("wrist").name
 SIZE = {"width": WANTED.width, "height": WANTED.height}
 CALIBRATION = {
     "image_width": 64,
@@ -269,3 +293,86 @@ def test_as_a_process_it_ends_with_2_and_one_line(ros_domain):
     assert done.returncode == 2
     (line,) = [one for one in done.stderr.splitlines() if "error" in one]
     assert "device" in line and "by id" in line
+
+
+class Arm(Watcher):
+    """A robot that stands still, in an episode of a policy that looks through the camera."""
+
+    def __init__(self, camera, policy_node, other):
+        super().__init__(camera, other)
+        self.spinner.close()
+        self.spinner = Spinner(camera, policy_node, other)
+        self.endpoints = Endpoints(other)
+        self.endpoints.offer(JOINT_STATES, JOINT_COMMANDS, EPISODE)
+        self.chunks, self.waits, self.tick = [], [], 0
+        self.endpoints.listen(
+            POLICY_TRAJECTORY, lambda m: self.chunks.append(from_joint_trajectory(m))
+        )
+        self.endpoints.hear(POLICY_INFO, PolicyInfo, lambda i: self.waits.append(i.waiting_for))
+        publishers = list(self.endpoints._publishers.values())
+        wait_for_matched(self.spinner, publishers, other.subscriptions)
+        self.clock = camera.get_clock()
+
+    def step(self):
+        """Publish the control ticks that have passed, on the ROS clock's grid."""
+        self.node.step()
+        now = CONTROL_GRID.floor(self.clock.now().nanoseconds)
+        for tick in range(max(self.tick, now - 3) + 1, now + 1):
+            stamp_ns, pose = CONTROL_GRID.stamp(tick), np.zeros(6)
+            state = ArmState(positions=pose, velocities=pose, effort=pose)
+            self.endpoints.publish(JOINT_STATES, to_joint_state(stamp_ns, state))
+            self.endpoints.publish(JOINT_COMMANDS, to_joint_command(stamp_ns, pose))
+        self.tick = now
+        self.spinner.spin_for(0.002)
+
+    def until_step(self, holds):
+        end_s = time.monotonic() + 20.0
+        while not holds():
+            assert time.monotonic() < end_s, (self.waits[-1:], self.reports[-1:])
+            self.step()
+
+
+@pytest.fixture
+def make_arm(ros_context, make_node, source):
+    nodes = []
+
+    def make(kind, **values):
+        parameters = [Parameter(name, value=value) for name, value in values.items()]
+        options = {"context": ros_context, "use_global_arguments": False}
+        extra = {"source": source} if kind is CameraNode else {}
+        nodes.append(kind(**extra, **options, parameter_overrides=parameters))
+        return nodes[-1]
+
+    camera = make(CameraNode, camera="wrist", **SIZE)
+    policy = make(PolicyNode, cameras=["wrist"], lockstep=False)
+    arm = Arm(camera, policy, make_node("arm"))
+    policy._succession.line_up(Loaded(path="here", sha256="a" * 64, policy=HoldPolicy()))
+    yield arm
+    arm.spinner.close()
+    for node in nodes:
+        node.destroy_node()
+
+
+@pytest.mark.parametrize("mood", ["frozen", "unplugged", "cut"])
+def test_a_policy_plans_nothing_by_a_bad_camera_and_goes_on_with_a_good_one(
+    make_arm, source, mood
+):
+    """Without a new chunk the arm loop holds when the last one is over: 16 points, 0.53 s."""
+    arm = make_arm
+    arm.until_step(lambda: arm.waits and arm.waits[-1] == "an episode")
+    arm.until_step(lambda: len(arm.images) > 3)
+    facts = EpisodeFacts(id="e", source="policy", checkpoint="a" * 64)
+    for state in (EpisodeState.RESETTING, EpisodeState.RUNNING):
+        stamp_ns = CONTROL_GRID.stamp(arm.tick)
+        arm.endpoints.tell(EPISODE, EpisodeEvent(stamp_ns=stamp_ns, state=state, facts=facts))
+    arm.until_step(lambda: len(arm.chunks) >= 3)
+    source.mood, bad_ns = mood, arm.clock.now().nanoseconds
+    arm.until_step(lambda: arm.waits[-1] == f"{IMAGE}: no image within 0.1 s of the tick")
+    told_ns = arm.clock.now().nanoseconds
+    planned = len(arm.chunks)
+    arm.until_step(lambda: arm.clock.now().nanoseconds > told_ns + 600_000_000)
+    assert len(arm.chunks) == planned
+    assert arm.chunks[-1].stamp_ns <= bad_ns + 150_000_000  # by the last good image
+    assert told_ns - bad_ns <= 1_000_000_000
+    source.mood = "live"
+    arm.until_step(lambda: len(arm.chunks) > planned + 2)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_type_hints
@@ -16,16 +17,20 @@ from so101.errors import CheckpointError, ConfigError
 from so101.policies.checkpoint import save_checkpoint
 from so101.policies.checkpoint_files import TrainingRecord
 from so101_bringup.graph import (
+    CAMERA_NODE,
     GRAPHS,
     NODES,
     GraphOptions,
+    camera_nodes,
     environment_of,
     evaluate_graph,
     rl_graph,
     up_graph,
 )
+from so101_bringup.parameters import check_parameters
 from so101_bringup.preparation import prepare
 from so101_bringup.session_defaults import CAMERAS, NEXT_GROUP_MARGIN, STATE, session_goals
+from so101_bringup.supervisor import program_of
 
 ROOT = Path(__file__).parents[3]
 SIM = GraphOptions(robot="sim", checkpoint="somewhere")
@@ -131,7 +136,50 @@ def test_every_parameter_is_documented():
 
 def test_the_main_job_has_every_node():
     packages = {path.parent.name for path in ROOT.glob("*_node/node.py")}
-    assert sorted(node.name for node in rl_graph(SIM)) == sorted(NODES) == sorted(packages)
+    assert sorted(node.name for node in rl_graph(SIM)) == sorted(NODES)
+    assert {*NODES, CAMERA_NODE} == packages
+
+
+def test_every_camera_of_a_real_robot_has_a_node_of_its_own(tmp_path):
+    path = tmp_path / "mine.yaml"
+    own = {"top_camera": {"ros__parameters": {"device": "/dev/v4l/by-id/top"}}}
+    path.write_text(json.dumps(own))
+    options = GraphOptions(
+        robot="real",
+        cameras=("wrist", "front", "top"),
+        namespace="robot1",
+        camera_width=640,
+        images="both",
+        params_file=str(path),
+    )
+    nodes = camera_nodes(options)
+    assert [node.name for node in nodes] == ["wrist_camera", "front_camera", "top_camera"]
+    params_class = load_tool("write_config").params_class
+    for node, camera in zip(nodes, options.cameras, strict=True):
+        values = from_mapping(params_class(node.executable), dict(node.parameters), node.name)
+        assert (values.camera, values.width, values.height) == (camera, 640, 240)
+        assert values.raw_images
+        assert (node.namespace, node.own_files) == ("robot1", (str(path),))
+        assert "camera_node.node" in program_of(node).argv
+        assert f"__node:={node.name}" in program_of(node).argv
+    check_parameters(nodes)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "words"),
+    [
+        ("top_camera", {"device": "x"}, "no node is called 'top_camera'"),
+        ("camera_node", {"device": "x"}, "did you mean"),
+        ("wrist_camera", {"devise": "x"}, "did you mean 'device'"),
+        ("wrist_camera", {"rate": 0}, "rate"),
+    ],
+)
+def test_a_cameras_section_is_checked_in_every_graph(tmp_path, section, values, words):
+    """One file serves the simulation, too."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({section: {"ros__parameters": values}}))
+    with pytest.raises(ConfigError, match=words):
+        check_parameters(up_graph(replace(SIM, params_file=str(path))))
 
 
 def test_a_person_can_take_over_when_every_learning_process_is_dead():
