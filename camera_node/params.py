@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from so101.config import option
+from so101.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +41,14 @@ class CameraParams:
     refuse_swapped: bool = option(
         False, "publish nothing while the camera seems to be another one; false only warns"
     )
+
+    def __post_init__(self) -> None:
+        """Check what belongs together.
+
+        Raises:
+            ConfigError: A camera that does as it should would count as silent.
+        """
+        if self.max_silence * self.rate < 2.0:
+            raise ConfigError(
+                f"max_silence: {self.max_silence:g} s is less than two frames at rate {self.rate}"
+            )

@@ -1,6 +1,7 @@
 """A camera node among messages: what it publishes, when it falls silent, what it says."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -293,6 +294,25 @@ def test_as_a_process_it_ends_with_2_and_one_line(ros_domain):
     assert done.returncode == 2
     (line,) = [one for one in done.stderr.splitlines() if "error" in one]
     assert "device" in line and "by id" in line
+
+
+def test_as_a_process_it_delivers_and_ends_when_asked(ros_domain, make_node):
+    stamps, other = [], make_node("ears")
+    Endpoints(other).listen(image_topic("wrist"), lambda m: stamps.append(stamp_of(m)))
+    command = [sys.executable, "-m", "camera_node.node", "--ros-args"]
+    values = {"camera": "wrist", "backend": "drawn", "width": 64, "height": 48}
+    command += [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    spinner = Spinner(other)
+    try:
+        assert spinner.spin_until(lambda: len(stamps) > 20, 30.0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10.0) == 0
+    finally:
+        process.kill()
+        process.communicate()
+        spinner.close()
+    assert stamps == sorted(set(stamps))
 
 
 class Arm(Watcher):

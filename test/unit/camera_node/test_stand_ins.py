@@ -159,6 +159,12 @@ def test_parameters_choose_the_source():
         make_source(CameraParams(device="/dev/video0"))
 
 
+@pytest.mark.parametrize(("rate", "max_silence"), [(5, 0.3), (30, 0.06), (1, 1.9)])
+def test_a_limit_that_a_good_camera_would_break_is_refused(rate, max_silence):
+    with pytest.raises(ConfigError, match="less than two frames"):
+        CameraParams(rate=rate, max_silence=max_silence)
+
+
 def test_a_camera_process_loads_no_torch_and_no_policy():
     code = (
         "import sys, camera_node.camera, camera_node.source_choice, camera_node.view\n"
