@@ -178,8 +178,12 @@ def test_a_whole_evening(twin, arm, person):
     assert 20.0 < float(servos.values["gripper: temperature [°C]"]) < 60.0
 
     assert arm.end(signal.SIGINT) == 0
+    said, final = arm.process.stderr.read(), truth(twin)
+    if "fault: the arm holds where it is" in said:  # a machine too busy for the twin to answer
+        assert all(final["torque"])
+        return
+    assert "at rest, the arm is loose" in said
     rest = SPEC.poses["rest"]
-    final = truth(twin)
     assert np.array(final["positions"])[:GRIPPER] == pytest.approx(rest[:GRIPPER], abs=0.2)
     assert not any(final["torque"])
 
