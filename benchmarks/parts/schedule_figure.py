@@ -79,4 +79,4 @@ def _draw_panel(axes: Axes, panel: Panel, compared: Sequence[Compared]) -> None:
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     if panel.interval is None:
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, 1.06 * axes.dataLim.y1 or 1.0)
