@@ -16,8 +16,8 @@ from so101.robot import JOINTS, so101
 from so101.simulation.servo_twin.assembly import Assembly
 
 GRIPPER_MIDDLE = (so101().lower[-1] + so101().upper[-1]) / 2.0
-HAND_S = 0.4
-PUSH_S = 1.2  # a hand, not a hammer: beyond a quarter turn per reading it is a jump
+HAND_S = 0.8
+PUSH_S = 2.5  # a slow hand: beyond a quarter turn per reading it is a jump
 NEAR = 0.03  # the arm hangs a little in a hand [rad]
 PRESS, AT_THE_STOP = 0.1, 0.003
 NEAR_TICKS = 15
@@ -26,6 +26,10 @@ CLEAR_OF_THE_DESK = {
     "elbow_flex": {"shoulder_lift": -1.2},
 }
 """Where other joints are while one is moved to its ends."""
+
+
+class RefusedError(AssertionError):
+    """What a person did was refused."""
 
 
 class Process:
@@ -54,7 +58,7 @@ class Process:
             if text in line:
                 return line
             if "  ! " in line:
-                break  # the step was refused: what is waited for never comes
+                raise RefusedError("".join(seen))  # what is waited for never comes
         raise AssertionError(f"never said {text!r}: {''.join(seen)}")
 
     def end(self):
@@ -92,10 +96,13 @@ class Arm:
             pass
 
     def push(self, joint, sign, end):
-        """Press a joint against its stop."""
+        """Press a joint against its stop until that was read; a busy machine reads seldom."""
         at = JOINTS.index(joint)
         self.command(f"hand {joint} {end + sign * PRESS:.6f} {PUSH_S}")
         while sign * (self.state()["positions"][at] - end) < -AT_THE_STOP:
+            pass
+        seen = self.state()["requests"] + 2 * len(JOINTS)  # a reading asks every servo
+        while self.state()["requests"] < seen:
             pass
 
     def state(self):
@@ -131,25 +138,39 @@ def to_the_middle(arm):
         arm.hold(joint, middle(joint))
 
 
-def test_the_twins_assembly_is_found_and_kept(arm, tmp_path):
-    to_the_middle(arm)
+def move_every_joint(arm, person):
+    """Do as one is told, from the middle pose on."""
     spec = so101()
+    to_the_middle(arm)
+    person.until("1 of 3")
+    person.say("")
+    for at, joint in enumerate(JOINTS):
+        if joint != "wrist_roll":
+            person.until(f"Move {joint} ")
+            others = CLEAR_OF_THE_DESK.get(joint, {})
+            for other, position in others.items():
+                arm.hold(other, position)
+            arm.push(joint, -1.0, spec.lower[at])
+            arm.push(joint, 1.0, spec.upper[at])
+            arm.hold(joint, middle(joint))
+            for other in others:
+                arm.hold(other, middle(other))
+            person.say("")
+    person.until("3 of 3")
+
+
+def test_the_twins_assembly_is_found_and_kept(arm, tmp_path):
     with calibrating(arm, tmp_path) as person:
-        person.until("1 of 3")
-        person.say("")
-        for at, joint in enumerate(JOINTS):
-            if joint != "wrist_roll":
-                person.until(f"Move {joint} ")
-                others = CLEAR_OF_THE_DESK.get(joint, {})
-                for other, position in others.items():
-                    arm.hold(other, position)
-                arm.push(joint, -1.0, spec.lower[at])
-                arm.push(joint, 1.0, spec.upper[at])
-                arm.hold(joint, middle(joint))
-                for other in others:
-                    arm.hold(other, middle(other))
-                person.say("")
-        person.until("3 of 3")
+        for is_last in (False, False, True):
+            try:
+                move_every_joint(arm, person)
+                break
+            except (
+                RefusedError
+            ):  # a very busy machine reads too seldom: then a person begins again
+                if is_last:
+                    raise
+                person.say("a")
         person.say("")
         code, out = person.end()
     assert code == 0, out
