@@ -69,9 +69,8 @@ def _arm(arguments: argparse.Namespace) -> list["Finding"]:
     if arguments.port:
         try:
             with closing(open_bus(arguments.port)) as bus:
-                found += check_servos(
-                    bus, IDS if calibration is None else calibration.ids, calibration
-                )
+                ids = IDS if calibration is None else calibration.ids
+                found += check_servos(bus, ids, calibration, arguments.arm)
         except HardwareError as error:
             found.append(Finding("servos", str(error), "free the port, or name another"))
     return found

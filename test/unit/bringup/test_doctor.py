@@ -8,6 +8,7 @@ from hand_moved_arm import IDS, HandMovedArm
 
 from so101.servos.calibration import calibration_from
 from so101.servos.calibration_store import store
+from so101.servos.wanted import settings
 from so101_bringup import cli
 from so101_bringup.doctor import computer
 from so101_bringup.doctor.finding import Finding, exit_code
@@ -20,14 +21,19 @@ def arm():
     """A calibrated arm at 12 V and 30 °C."""
     servos = HandMovedArm()
     store(servos, CALIBRATION, lambda: None)
+    for joint, servo in enumerate(IDS):
+        for want in settings(joint):
+            name = want.register.name
+            servos.memory[servo][name] = want.mend(servos.memory[servo][name])
     for memory in servos.memory.values():
         memory |= {"present_voltage": 120, "present_temperature": 30, "status": 0}
     servos.written.clear()
     return servos
 
 
-def problems(servos):
-    return {one.name: one for one in check_servos(servos, IDS, CALIBRATION) if not one.is_fine}
+def problems(servos, kind="follower"):
+    found = check_servos(servos, IDS, CALIBRATION, kind)
+    return {one.name: one for one in found if not one.is_fine}
 
 
 def test_a_line_says_what_to_do_only_where_something_is():
@@ -126,8 +132,9 @@ def test_a_good_arm_has_no_problem_and_is_not_written():
         (6, "present_voltage", 50, "voltage", "5.0 to 12.0 V"),
         (4, "present_temperature", 55, "temperature", "wrist_flex 55 °C"),
         (2, "status", 0x20, "status", "shoulder_lift 0x20"),
-        (5, "max_position_limit", 7, "limits", "wrist_roll (servo 5) max_position_limit 7 → 3000"),
-        (5, "phase", 0x10, "limits", "phase 16 → 0"),
+        (5, "max_position_limit", 7, "limits", "wrist_roll (id 5): max_position_limit is 7"),
+        (5, "phase", 0x10, "limits", "phase is 16, wanted bits clear"),
+        (6, "overload_torque", 80, "settings", "gripper (id 6): overload_torque is 80"),
         (2, "model_number", 1284, "servos", "shoulder_lift: servo 2 is of model 1284"),
     ],
 )
@@ -138,6 +145,13 @@ def test_what_is_wrong_with_a_servo(servo, register, value, name, text):
     assert list(found) == [name]
     assert text in found[name].text
     assert found[name].advice
+
+
+def test_a_leaders_gains_do_not_matter_and_its_calibration_does():
+    servos = arm()
+    servos.memory[2] |= {"p_coefficient": 99, "min_position_limit": 3}
+    assert list(problems(servos, "leader")) == ["limits"]
+    assert list(problems(servos)) == ["settings", "limits"]
 
 
 def test_a_silent_servo_ends_the_look_with_its_joint():
