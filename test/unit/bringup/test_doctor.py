@@ -1,5 +1,9 @@
 """`so101 doctor`: what is fine is said to be, and what is not, with what to do about it."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ from so101_bringup.doctor import computer
 from so101_bringup.doctor.finding import Finding, exit_code
 from so101_bringup.doctor.servos import check_file, check_servos
 
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 CALIBRATION = calibration_from(make_calibration(), "here")
 
 
@@ -89,19 +94,6 @@ def test_opengl():
     assert "libegl1" in computer.check_gl(None).advice
 
 
-def test_ports():
-    def look(ports, is_ours=lambda _: True, users=lambda _: ()):
-        return computer.check_ports(ports, is_ours, users)
-
-    assert [one.is_fine for one in look([])] == [True]
-    assert [one.text for one in look(["/a", "/b"])] == ["/a: free", "/b: free"]
-    (locked,) = look(["/a"], is_ours=lambda _: False)
-    assert "dialout" in locked.advice
-    (used,) = look(["/a"], users=lambda _: ("lerobot (process 7)",))
-    assert used.is_fine
-    assert used.text == "/a: in use by lerobot (process 7)"
-
-
 def test_a_calibration_that_is_missing_or_broken(tmp_path):
     finding, calibration = check_file(tmp_path, "follower", "blue")
     assert calibration is None
@@ -169,13 +161,38 @@ def test_an_arm_of_7_volts_is_fine():
     assert not problems(servos)
 
 
-def test_the_command_says_it_all_and_its_exit_code_is_for_scripts(capsys, tmp_path, monkeypatch):
+@pytest.fixture
+def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_LEROBOT_CALIBRATION", str(tmp_path))
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")
-    code = cli.main(["doctor", "--id", "blue", "--port", str(Path(tmp_path) / "none")])
+    return tmp_path
+
+
+def test_the_command_says_it_all_and_its_exit_code_is_for_scripts(capsys, here):
+    code = cli.main(["doctor", "--id", "blue", "--port", str(here / "none")])
     out = capsys.readouterr().out
     assert code == 1
     assert "PROBLEM  calibration" in out
     assert "PROBLEM  servos" in out
     assert "domain 7" in out
+
+
+def test_programs_read_the_same(capsys, here):
+    words = ["doctor", "--id", "blue"]
+    code = cli.main(words)
+    lines = capsys.readouterr().out.splitlines()
+    assert cli.main([*words, "--json"]) == code == 1
+    told = json.loads(capsys.readouterr().out)
+    assert len(told) == sum(line.startswith(("fine", "PROBLEM")) for line in lines)
+    (bad,) = [one for one in told if one["name"] == "calibration"]
+    assert not bad["is_fine"] and "so101 calibrate" in bad["advice"]
+
+
+def test_a_look_at_the_computer_loads_no_torch_and_no_ros(here):
+    program = (
+        "import sys; from so101_bringup import cli; cli.main(['doctor']); "
+        "print([name for name in ('torch', 'rclpy', 'mujoco', 'cv2') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENV)
+    assert run.stdout.splitlines()[-1] == "[]", run.stderr
