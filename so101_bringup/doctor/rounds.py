@@ -54,7 +54,7 @@ class Rounds:
 def make_rounds(rounds: Rounds) -> Iterator[Finding]:
     """Yield what is found, in an order in which a person would mend it."""
     yield from _computer(rounds.disk)
-    yield from _ports()
+    yield from _ports(rounds.port)
     yield from _arm(rounds)
     yield from _cameras(rounds.params_file)
     if rounds.gpu or rounds.checkpoint is not None:
@@ -79,11 +79,14 @@ def _computer(disk: Path) -> Iterator[Finding]:
     yield computer.check_gl(find_backend())
 
 
-def _ports() -> Iterator[Finding]:
+def _ports(named: str) -> Iterator[Finding]:
     from so101.servos.port import ports
     from so101_bringup.doctor import ports as checks
 
-    adapters = [_adapter(port) for port in ports()]
+    found = ports()
+    if os.path.exists(named) and os.path.realpath(named) not in map(os.path.realpath, found):
+        found = (*found, named)  # of another kind than USB
+    adapters = [_adapter(port) for port in found]
     yield from checks.check_ports(adapters, _groups())
     there = checks.INSTALLED.is_file()
     installed = checks.INSTALLED.read_text(encoding="utf-8") if there else None
@@ -185,8 +188,8 @@ def _simulation() -> Finding:
 
 
 def _store(path: Path) -> Iterator[Finding]:
-    from so101.data.stores.open_store import open_store
+    from so101.data.stores.episode_store import EpisodeStore
     from so101_bringup.doctor.idle import check_idle, read_shares
 
-    entries = open_store(str(path)).episodes() if path.exists() else []
+    entries = EpisodeStore(path).episodes() if path.exists() else []
     yield from check_idle(*read_shares([entry.path for entry in entries]))

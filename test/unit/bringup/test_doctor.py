@@ -178,6 +178,19 @@ def test_the_command_says_it_all_and_its_exit_code_is_for_scripts(capsys, here):
     assert "domain 7" in out
 
 
+def test_a_port_that_is_no_usb_adapter_is_looked_at_too(capsys, here):
+    silent, end = os.openpty()
+    name = os.ttyname(end)
+    os.close(end)
+    try:
+        assert cli.main(["doctor", "--port", name]) == 1
+    finally:
+        os.close(silent)
+    out = capsys.readouterr().out
+    assert f"fine     ports          {name}: free" in out
+    assert "PROBLEM  servos" in out
+
+
 def test_programs_read_the_same(capsys, here):
     words = ["doctor", "--id", "blue"]
     code = cli.main(words)
