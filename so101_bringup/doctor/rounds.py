@@ -9,7 +9,7 @@ import os
 import pwd
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from so101.servos.calibration_files import ArmKind
 from so101_bringup.doctor.finding import Finding
 
 if TYPE_CHECKING:
+    from so101.servos.bus import ServoBus
+    from so101.servos.calibration import Calibration
     from so101_bringup.doctor.ports import Adapter
 
 
@@ -127,7 +129,7 @@ def _arm(rounds: Rounds) -> Iterator[Finding]:
     from so101.servos.calibration_files import calibration_root
     from so101_bringup.calibrate_job import IDS
     from so101_bringup.cli_calibrate import open_bus
-    from so101_bringup.doctor.servos import check_file, check_servos
+    from so101_bringup.doctor.servos import check_file
 
     calibration = None
     if rounds.robot_id:
@@ -135,12 +137,28 @@ def _arm(rounds: Rounds) -> Iterator[Finding]:
         finding, calibration = check_file(root, rounds.arm, rounds.robot_id)
         yield finding
     if rounds.port:
+        ids = IDS if calibration is None else calibration.ids
         try:
-            with closing(open_bus(rounds.port)) as bus:
-                ids = IDS if calibration is None else calibration.ids
-                yield from check_servos(bus, ids, calibration, rounds.arm)
+            bus = open_bus(rounds.port)
         except HardwareError as error:
             yield Finding("servos", str(error), "free the port, or name another")
+            return
+        with closing(bus):
+            yield from _servos(bus, ids, calibration, rounds.arm)
+
+
+def _servos(
+    bus: "ServoBus", ids: Sequence[int], calibration: "Calibration | None", kind: ArmKind
+) -> list[Finding]:
+    from hardware_node.boot import find
+    from so101_bringup.doctor.servos import check_servos
+
+    try:
+        find(bus, ids)
+    except HardwareError as error:
+        advice = "look at power, cables and ids; two servos of one id: take one off the bus"
+        return [Finding("servos", str(error), advice)]
+    return check_servos(bus, ids, calibration, kind)
 
 
 def _cameras(params_file: str) -> Iterator[Finding]:

@@ -27,11 +27,16 @@ def twin(tmp_path, monkeypatch):
         yield started
 
 
-def problems(twin, capsys):
+def look(twin, capsys):
     cli.main(["doctor", "--port", str(twin.port), "--id", "blue", "--json"])
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert set(SERVOS) <= set(found)
-    return {name: found[name]["text"] for name in SERVOS if not found[name]["is_fine"]}
+    return {name: one for name, one in found.items() if name in SERVOS}
+
+
+def problems(twin, capsys):
+    found = look(twin, capsys)
+    assert set(found) == set(SERVOS)
+    return {name: one["text"] for name, one in found.items() if not one["is_fine"]}
 
 
 def start_driver(twin, *, write_eeprom):
@@ -54,3 +59,17 @@ def test_a_fault_is_found_and_named(twin, capsys):
     twin.command("register elbow_flex max_position_limit 7")
     twin.command("status 2 32")
     assert set(problems(twin, capsys)) == {"limits", "status"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("id wrist_flex 3", "id 3 answers what cannot be read: two servos"),
+        ("missing wrist_flex", "wrist_flex: no servo has the id 4; there are: 1, 2, 3, 5, 6"),
+    ],
+)
+def test_without_its_six_servos_nothing_else_is_asked(twin, capsys, fault, text):
+    twin.command(fault)
+    found = look(twin, capsys)
+    assert list(found) == ["servos"] and not found["servos"]["is_fine"]
+    assert text in found["servos"]["text"]
