@@ -114,6 +114,11 @@ def test_torch_is_asked_in_another_process_whatever_becomes_of_it():
     assert ask_torch("print('noise'); print('{\"torch\": \"9\"}')") == {"torch": "9"}
 
 
+def test_torch_of_this_computer_answers():
+    told = ask_torch()
+    assert told["torch"] and not told["error"]
+
+
 def test_a_checkpoint_that_fits_has_no_problem(tmp_path):
     found = found_at(make_checkpoint(tmp_path))
     assert all(one.is_fine for one in found.values()), found
