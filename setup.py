@@ -40,6 +40,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["so101*", "*_node*"]),
     package_data={
+        f"{PACKAGE}.doctor": ["*.rules"],
         DESCRIPTION: ["*.yaml", *(f"{folder}/**/*" for folder in DESCRIPTION_FILES)],
     },
     data_files=[

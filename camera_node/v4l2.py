@@ -14,7 +14,7 @@ from camera_node import v4l2_abi as abi
 from camera_node.devices import resolve
 from camera_node.kernel import Kernel, LinuxKernel, Mapped
 from camera_node.source import Frame, Wanted
-from camera_node.v4l2_offers import offers
+from camera_node.v4l2_offers import can_of, card_of, offers
 from so101.clock import NS_PER_S
 from so101.errors import ConfigError, HardwareError
 
@@ -133,11 +133,10 @@ class V4l2Source:
 
     def _check_device(self) -> str:
         found = self._send(abi.QUERYCAP, abi.Capability())
-        has_own = found.capabilities & abi.CAP_DEVICE_CAPS
-        can = found.device_caps if has_own else found.capabilities
+        can = can_of(found)
         if not (can & abi.CAP_VIDEO_CAPTURE and can & abi.CAP_STREAMING):
             raise ConfigError(f"device: {self._device} delivers no video; is it the right one?")
-        return bytes(found.card).split(b"\0")[0].decode("utf-8", "replace")
+        return card_of(found)
 
     def _set_format(self) -> None:
         """A driver takes any request and answers with what it will do."""

@@ -6,14 +6,15 @@ written when it differs and a person asked for it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from hardware_node.wanted import Difference, differences, wanted_eeprom
 from so101.errors import HardwareError
 from so101.robot import JOINTS
 from so101.servos import registers as reg
 from so101.servos.bus import ServoBus
 from so101.servos.calibration import Calibration
 from so101.servos.registers import MODEL_NUMBER_STS3215, pick, span
+from so101.servos.wanted import Difference, differences, wanted_eeprom
 
 _ADDRESS, _SIZE = span(reg.FIRMWARE_MAJOR, reg.VELOCITY_I_COEFFICIENT)
 _UNLIKE, _UNLIKE_SIZE = span(reg.HOMING_OFFSET, reg.PRESENT_VELOCITY)
@@ -121,7 +122,7 @@ def compare(bus: ServoBus, calibration: Calibration) -> tuple[Difference, ...]:
     wanted = wanted_eeprom(calibration)
     for joint, servo in enumerate(calibration.ids):
         memory = bus.read_block(servo, _ADDRESS, _SIZE).parameters
-        found += differences(joint, servo, wanted[joint], memory, _ADDRESS)
+        found += differences(joint, servo, wanted[joint], partial(pick, memory, _ADDRESS))
         if pick(memory, _ADDRESS, reg.ID) != servo:
             raise HardwareError(
                 f"{bus.name}: {JOINTS[joint]}: servo {servo} says it is another one"
@@ -141,8 +142,7 @@ def _mend(bus: ServoBus, found: Sequence[Difference], torque: Sequence[bool]) ->
         try:
             for difference in found:
                 if difference.servo == servo:
-                    want = difference.want
-                    bus.write(servo, want.register, want.mend(difference.found))
+                    bus.write(servo, difference.want.register, difference.mended)
         finally:
             bus.write(servo, reg.LOCK, 1)
 

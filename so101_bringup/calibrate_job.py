@@ -12,14 +12,9 @@ from so101.errors import HardwareError
 from so101.robot import JOINTS
 from so101.servos.calibrating import Calibrating, Stage
 from so101.servos.calibration import Calibration
-from so101.servos.calibration_store import (
-    Change,
-    Encoders,
-    Servos,
-    check_models,
-    store,
-)
+from so101.servos.calibration_store import Encoders, Servos, check_models, store
 from so101.servos.torque import hold, holding, release
+from so101.servos.wanted import Difference
 from so101_bringup.calibrate_screen import table, task
 
 IDS = (1, 2, 3, 4, 5, 6)
@@ -51,7 +46,7 @@ class _Leave(Exception):  # noqa: N818 -- no error: the person wants to
 
 def calibrate(
     servos: Servos, terminal: Terminal, keep: Callable[[Calibration], None]
-) -> tuple[Change, ...] | None:
+) -> tuple[Difference, ...] | None:
     """Calibrate an arm whose joints a person moves.
 
     Args:

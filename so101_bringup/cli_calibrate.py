@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from so101.servos.bus import ServoBus
     from so101.servos.calibration import Calibration
-    from so101.servos.calibration_store import Change
+    from so101.servos.wanted import Difference
 
 _UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 BROKEN_OFF = 130
@@ -114,9 +114,10 @@ def make_folder(path: Path) -> None:
         raise store_error(path, error) from error
 
 
-def _report(changes: Sequence["Change"]) -> None:
+def _report(changes: Sequence["Difference"]) -> None:
     for change in changes:
-        print(f"  {change}")
+        name, values = change.want.register.name, f"{change.found} → {change.mended}"
+        print(f"  {change.joint} (id {change.servo}) {name} {values}")
     if not changes:
         print("  the servos had it already; nothing was written to them")
 

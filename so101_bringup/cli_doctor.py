@@ -1,18 +1,13 @@
 """The verb that looks for what is wrong before an evening: doctor. It changes nothing."""
 
 import argparse
-import importlib.util
-import os
-import shutil
-import time
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so101_bringup.cli_common import DEFAULT_STORE
+from so101_bringup.cli_common import DEFAULT_STORE, add_json, local_path, print_json
 
 if TYPE_CHECKING:
-    from so101_bringup.doctor.finding import Finding
+    from so101_bringup.doctor.rounds import Rounds
 
 
 def add_verbs(verbs: Any) -> None:
@@ -23,55 +18,47 @@ def add_verbs(verbs: Any) -> None:
     add("--port", default="", metavar="DEVICE", help="look at the servos there, too")
     add("--arm", choices=("follower", "leader"), default="follower", help="which (follower)")
     add("--id", default="", metavar="NAME", help="look at this arm's calibration")
-    add("--store", default=DEFAULT_STORE, metavar="DIR", help=f"where bags go ({DEFAULT_STORE})")
+    add("--params-file", default="", metavar="FILE", help="watch the cameras that it names")
+    add("--gpu", action="store_true", help="ask torch for the graphics card; takes seconds")
+    add("--checkpoint", default="", metavar="DIR", help="does it fit, is it quick enough?")
+    add("--simulation", action="store_true", help="an arm that holds still must not succeed")
+    add(
+        "--store",
+        default="",
+        metavar="DIR",
+        help=f"look through its episodes; room is looked for there or in {DEFAULT_STORE}",
+    )
+    add_json(doctor)
     doctor.set_defaults(run=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from so101_bringup.doctor.finding import exit_code
+    from so101_bringup.doctor.rounds import make_rounds
 
-    findings = [*_computer(Path(arguments.store).expanduser()), *_arm(arguments)]
-    for finding in findings:
-        print(finding)
+    findings = []
+    for finding in make_rounds(_rounds(arguments)):
+        findings.append(finding)
+        if not arguments.json:
+            print(finding)
+    if arguments.json:
+        print_json([finding.to_mapping() for finding in findings])
     return exit_code(findings)
 
 
-def _computer(store: Path) -> list["Finding"]:
-    from so101.servos.port import ports
-    from so101.servos.port_users import port_users
-    from so101.simulation.gl import find_backend
-    from so101_bringup.doctor import computer
+def _rounds(arguments: argparse.Namespace) -> "Rounds":
+    from so101_bringup.doctor.rounds import Rounds
 
-    nearest = next(path for path in (store.absolute(), *store.absolute().parents) if path.exists())
-    return [
-        computer.check_modules(lambda name: importlib.util.find_spec(name) is not None),
-        computer.check_disk(str(store), shutil.disk_usage(nearest).free),
-        computer.check_clock(time.time(), Path(__file__).stat().st_mtime),
-        computer.check_ros(os.environ),
-        computer.check_gl(find_backend()),
-        *computer.check_ports(ports(), lambda one: os.access(one, os.R_OK | os.W_OK), port_users),
-    ]
-
-
-def _arm(arguments: argparse.Namespace) -> list["Finding"]:
-    from so101.errors import HardwareError
-    from so101.servos.calibration_files import calibration_root
-    from so101_bringup.calibrate_job import IDS
-    from so101_bringup.cli_calibrate import open_bus
-    from so101_bringup.doctor.finding import Finding
-    from so101_bringup.doctor.servos import check_file, check_servos
-
-    found, calibration = [], None
-    if arguments.id:
-        root = calibration_root(os.environ, Path.home())
-        finding, calibration = check_file(root, arguments.arm, arguments.id)
-        found.append(finding)
-    if arguments.port:
-        try:
-            with closing(open_bus(arguments.port)) as bus:
-                found += check_servos(
-                    bus, IDS if calibration is None else calibration.ids, calibration
-                )
-        except HardwareError as error:
-            found.append(Finding("servos", str(error), "free the port, or name another"))
-    return found
+    store = local_path(arguments.store, "doctor", is_new=True) if arguments.store else None
+    checkpoint = Path(arguments.checkpoint).expanduser() if arguments.checkpoint else None
+    return Rounds(
+        disk=store or Path(DEFAULT_STORE),
+        port=arguments.port,
+        arm=arguments.arm,
+        robot_id=arguments.id,
+        params_file=arguments.params_file,
+        store=store,
+        checkpoint=checkpoint,
+        gpu=arguments.gpu,
+        simulation=arguments.simulation,
+    )

@@ -4,7 +4,7 @@ A servo keeps its memory without power and wears it out by writing: only what di
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -13,12 +13,10 @@ from so101.arrays import IntArray
 from so101.errors import HardwareError
 from so101.robot import JOINTS
 from so101.servos import registers as reg
-from so101.servos.calibration import LAST_TICK, Calibration, JointCalibration
+from so101.servos.calibration import LAST_TICK, Calibration
 from so101.servos.registers import Register
+from so101.servos.wanted import Difference, Want, calibrated, differences
 
-COUNTS_TURNS = 0x10
-"""Bit of the phase register: positions go on past a turn. The calibration knows one turn."""
-POSITION_MODE = 0
 _OPEN, _LOCKED = 0, 1
 
 
@@ -32,31 +30,6 @@ class Servos(Protocol):
     def write(self, servo: int, register: Register, value: int) -> None:
         """Write a register and wait for the confirmation; raises HardwareError."""
         ...
-
-
-@dataclass(frozen=True)
-class Change:
-    """A register that says something else than the calibration.
-
-    Attributes:
-        joint: Whose servo.
-        servo: Its id.
-        register: Which.
-        found: What it says.
-        wanted: What it has to say.
-    """
-
-    joint: str
-    servo: int
-    register: Register
-    found: int
-    wanted: int
-
-    def __str__(self) -> str:
-        """Say it in words."""
-        return (
-            f"{self.joint} (servo {self.servo}) {self.register.name} {self.found} → {self.wanted}"
-        )
 
 
 def check_models(servos: Servos, ids: Sequence[int]) -> None:
@@ -100,26 +73,28 @@ class Encoders:
         return np.array(turned, dtype=np.int64) % (LAST_TICK + 1)
 
 
-def differences(servos: Servos, calibration: Calibration) -> tuple[Change, ...]:
-    """Return every register that differs from what a calibration wants.
+def compare(
+    servos: Servos, ids: Sequence[int], wanted: Sequence[tuple[Want, ...]]
+) -> tuple[Difference, ...]:
+    """Return every register that is not as wanted.
+
+    Args:
+        servos: On the bus.
+        ids: One per joint.
+        wanted: What each of them has to remember, such as `calibrated` says.
 
     Raises:
         HardwareError: A servo does not answer.
     """
-    changes = []
-    for name, joint in zip(JOINTS, calibration.joints, strict=True):
-        phase = servos.read(joint.id, reg.PHASE)
-        wanted = {**_wanted(joint), reg.PHASE: phase & ~COUNTS_TURNS}
-        for register, value in wanted.items():
-            found = phase if register is reg.PHASE else servos.read(joint.id, register)
-            if found != value:
-                changes.append(Change(name, joint.id, register, found, value))
-    return tuple(changes)
+    found: list[Difference] = []
+    for joint, (servo, wants) in enumerate(zip(ids, wanted, strict=True)):
+        found += differences(joint, servo, wants, partial(servos.read, servo))
+    return tuple(found)
 
 
 def store(
     servos: Servos, calibration: Calibration, keep: Callable[[], None]
-) -> tuple[Change, ...]:
+) -> tuple[Difference, ...]:
     """Write to the servos what differs, then keep the calibration; undo all if any of it fails.
 
     Torque is off. A servo that was written is locked afterwards.
@@ -135,17 +110,17 @@ def store(
     Raises:
         HardwareError: A servo does not take it. It says so when undoing failed as well.
     """
-    changes = differences(servos, calibration)
+    changes = compare(servos, calibration.ids, [calibrated(one) for one in calibration.joints])
     ids = sorted({change.servo for change in changes})
     locks = {servo: servos.read(servo, reg.LOCK) for servo in ids}
-    tried: list[Change] = []
+    tried: list[Difference] = []
     try:
         for servo in ids:
             servos.write(servo, reg.LOCK, _OPEN)
             for change in changes:
                 if change.servo == servo:
                     tried.append(change)
-                    _write(servos, change.joint, servo, change.register, change.wanted)
+                    _write(servos, change, change.mended)
             servos.write(servo, reg.LOCK, _LOCKED)
         keep()
     except BaseException:
@@ -154,33 +129,26 @@ def store(
     return changes
 
 
-def _wanted(joint: JointCalibration) -> Mapping[Register, int]:
-    return {
-        reg.HOMING_OFFSET: joint.homing_offset,
-        reg.MIN_POSITION_LIMIT: joint.range_min,
-        reg.MAX_POSITION_LIMIT: joint.range_max,
-        reg.OPERATING_MODE: POSITION_MODE,
-    }
-
-
-def _write(servos: Servos, joint: str, servo: int, register: Register, value: int) -> None:
-    servos.write(servo, register, value)
-    found = servos.read(servo, register)
+def _write(servos: Servos, change: Difference, value: int) -> None:
+    register = change.want.register
+    servos.write(change.servo, register, value)
+    found = servos.read(change.servo, register)
     if found != value:
         raise HardwareError(
-            f"{joint} (servo {servo}): {register.name} was written {value} and reads {found}"
+            f"{change.joint} (id {change.servo}): {register.name} was written {value} and reads "
+            f"{found}"
         )
 
 
-def _undo(servos: Servos, tried: Sequence[Change], locks: Mapping[int, int]) -> None:
+def _undo(servos: Servos, tried: Sequence[Difference], locks: Mapping[int, int]) -> None:
     """Write back what was there, as far as servos answer."""
     left = []
     for change in reversed(tried):
         try:
             servos.write(change.servo, reg.LOCK, _OPEN)
-            _write(servos, change.joint, change.servo, change.register, change.found)
+            _write(servos, change, change.found)
         except HardwareError:
-            left.append(f"{change.joint} (servo {change.servo}) {change.register.name}")
+            left.append(f"{change.joint} (id {change.servo}) {change.want.register.name}")
     for servo, lock in locks.items():
         try:
             servos.write(servo, reg.LOCK, lock)

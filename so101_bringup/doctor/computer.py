@@ -1,6 +1,6 @@
 """Checks of the computer. Each is given what it needs, so that a test can be any computer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from so101_bringup.doctor.finding import Finding
 
@@ -79,27 +79,3 @@ def check_gl(backend: str | None) -> Finding:
         needed = "install libegl1 libegl-mesa0 libgl1-mesa-dri, or use --state"
         return Finding("OpenGL", "no off-screen OpenGL", needed)
     return Finding("OpenGL", backend)
-
-
-def check_ports(
-    ports: Sequence[str], is_ours: Callable[[str], bool], users: Callable[[str], Sequence[str]]
-) -> list[Finding]:
-    """See which servo adapters are there, and whether they can be opened.
-
-    Args:
-        ports: Devices.
-        is_ours: Tells whether this user may read and write one.
-        users: Returns who has one open.
-    """
-    if not ports:
-        return [Finding("ports", "no serial adapter is plugged in; a simulated arm needs none")]
-    found = []
-    for port in ports:
-        if not is_ours(port):
-            advice = "sudo usermod -aG dialout $USER, then log out and in again"
-            found.append(Finding("ports", f"{port}: no permission", advice))
-        elif others := users(port):
-            found.append(Finding("ports", f"{port}: in use by {', '.join(others)}"))
-        else:
-            found.append(Finding("ports", f"{port}: free"))
-    return found

@@ -1,7 +1,8 @@
 """What a check of the doctor found, and how it is printed."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -12,16 +13,28 @@ class Finding:
         name: What was looked at.
         text: What was found.
         advice: What to do; empty where all is fine.
+        numbers: What it is judged by, for programs.
     """
 
     name: str
     text: str
     advice: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_fine(self) -> bool:
         """Nothing has to be done."""
         return not self.advice
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "name": self.name,
+            "is_fine": self.is_fine,
+            "text": self.text,
+            "advice": self.advice,
+            "numbers": dict(self.numbers),
+        }
 
     def __str__(self) -> str:
         """Say it in a line, or in two with what to do."""

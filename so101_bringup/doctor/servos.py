@@ -8,13 +8,15 @@ from so101.robot import JOINTS
 from so101.servos import registers as reg
 from so101.servos.calibration import Calibration, read_calibration
 from so101.servos.calibration_files import ArmKind, find_calibration
-from so101.servos.calibration_store import Servos, check_models, differences
+from so101.servos.calibration_store import Servos, check_models, compare
+from so101.servos.wanted import Want, calibrated, settings
 from so101_bringup.doctor.finding import Finding
 
 WARM = 55
 """Warned of from here on [°C]."""
 _VOLTS = ((6.0, 8.4), (11.0, 12.6))
 """What a 7.4 V and a 12 V arm run on [V]."""
+_SHOWN = 3
 
 
 def check_file(root: Path, kind: ArmKind, robot_id: str) -> tuple[Finding, Calibration | None]:
@@ -29,14 +31,15 @@ def check_file(root: Path, kind: ArmKind, robot_id: str) -> tuple[Finding, Calib
 
 
 def check_servos(
-    servos: Servos, ids: Sequence[int], calibration: Calibration | None
+    servos: Servos, ids: Sequence[int], calibration: Calibration | None, kind: ArmKind
 ) -> list[Finding]:
-    """See that every servo is there, like its neighbours, cool, fed, calibrated.
+    """See that every servo is there, like its neighbours, cool, fed, set and calibrated.
 
     Args:
         servos: On the bus.
         ids: One per joint.
         calibration: What they have to remember; None where that is not known.
+        kind: A leader is led by hand: gains and protections of its servos do not matter.
     """
     try:
         check_models(servos, ids)
@@ -47,7 +50,13 @@ def check_servos(
             _temperature(servos, ids),
             _complaints(servos, ids),
         ]
-        return found if calibration is None else [*found, _memory(servos, calibration)]
+        if kind == "follower":
+            wanted = [settings(joint) for joint in range(len(JOINTS))]
+            found.append(_memory("settings", servos, ids, wanted))
+        if calibration is not None:
+            wanted = [calibrated(joint) for joint in calibration.joints]
+            found.append(_memory("limits", servos, ids, wanted))
+        return found
     except HardwareError as error:
         return [Finding("servos", str(error), "switch power off and on; look at cables and ids")]
 
@@ -87,9 +96,17 @@ def _complaints(servos: Servos, ids: Sequence[int]) -> Finding:
     return Finding("status", "no servo complains")
 
 
-def _memory(servos: Servos, calibration: Calibration) -> Finding:
-    changes = differences(servos, calibration)
-    if changes:
-        text = "; ".join(map(str, changes[:3])) + (" ..." if len(changes) > 3 else "")
-        return Finding("limits", text, "so101 calibrate --restore writes the file to the servos")
-    return Finding("limits", "the servos have what the file says")
+_MENDING = {
+    "settings": "start once with --write-eeprom, the arm lying down and its torque off",
+    "limits": "so101 calibrate --restore writes the file to the servos",
+}
+
+
+def _memory(
+    name: str, servos: Servos, ids: Sequence[int], wanted: Sequence[tuple[Want, ...]]
+) -> Finding:
+    found = compare(servos, ids, wanted)
+    if found:
+        text = "; ".join(map(str, found[:_SHOWN])) + (" ..." if len(found) > _SHOWN else "")
+        return Finding(name, text, _MENDING[name])
+    return Finding(name, f"{sum(map(len, wanted))} registers are as wanted")

@@ -21,9 +21,10 @@ from hand_moved_arm import IDS, HandMovedArm
 from so101.errors import HardwareError
 from so101.robot import JOINTS
 from so101.servos.calibrating import Calibrating, Stage
-from so101.servos.calibration_store import differences
+from so101.servos.calibration_store import compare
 from so101.servos.registers import PRESENT_POSITION
 from so101.servos.sweep import urdf_ways
+from so101.servos.wanted import calibrated
 from so101_bringup.calibrate_job import calibrate, signals_held_back
 from so101_bringup.calibrate_screen import bar, table, task
 from so101_bringup.cli_calibrate import LiveTerminal, open_bus
@@ -94,7 +95,7 @@ def test_a_calibration_ends_in_the_servos_and_the_file():
     assert [text.split()[0] for text in person.asked] == ["1", *["2"] * 5, "3"]
     (calibration,) = files
     assert len(changes) == 16  # six offsets, and all ends but those of the wrist
-    assert not differences(arm, calibration)
+    assert not compare(arm, IDS, [calibrated(joint) for joint in calibration.joints])
     # At the end every joint is in the middle again, which it now says itself.
     positions = [arm.read(servo, PRESENT_POSITION) for servo in IDS]
     assert positions == [2047] * 6

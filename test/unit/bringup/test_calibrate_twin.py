@@ -216,9 +216,7 @@ def test_broken_off_the_servos_hold_and_remember_what_they_did(arm, tmp_path, wa
     with calibrating(arm, tmp_path, "--restore") as again:
         _, out = again.end()
     # As shipped: every offset is 0 and every limit open.
-    assert all(
-        f"{joint} (servo {at}) homing_offset 0 →" in out for at, joint in enumerate(JOINTS, 1)
-    )
+    assert all(f"{joint} (id {at}) homing_offset 0 →" in out for at, joint in enumerate(JOINTS, 1))
 
 
 def test_a_port_in_use_is_left_alone(arm, tmp_path):

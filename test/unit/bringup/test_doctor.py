@@ -1,5 +1,9 @@
 """`so101 doctor`: what is fine is said to be, and what is not, with what to do about it."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +12,13 @@ from hand_moved_arm import IDS, HandMovedArm
 
 from so101.servos.calibration import calibration_from
 from so101.servos.calibration_store import store
+from so101.servos.wanted import settings
 from so101_bringup import cli
 from so101_bringup.doctor import computer
 from so101_bringup.doctor.finding import Finding, exit_code
 from so101_bringup.doctor.servos import check_file, check_servos
 
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 CALIBRATION = calibration_from(make_calibration(), "here")
 
 
@@ -20,14 +26,19 @@ def arm():
     """A calibrated arm at 12 V and 30 °C."""
     servos = HandMovedArm()
     store(servos, CALIBRATION, lambda: None)
+    for joint, servo in enumerate(IDS):
+        for want in settings(joint):
+            name = want.register.name
+            servos.memory[servo][name] = want.mend(servos.memory[servo][name])
     for memory in servos.memory.values():
         memory |= {"present_voltage": 120, "present_temperature": 30, "status": 0}
     servos.written.clear()
     return servos
 
 
-def problems(servos):
-    return {one.name: one for one in check_servos(servos, IDS, CALIBRATION) if not one.is_fine}
+def problems(servos, kind="follower"):
+    found = check_servos(servos, IDS, CALIBRATION, kind)
+    return {one.name: one for one in found if not one.is_fine}
 
 
 def test_a_line_says_what_to_do_only_where_something_is():
@@ -83,19 +94,6 @@ def test_opengl():
     assert "libegl1" in computer.check_gl(None).advice
 
 
-def test_ports():
-    def look(ports, is_ours=lambda _: True, users=lambda _: ()):
-        return computer.check_ports(ports, is_ours, users)
-
-    assert [one.is_fine for one in look([])] == [True]
-    assert [one.text for one in look(["/a", "/b"])] == ["/a: free", "/b: free"]
-    (locked,) = look(["/a"], is_ours=lambda _: False)
-    assert "dialout" in locked.advice
-    (used,) = look(["/a"], users=lambda _: ("lerobot (process 7)",))
-    assert used.is_fine
-    assert used.text == "/a: in use by lerobot (process 7)"
-
-
 def test_a_calibration_that_is_missing_or_broken(tmp_path):
     finding, calibration = check_file(tmp_path, "follower", "blue")
     assert calibration is None
@@ -126,8 +124,9 @@ def test_a_good_arm_has_no_problem_and_is_not_written():
         (6, "present_voltage", 50, "voltage", "5.0 to 12.0 V"),
         (4, "present_temperature", 55, "temperature", "wrist_flex 55 °C"),
         (2, "status", 0x20, "status", "shoulder_lift 0x20"),
-        (5, "max_position_limit", 7, "limits", "wrist_roll (servo 5) max_position_limit 7 → 3000"),
-        (5, "phase", 0x10, "limits", "phase 16 → 0"),
+        (5, "max_position_limit", 7, "limits", "wrist_roll (id 5): max_position_limit is 7"),
+        (5, "phase", 0x10, "limits", "phase is 16, wanted bits clear"),
+        (6, "overload_torque", 80, "settings", "gripper (id 6): overload_torque is 80"),
         (2, "model_number", 1284, "servos", "shoulder_lift: servo 2 is of model 1284"),
     ],
 )
@@ -138,6 +137,13 @@ def test_what_is_wrong_with_a_servo(servo, register, value, name, text):
     assert list(found) == [name]
     assert text in found[name].text
     assert found[name].advice
+
+
+def test_a_leaders_gains_do_not_matter_and_its_calibration_does():
+    servos = arm()
+    servos.memory[2] |= {"p_coefficient": 99, "min_position_limit": 3}
+    assert list(problems(servos, "leader")) == ["limits"]
+    assert list(problems(servos)) == ["settings", "limits"]
 
 
 def test_a_silent_servo_ends_the_look_with_its_joint():
@@ -155,13 +161,51 @@ def test_an_arm_of_7_volts_is_fine():
     assert not problems(servos)
 
 
-def test_the_command_says_it_all_and_its_exit_code_is_for_scripts(capsys, tmp_path, monkeypatch):
+@pytest.fixture
+def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_LEROBOT_CALIBRATION", str(tmp_path))
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")
-    code = cli.main(["doctor", "--id", "blue", "--port", str(Path(tmp_path) / "none")])
+    return tmp_path
+
+
+def test_the_command_says_it_all_and_its_exit_code_is_for_scripts(capsys, here):
+    code = cli.main(["doctor", "--id", "blue", "--port", str(here / "none")])
     out = capsys.readouterr().out
     assert code == 1
     assert "PROBLEM  calibration" in out
     assert "PROBLEM  servos" in out
     assert "domain 7" in out
+
+
+def test_a_port_that_is_no_usb_adapter_is_looked_at_too(capsys, here):
+    silent, end = os.openpty()
+    name = os.ttyname(end)
+    os.close(end)
+    try:
+        assert cli.main(["doctor", "--port", name]) == 1
+    finally:
+        os.close(silent)
+    out = capsys.readouterr().out
+    assert f"fine     ports          {name}: free" in out
+    assert "PROBLEM  servos" in out
+
+
+def test_programs_read_the_same(capsys, here):
+    words = ["doctor", "--id", "blue"]
+    code = cli.main(words)
+    lines = capsys.readouterr().out.splitlines()
+    assert cli.main([*words, "--json"]) == code == 1
+    told = json.loads(capsys.readouterr().out)
+    assert len(told) == sum(line.startswith(("fine", "PROBLEM")) for line in lines)
+    (bad,) = [one for one in told if one["name"] == "calibration"]
+    assert not bad["is_fine"] and "so101 calibrate" in bad["advice"]
+
+
+def test_a_look_at_the_computer_loads_no_torch_and_no_ros(here):
+    program = (
+        "import sys; from so101_bringup import cli; cli.main(['doctor']); "
+        "print([name for name in ('torch', 'rclpy', 'mujoco', 'cv2') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENV)
+    assert run.stdout.splitlines()[-1] == "[]", run.stderr

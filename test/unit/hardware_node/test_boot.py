@@ -7,11 +7,11 @@ from scripted_arm import calibration, scripted_arm
 from scripted_servos import Servo
 
 from hardware_node.boot import boot, compare
-from hardware_node.wanted import Rule, Want, wanted_eeprom
 from so101.errors import HardwareError
 from so101.servos import registers as reg
 from so101.servos.bus import ServoBus
 from so101.servos.packets import Instruction
+from so101.servos.wanted import Rule, Want, wanted_eeprom
 
 CALIBRATION = calibration()
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from so101.errors import HardwareError
 from so101.servos import registers as reg
 from so101.servos.calibration import calibration_from
-from so101.servos.calibration_store import Encoders, check_models, differences, store
+from so101.servos.calibration_store import Encoders, check_models, compare, store
 from so101.servos.torque import hold, holding, release
+from so101.servos.wanted import calibrated
 
 CALIBRATION = calibration_from(
     {
@@ -31,7 +32,7 @@ def test_a_servo_that_says_the_same_is_not_written():
     arm, calls = HandMovedArm(), []
     changes = store(arm, CALIBRATION, kept(calls))
     assert len(changes) == 18
-    assert not differences(arm, CALIBRATION)
+    assert not compare(arm, IDS, [calibrated(joint) for joint in CALIBRATION.joints])
     arm.written.clear()
     assert store(arm, CALIBRATION, kept(calls)) == ()
     assert not arm.written
@@ -48,9 +49,9 @@ def test_only_what_differs_is_written_and_locked_again():
     arm.written.clear()
     changes = store(arm, CALIBRATION, kept([]))
     assert [str(change) for change in changes] == [
-        "elbow_flex (servo 3) max_position_limit 2000 → 3003",
-        "wrist_roll (servo 5) phase 28 → 12",
-        "gripper (servo 6) operating_mode 3 → 0",
+        "elbow_flex (id 3): max_position_limit is 2000, wanted 3003",
+        "wrist_roll (id 5): phase is 28, wanted bits clear 16",
+        "gripper (id 6): operating_mode is 3, wanted 0",
     ]
     written = [(servo, name) for servo, name, _ in arm.written if name != "lock"]
     assert written == [(3, "max_position_limit"), (5, "phase"), (6, "operating_mode")]
@@ -91,7 +92,7 @@ def test_a_servo_that_does_not_take_a_value_is_named():
 
     arm = Stubborn()
     before = arm.eeprom()
-    message = r"wrist_flex \(servo 4\): min_position_limit was written 1000 and reads 0"
+    message = r"wrist_flex \(id 4\): min_position_limit was written 1000 and reads 0"
     with pytest.raises(HardwareError, match=message):
         store(arm, CALIBRATION, kept([]))
     assert arm.eeprom() == before

@@ -1,18 +1,18 @@
-"""What the servos' registers have to say before the arm may move: one table, and its judgement.
+"""What the servos have to remember, and what differs: one table to calibrate, drive and look by.
 
 Rules leave room where there is no one right value. LeRobot's own set-up of a follower keeps those
 of limits, gains and gripper; servos from the factory do not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from so101.robot import GRIPPER, JOINTS
 from so101.servos import registers as reg
-from so101.servos.calibration import Calibration
+from so101.servos.calibration import Calibration, JointCalibration
 from so101.servos.packets import ServoErrors
-from so101.servos.registers import Register, pick
+from so101.servos.registers import Register
 
 MULTI_TURN = 0x10
 """Bit of the phase register that makes a servo count turns; the calibration knows one turn."""
@@ -75,6 +75,11 @@ class Difference:
     want: Want
     found: int
 
+    @property
+    def mended(self) -> int:
+        """The nearest number that is as wanted."""
+        return self.want.mend(self.found)
+
     def __str__(self) -> str:
         """Return it for a person."""
         name = self.want.register.name
@@ -85,13 +90,11 @@ _EVERY_JOINT = (
     Want(reg.RETURN_DELAY_TIME, 0),
     Want(reg.RESPONSE_STATUS_LEVEL, 1),
     Want(reg.MAX_TEMPERATURE_LIMIT, 70, Rule.AT_MOST),
-    Want(reg.PHASE, MULTI_TURN, Rule.LACKS_BITS),
     Want(reg.UNLOADING_CONDITION, int(_UNLOADING), Rule.HAS_BITS),
     Want(reg.P_COEFFICIENT, 16),
     Want(reg.D_COEFFICIENT, 32),
     Want(reg.I_COEFFICIENT, 0),
     Want(reg.ANGULAR_RESOLUTION, 1),
-    Want(reg.OPERATING_MODE, POSITION_MODE),
     Want(reg.PROTECTIVE_TORQUE, 20, Rule.AT_MOST),
     Want(reg.PROTECTION_TIME, 200, Rule.AT_MOST),
     Want(reg.OVER_CURRENT_PROTECTION_TIME, 200, Rule.AT_MOST),
@@ -108,22 +111,31 @@ _GRIPPER = (
 )
 
 
+def calibrated(joint: JointCalibration) -> tuple[Want, ...]:
+    """Return what a servo has to remember of its calibration: numbers, and what they count."""
+    return (
+        Want(reg.HOMING_OFFSET, joint.homing_offset),
+        Want(reg.MIN_POSITION_LIMIT, joint.range_min),
+        Want(reg.MAX_POSITION_LIMIT, joint.range_max),
+        Want(reg.OPERATING_MODE, POSITION_MODE),
+        Want(reg.PHASE, MULTI_TURN, Rule.LACKS_BITS),
+    )
+
+
+def settings(joint: int) -> tuple[Want, ...]:
+    """Return what the servo of a follower's joint has to remember besides."""
+    return (*_EVERY_JOINT, *(_GRIPPER if joint == GRIPPER else _BODY))
+
+
 def wanted_eeprom(calibration: Calibration) -> tuple[tuple[Want, ...], ...]:
-    """Return what each joint's servo has to remember, in the order of the joints."""
+    """Return what each servo of a follower has to remember, in the order of the joints."""
     return tuple(
-        (
-            Want(reg.HOMING_OFFSET, joint.homing_offset),
-            Want(reg.MIN_POSITION_LIMIT, joint.range_min),
-            Want(reg.MAX_POSITION_LIMIT, joint.range_max),
-            *_EVERY_JOINT,
-            *(_GRIPPER if number == GRIPPER else _BODY),
-        )
-        for number, joint in enumerate(calibration.joints)
+        (*calibrated(joint), *settings(number)) for number, joint in enumerate(calibration.joints)
     )
 
 
 def differences(
-    joint: int, servo: int, wants: tuple[Want, ...], memory: bytes, address: int = 0
+    joint: int, servo: int, wants: tuple[Want, ...], read: Callable[[Register], int]
 ) -> Iterator[Difference]:
     """Yield what a servo's memory does not have as wanted.
 
@@ -131,10 +143,9 @@ def differences(
         joint: Number of the joint.
         servo: Id of its servo.
         wants: What its registers have to say.
-        memory: What was read.
-        address: Of the first byte read.
+        read: Returns a register's number; what it raises is passed on.
     """
     for want in wants:
-        found = pick(memory, address, want.register)
+        found = read(want.register)
         if want.mend(found) != found:
             yield Difference(JOINTS[joint], servo, want, found)
