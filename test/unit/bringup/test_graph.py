@@ -17,16 +17,15 @@ from so101.errors import CheckpointError, ConfigError
 from so101.policies.checkpoints.checkpoint import save_checkpoint
 from so101.policies.checkpoints.files import TrainingRecord
 from so101_bringup.graph import (
-    CAMERA_NODE,
     GRAPHS,
-    NODES,
     GraphOptions,
-    camera_nodes,
     environment_of,
     evaluate_graph,
     rl_graph,
     up_graph,
 )
+from so101_bringup.node_makers import camera_nodes
+from so101_bringup.node_spec import CAMERA_NODE, NODES
 from so101_bringup.parameters import check_parameters
 from so101_bringup.preparation import prepare
 from so101_bringup.session_defaults import CAMERAS, NEXT_GROUP_MARGIN, STATE, session_goals
