@@ -38,6 +38,11 @@ LARGE_MESSAGES = {
 """The default transports lose raw frames of 640x480; these do not."""
 
 
+SCRIPTED = "scripted"
+
+Maker = Callable[[GraphOptions, Robot], NodeSpec]
+
+
 def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     """Return the main job: demonstrations, fine-tuning, hot reload, evaluation, groups.
 
@@ -62,34 +67,41 @@ def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
 
 
 def record_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return what records demonstrations: no policy, no learner."""
-    makers = (simulation_node, teleop_node, intervention_node, motion_node, recorder_node)
+    """Return what records demonstrations: no policy, no learner.
+
+    Raises:
+        ConfigError: Nobody teleoperates a real arm.
+    """
+    if options.robot == "real" and options.teleop == SCRIPTED:
+        raise ConfigError(
+            "teleop: choose leader, gamepad, joy or keyboard: the scripted human is part of the "
+            "simulation"
+        )
+    makers = (_arm(options), teleop_node, intervention_node, motion_node, recorder_node)
     return _graph(options, makers, job="record")
 
 
 def evaluate_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return what runs a policy and counts its successes; refused without one."""
+    """Return what runs a policy and counts its successes.
+
+    Raises:
+        ConfigError: No policy is named.
+    """
     if not (options.checkpoint or options.server):
         raise ConfigError("checkpoint: name the checkpoint directory to evaluate, or a server")
-    makers = (simulation_node, intervention_node, motion_node, policy_node, recorder_node)
+    makers = (_arm(options), intervention_node, motion_node, policy_node, recorder_node)
     return _graph(options, makers, job="evaluate")
 
 
 def up_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return the robot with everything but the learner; episodes are started by service."""
-    makers: tuple[Callable[[GraphOptions, Robot], NodeSpec], ...]
-    if options.robot == "real":
-        person = () if options.teleop == "scripted" else (teleop_node,)
-        makers = (hardware_node, *person, intervention_node, motion_node, recorder_node)
-    else:
-        makers = (
-            simulation_node,
-            teleop_node,
-            intervention_node,
-            motion_node,
-            policy_node,
-            recorder_node,
-        )
+    """Return the robot with everything but the learner; episodes are started by service.
+
+    A real one has nodes only for a person and a policy that were chosen.
+    """
+    is_real = options.robot == "real"
+    person = () if is_real and options.teleop == SCRIPTED else (teleop_node,)
+    policy = () if is_real and not (options.checkpoint or options.server) else (policy_node,)
+    makers = (_arm(options), *person, intervention_node, motion_node, *policy, recorder_node)
     return _graph(options, makers, job="manual")
 
 
@@ -107,11 +119,11 @@ def environment_of(options: GraphOptions) -> dict[str, str]:
     return common if options.images == "compressed" else {**common, **LARGE_MESSAGES}
 
 
-def _graph(
-    options: GraphOptions,
-    makers: tuple[Callable[[GraphOptions, Robot], NodeSpec], ...],
-    job: str,
-) -> tuple[NodeSpec, ...]:
+def _arm(options: GraphOptions) -> Maker:
+    return hardware_node if options.robot == "real" else simulation_node
+
+
+def _graph(options: GraphOptions, makers: tuple[Maker, ...], job: str) -> tuple[NodeSpec, ...]:
     _check(options, job)
     robot = Robot.of(options)
     nodes = [make(options, robot) for make in makers]
@@ -133,21 +145,36 @@ def _check(options: GraphOptions, job: str) -> None:
     if options.robot == "real":
         _check_real(options, job)
     check_policy(options)
-    if not options.state and not options.cameras:
+    is_blind_by_hand = options.robot == "real" and job == "manual" and not options.checkpoint
+    if not (options.state or options.cameras or is_blind_by_hand):
         raise ConfigError("cameras: name at least one, or choose state:=true")
+    if options.teleop == "leader":
+        _check_leader(options)
     make_task(options.task, options.start)
 
 
 def _check_real(options: GraphOptions, job: str) -> None:
     """Refuse what the real arm cannot do, or not yet."""
-    if job != "manual":
+    if job == "rl":
         raise ConfigError(
-            "robot:=real: its cameras are not part of this version; `up` moves the arm, "
-            "everything else needs robot:=sim"
+            "robot:=real: rl tries its candidates in a simulated cell, and nobody has watched its "
+            "rollouts on an arm yet; record, train and evaluate one after the other"
         )
     if options.state:
         raise ConfigError("state: nobody knows where objects are; simulation only")
+    for name in ("speed", "simulated_latency", "use_sim_time"):
+        if getattr(options, name):
+            raise ConfigError(f"{name}: the time of a real arm is nobody's to choose")
     if not options.usb_port:
         raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
     if not options.calibration:
         raise ConfigError("calibration: name the arm's calibration file")
+
+
+def _check_leader(options: GraphOptions) -> None:
+    if not options.leader_port:
+        raise ConfigError("leader_port: name the serial adapter of the leader arm")
+    if not options.leader_calibration:
+        raise ConfigError("leader_calibration: name the leader's calibration file")
+    if options.leader_port == options.usb_port:
+        raise ConfigError(f"leader_port: {options.leader_port} is that of the follower")

@@ -13,11 +13,25 @@ from so101_bringup.session_defaults import goals_of
 REST_S = 15.0
 """The real arm has so long to go to its rest pose before it is left holding where it is [s]."""
 
+REAL_SPEED = 0.25
+"""Share of the joints' velocity limits with which a real arm goes home."""
+
+BY_PEOPLE: dict[str, ParameterValue] = {
+    "has_objects": False,
+    "arms_itself": False,
+    "session.recovery": 0.0,
+    "time_limit": 60.0,
+    "teleop_time_limit": 120.0,
+}
+"""A real robot's session: people set up the scene, arm, judge, and take their time [s]. Only the
+simulation can put an arm somewhere off home."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Robot:
     """Parameters that several nodes share, from the options."""
 
+    is_real: bool
     cameras: tuple[str, ...]
     uses_objects: bool
     lockstep: bool
@@ -27,7 +41,8 @@ class Robot:
     def of(cls, options: GraphOptions) -> "Robot":
         """Return what follows from the options."""
         return cls(
-            cameras=() if options.state or options.robot == "real" else options.cameras,
+            is_real=options.robot == "real",
+            cameras=() if options.state else options.cameras,
             uses_objects=options.state,
             lockstep=options.robot == "sim",
             paths=options.paths,
@@ -95,7 +110,7 @@ def intervention_node(options: GraphOptions, robot: Robot) -> NodeSpec:
 
 def motion_node(options: GraphOptions, robot: Robot) -> NodeSpec:
     """Return who brings the arm home."""
-    return _node(options, "motion_node", {})
+    return _node(options, "motion_node", {"speed": REAL_SPEED} if robot.is_real else {})
 
 
 def policy_node(options: GraphOptions, robot: Robot) -> NodeSpec:
@@ -119,7 +134,7 @@ def recorder_node(options: GraphOptions, robot: Robot) -> NodeSpec:
         "images": options.images,
         "continuous": options.continuous,
         "aux": options.aux,
-        "has_objects": options.robot == "sim",
+        "has_objects": not robot.is_real,
         "lockstep": robot.lockstep,
     }
     return _node(options, "recorder_node", values)
@@ -168,6 +183,7 @@ def reward_node(options: GraphOptions, robot: Robot, job: str, peers: tuple[str,
         "checkpoint": options.sha256,
         "store": str(robot.paths.episodes),
         "lockstep": robot.lockstep,
+        **(BY_PEOPLE if robot.is_real else {}),
     }
     return _node(options, "reward_node", values)
 
