@@ -26,6 +26,12 @@ As after an episode that ended before anything moved. In lock-step a reset moves
 STILL = 2e-3
 """A commanded joint that moves less than this from one policy tick to the next stands [rad]."""
 
+STANDS_NS = nanoseconds(0.5)
+"""So long it has stood when a person begins an episode, and since the reset was asked for [ns].
+
+The way home begins a moment later than that.
+"""
+
 
 class Resets(Protocol):
     """Watches one reset after another."""
@@ -97,28 +103,28 @@ class PersonResets:
     def __init__(self) -> None:
         """Wait for the first reset to be asked for."""
         self._command: FloatArray | None = None
-        self._is_still = self._is_ready = False
+        self._now_ns = self._stands_since_ns = 0
+        self._is_ready = False
 
     def ask(self, start: Start, stamp_ns: int) -> None:
         """Expect a person's word from now on; only the simulation puts anything anywhere."""
         self._is_ready = False
+        self._stands_since_ns = max(self._stands_since_ns, stamp_ns)
 
     def look(self, observation: Observation) -> bool:
         """Look at a policy tick; tell whether a person has said that the scene is ready."""
         before, self._command = self._command, observation.command
-        self._is_still = (
-            before is not None
-            and self._command is not None
-            and bool(np.abs(self._command - before).max() < STILL)
-        )
+        self._now_ns = observation.stamp_ns
+        if before is None or np.abs(self._command - before).max() >= STILL:
+            self._stands_since_ns = observation.stamp_ns
         return self._is_ready
 
     def confirm(self) -> None:
         """Take a person's word that the scene is ready.
 
         Raises:
-            SessionError: The arm moves: what it is doing would be part of the episode.
+            SessionError: The arm moves, or may begin to: that would be part of the episode.
         """
-        if not self._is_still:
-            raise SessionError("the arm moves, or nothing is known of it; wait until it stands")
+        if self._now_ns < self._stands_since_ns + STANDS_NS:
+            raise SessionError("the arm moves, or has just been told to; wait until it stands")
         self._is_ready = True

@@ -22,9 +22,10 @@ BY_PEOPLE: dict[str, ParameterValue] = {
     "session.recovery": 0.0,
     "time_limit": 60.0,
     "teleop_time_limit": 120.0,
+    "wait_bound": 5.0,
 }
-"""A real robot's session: people set up the scene, arm, judge, and take their time [s]. Only the
-simulation can put an arm somewhere off home."""
+"""A real robot's session: people set up the scene, arm and judge, take their time [s], and hear
+soon what is waited for. Only the simulation can put an arm somewhere off home."""
 
 
 @dataclass(frozen=True, kw_only=True)

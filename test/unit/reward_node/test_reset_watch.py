@@ -67,31 +67,39 @@ def test_nobody_has_a_say_in_a_simulated_reset(watch):
     assert not watch.look(at(ELSEWHERE, ASKED_NS + 1))
 
 
+TICK_NS = NS_PER_S // 30
+
+
 def seen_by_a_person(*moves):
     """Ask for a reset and let the arm be commanded so far from tick to tick [rad]."""
     resets, command = PersonResets(), np.zeros(6)
+    assert not resets.look(replace(at(ELSEWHERE, ASKED_NS - NS_PER_S), command=command))
     resets.ask(START, ASKED_NS)
-    for number, move in enumerate((0.0, *moves)):
+    for number, move in enumerate(moves):
         command = command + move
-        seen = replace(at(ELSEWHERE, ASKED_NS + number), command=command, objects=None)
-        assert not resets.look(seen)
+        seen = at(ELSEWHERE, ASKED_NS + number * TICK_NS)
+        assert not resets.look(replace(seen, command=command, objects=None))
     return resets
 
 
 def test_a_real_scene_is_ready_when_a_person_says_so_and_not_before():
-    resets = seen_by_a_person(*[0.0] * 100)
+    resets = seen_by_a_person(0.1, *[0.0] * 100)
     resets.confirm()
-    assert resets.look(at(ELSEWHERE, ASKED_NS + 200))
+    assert resets.look(at(ELSEWHERE, ASKED_NS + NS_PER_S * 5))
 
 
 def test_a_persons_word_is_for_one_reset():
-    resets = seen_by_a_person(0.0)
+    resets = seen_by_a_person(*[0.0] * 20)
     resets.confirm()
-    resets.ask(START, ASKED_NS + 3)
-    assert not resets.look(at(ELSEWHERE, ASKED_NS + 4))
+    resets.ask(START, ASKED_NS + NS_PER_S)
+    assert not resets.look(at(ELSEWHERE, ASKED_NS + 2 * NS_PER_S))
 
 
-@pytest.mark.parametrize("moves", [(), (0.0, 2 * STILL), (0.0, -2 * STILL)])
-def test_a_real_episode_begins_with_no_arm_that_moves_or_is_unknown(moves):
+@pytest.mark.parametrize(
+    "moves",
+    [(), (0.0,), (0.0,) * 15, (*(0.0,) * 100, 2 * STILL), (-2 * STILL, *(0.0,) * 15)],
+    ids=["unseen", "just asked", "a moment ago", "moves", "moved"],
+)
+def test_a_real_episode_begins_with_no_arm_that_moves_or_is_about_to(moves):
     with pytest.raises(SessionError, match="wait until it stands"):
         seen_by_a_person(*moves).confirm()
