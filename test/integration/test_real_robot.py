@@ -28,6 +28,9 @@ TURN_RAD = 0.4
 SOFT_TICKS = 9
 """So long a takeover is looked at for a jump [control ticks]."""
 
+ALIGN_S = 15.0
+"""A leader whose bus was not held up is at the follower's pose by then [s]."""
+
 MOST_TRIES = 5
 
 NODES = {
@@ -95,6 +98,13 @@ class Operator(Watch):
         super().until(lambda: self.is_at_fault or holds())
         if self.is_at_fault:
             raise DisturbedError(self.changes[-1].reason)
+
+    def within(self, holds, duration_s):
+        """Wait for something, but not for long; tell whether it came."""
+        is_so = self._spinner.spin_until(lambda: self.is_at_fault or holds(), duration_s)
+        if self.is_at_fault:
+            raise DisturbedError(self.changes[-1].reason)
+        return is_so
 
     def ask(self, service, value=None):
         """Call a service until it does what is asked."""
@@ -166,7 +176,8 @@ def is_up(log):
 def record(person, twin):
     """Record an episode; where a fault cuts it, the next one. Return how many it took."""
     for tries in range(1, MOST_TRIES + 1):
-        person.arm()
+        if tries == 1 or person.is_at_fault:
+            person.arm()
         try:
             person.until_episode(EpisodeState.RESETTING)
             person.ask("episode/start")
@@ -184,7 +195,9 @@ def record(person, twin):
 def lead(person, twin):
     """The leader comes to the follower and is let go by hand; then the follower goes with it."""
     stands_at = person.commands[-1]
-    person.until(lambda: is_aligned(person, twin))
+    if not person.within(lambda: is_aligned(person, twin), ALIGN_S):
+        person.ask("episode/redo")
+        raise DisturbedError(f"the leader did not come: {twin.state('leader')}")
     np.testing.assert_array_equal(person.commands[-1], stands_at)  # it did not go to the leader
     for joint, at in zip(JOINTS, positions(twin, "leader"), strict=True):
         must(twin, f"leader hand {joint} {at}")
