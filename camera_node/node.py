@@ -16,7 +16,6 @@ from camera_node.devices import identity
 from camera_node.params import CameraParams
 from camera_node.source import FrameSource
 from camera_node.source_choice import make_source, wanted_of
-from camera_node.stamps import to_ros_ns
 from camera_node.telling import status_event
 from camera_node.view import load_views, save_view, suspicion, view_of
 from camera_node.watchdog import CameraState, WatchdogConfig
@@ -110,7 +109,7 @@ class CameraNode(Node):
 
     def _publish(self, good: GoodFrame) -> None:
         camera, endpoints = self._params.camera, self._endpoints
-        stamp_ns = to_ros_ns(good.frame.captured_ns, time.monotonic_ns, self._now_ns)
+        stamp_ns = good.frame.captured_ns  # the arm's clock: steady
         endpoints.publish(image_topic(camera), to_image(stamp_ns, camera, good.jpeg.data))
         info = calibrated_info(stamp_ns, camera, self._size, self._calibration)
         endpoints.publish(camera_info_topic(camera), info)

@@ -7,6 +7,7 @@ its thread. Stamps are the machine's steady clock, which no correction of the da
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hardware_node.params import HardwareParams
 from hardware_node.telling import diagnostics_of
 from so101.control.arm_loop import ArmTick
 from so101.control.trajectory import JointTrajectory
+from so101.data.bags.custom_data import CALIBRATION
 from so101.episode import ControlSource
 from so101.errors import MotionError, SessionError, TrajectoryError
 from so101.events import ControlEvent
@@ -55,6 +57,7 @@ class HardwareNode(Node):
         params = declare(self, HardwareParams)
         calibration = read_calibration(Path(params.calibration).expanduser())
         self._endpoints = endpoints = Endpoints(self)
+        self._calibrated = {CALIBRATION: calibration.digest()}
         self._mode = ""
         self._mode_lock = threading.Lock()
         self._newest_ns = self._trajectory_ns = 0
@@ -107,6 +110,7 @@ class HardwareNode(Node):
             event = self._driver.loop.state_event(stamp_ns)
             if event.message != self._mode:
                 self._mode = event.message
+                event = replace(event, values={**event.values, **self._calibrated})
                 self._endpoints.publish(ARM_STATE, to_event(event))
 
     def _on_control(self, event: ControlEvent) -> None:

@@ -20,7 +20,7 @@ from recorder_node.params import RecorderParams
 from recorder_node.recorder_setup import RecorderSetup
 from so101.clock import nanoseconds
 from so101.data.bags.bag_writer import Split
-from so101.data.bags.custom_data import SOFTWARE
+from so101.data.bags.custom_data import CALIBRATION, SOFTWARE
 from so101.data.durable import free_bytes
 from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import BagError, ConfigError, StoreError
@@ -33,6 +33,7 @@ from so101.ros.run import run
 from so101.ros.taps import Taps
 from so101.status_events import RecorderStatus
 from so101.topics import (
+    ARM_STATE,
     DIAGNOSTICS,
     EPISODE,
     IMAGE_KINDS,
@@ -63,6 +64,7 @@ class RecorderNode(Node):
         )
         self._store.lock()
         self._recover()
+        self._facts = {SOFTWARE: VERSION}
         setup = self._setup(params)
         self._recorder = self._make_recorder(params, setup)
         self._sequences = SequenceCounter()
@@ -88,7 +90,7 @@ class RecorderNode(Node):
         return RecorderSetup(
             topics=recorded_topics(params.cameras, params.aux, params.images),
             paced=(JOINT_STATES.name, JOINT_COMMANDS.name, REWARD.name, *images, *objects),
-            facts={SOFTWARE: VERSION},
+            facts=self._facts,
             is_lock_step=params.lockstep,
             namespace=self.get_namespace(),
         )
@@ -109,6 +111,8 @@ class RecorderNode(Node):
             gap = self._sequences.gap(topic.name, message.publisher, message.sequence)
             if topic is EPISODE:
                 self._on_episode(message.data)
+            elif topic is ARM_STATE:
+                self._on_arm_state(message.data)
             self._recorder.on_message(topic, message.data, message.received_ns, gap)
         while (status := self._recorder.poll()) is not None:
             self._tell(status)
@@ -129,6 +133,16 @@ class RecorderNode(Node):
         lost = self._recorder.on_episode(event)
         if lost is not None:
             self._tell(lost)
+
+    def _on_arm_state(self, data: bytes) -> None:
+        """Take note of the calibration by which a real arm is read; it goes into every bag."""
+        try:
+            values = from_message(deserialize_message(data, DiagnosticArray)).values
+        except BagError as error:
+            self.get_logger().error(f"{ARM_STATE.name}: {error}")
+            return
+        if CALIBRATION in values:
+            self._facts[CALIBRATION] = values[CALIBRATION]
 
     def _tell(self, status: RecorderStatus) -> None:
         self._endpoints.tell(RECORDER_STATUS, status)

@@ -6,11 +6,12 @@ rater (did it succeed). The node around it only carries messages.
 
 from collections.abc import Callable
 
+from reward_node.arm_modes import ABLE, WAY_OUT
 from reward_node.episode_machine import EpisodeMachine
 from reward_node.learner_dialogue import LearnerDialogue
 from reward_node.outputs import Limits, Output
 from reward_node.requests import Finish, Load, Phase, Promote, StartEpisode, Train
-from reward_node.reset_watch import ResetWatch
+from reward_node.reset_watch import Resets, ResetWatch
 from reward_node.session import Session
 from reward_node.watchdog import Wait
 from so101.clock import POLICY_GRID
@@ -22,18 +23,8 @@ from so101.rewards.rater import Rater
 from so101.simulation.tasks.task import Start
 from so101.status_events import LearnerStatus, PolicyInfo, RecorderStatus
 
-ABLE = frozenset({"armed", "holding"})
-"""Modes of the arm in which it can move."""
-
 MOST_LOSSES = 3
 """Recordings lost in a row after which the session gives up: the disk is full, or worse."""
-
-WAY_OUT = {
-    "disarmed": "arm/arm",
-    "estopped": "arm/recover, then arm/arm",
-    "fault": "arm/recover, then arm/arm",
-}
-"""Services that bring the arm back from each mode in which it cannot move."""
 
 
 class Conductor:
@@ -47,6 +38,7 @@ class Conductor:
         limits: Limits,
         *,
         has_recorder: bool = True,
+        resets: Resets | None = None,
     ) -> None:
         """Wire the parts.
 
@@ -56,6 +48,7 @@ class Conductor:
             start_of: Where an episode starts: arm and objects.
             limits: Time limits.
             has_recorder: Go on only after the recorder has saved an episode.
+            resets: Tells when a scene is ready; None for the simulation's.
         """
         self.session = session
         self.machine = EpisodeMachine()
@@ -72,7 +65,7 @@ class Conductor:
         self._is_redo = False
         self.learner = LearnerDialogue(session, limits.policy_s)
         self._told = ""
-        self._reset = ResetWatch()
+        self._reset: Resets = resets or ResetWatch()
         self._rated_ns = 0
         self._lost = ""
         self._losses = 0
@@ -87,14 +80,14 @@ class Conductor:
     @property
     def wait(self) -> Wait | None:
         """Return what others have yet to do before it goes on; None where nothing is open."""
-        facts = self.machine.facts
+        facts, state = self.machine.facts, self.machine.state
         if self.finish is not None:
             return None
         if self._obstacle:
             return Wait(what=f"the arm: {self._obstacle}")
-        if facts is not None and self.machine.state is EpisodeState.RESETTING:
-            return Wait(what=f"the reset of {facts.id}: arm or objects are not at its start")
-        if facts is not None and self.machine.state is EpisodeState.RUNNING:
+        if facts is not None and state is EpisodeState.RESETTING:
+            return Wait(what=f"the reset of {facts.id}: {self._reset.awaited}")
+        if facts is not None and state is EpisodeState.RUNNING:
             return Wait(what=f"the next observation of {facts.id}", progress=self._rated_ns)
         if self._awaited:
             return Wait(what=f"the recorder to save {self._awaited}")
@@ -175,11 +168,14 @@ class Conductor:
         self._check_loaded()
 
     def start_manually(self, stamp_ns: int, source: str, seed: int) -> str:
-        """Start an episode by hand.
+        """Start an episode by hand; one that is being reset begins, where a person says when.
 
         Raises:
             SessionError: The session runs by itself, or an episode is not over.
         """
+        if self.machine.state is EpisodeState.RESETTING:
+            self._reset.confirm()
+            return self.unsaved
         if self.session.phase is not Phase.MANUAL:
             raise SessionError(f"the session runs by itself ({self.session.phase.value})")
         if self._obstacle:

@@ -12,16 +12,19 @@ from typing import Any
 
 from rclpy.node import Node
 
-from reward_node.conductor import ABLE, Conductor
+from reward_node.arm_modes import ABLE
+from reward_node.conductor import Conductor
 from reward_node.outputs import Call, Limits
 from reward_node.params import RewardParams
 from reward_node.ratings import Ratings
+from reward_node.reset_watch import PersonResets, ResetWatch
 from reward_node.session import Session
 from reward_node.silence import Silence
 from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
 from so101.events import EpisodeEvent, LabelEvent, RewardEvent, from_message
+from so101.rewards.person_rater import PersonRater
 from so101.rewards.pick_rater import PickRater
 from so101.ros.convert import to_number, to_text
 from so101.ros.endpoints import Endpoints, interface_class
@@ -73,9 +76,14 @@ class RewardNode(Node):
         session = Session(params.session, self._ratings.read(), params.checkpoint)
         limits = Limits(policy_s=params.time_limit, teleop_s=params.teleop_time_limit)
         self._conductor = Conductor(
-            session, PickRater(), start_of, limits, has_recorder=params.has_recorder
+            session,
+            PickRater() if params.has_objects else PersonRater(),
+            start_of,
+            limits,
+            has_recorder=params.has_recorder,
+            resets=ResetWatch() if params.has_objects else PersonResets(),
         )
-        config = ObservationConfig(uses_objects=True, is_lock_step=params.lockstep)
+        config = ObservationConfig(uses_objects=params.has_objects, is_lock_step=params.lockstep)
         self._watchdog = Watchdog(params.wait_bound)
         self._builder = ObservationBuilder(config)
         self._next_tick_ns: int | None = None

@@ -19,6 +19,10 @@ class RewardParams:
     teleop_time_limit: float = option(
         20.0, "time limit of a demonstration [s]", range=(0.1, 3600.0)
     )
+    has_objects: bool = option(
+        True,
+        "object poses are published: simulation only; else people set up the scene and judge",
+    )
     has_recorder: bool = option(True, "go on only after the recorder saved an episode")
     arms_itself: bool = option(
         True, "the session arms the arm; in simulation only, a person arms a real one"

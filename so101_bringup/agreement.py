@@ -13,7 +13,8 @@ from so101.clock import POLICY_HZ
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import defaults
-from so101_bringup.graph import GRAPHS, NODES, GraphOptions, NodeSpec
+from so101_bringup.graph import GRAPHS, GraphOptions
+from so101_bringup.node_spec import NODES, NodeSpec
 from so101_bringup.parameters import check_parameters, params_class
 
 _LATENCY = ("simulation_node", "simulated_latency")
@@ -80,6 +81,21 @@ def check_agreement(nodes: Sequence[NodeSpec]) -> None:
         raise ConfigError(f"{_show(values, device)}, but {_show(values, told)}: say the same")
     if _LATENCY in values:
         _check_simulated(values)
+    else:
+        _check_real(values)
+
+
+def _check_real(values: _Values) -> None:
+    """Refuse what only the simulation does; a person's file may be shared with it."""
+    for node in (*_JOINING, "intervention_node"):
+        if values.get((node, "lockstep"), False):
+            raise ConfigError(f"{_show(values, (node, 'lockstep'))}: a real arm waits for nobody")
+    for key in (("reward_node", "has_objects"), ("recorder_node", "has_objects")):
+        if values.get(key, False):
+            raise ConfigError(f"{_show(values, key)}: nobody sees the objects of a real robot")
+    arms = ("reward_node", "arms_itself")
+    if values.get(arms, False):
+        raise ConfigError(f"{_show(values, arms)}: only a person arms a real arm")
 
 
 def _check_simulated(values: _Values) -> None:

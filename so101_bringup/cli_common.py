@@ -158,3 +158,31 @@ def server_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the graph's options that `add_server` asked for."""
     names = ("server", "server_token_file", "server_ca")
     return {name: getattr(arguments, name) for name in names}
+
+
+def add_real(parser: argparse.ArgumentParser) -> None:
+    """Add what makes the robot a real one."""
+    add = parser.add_argument
+    add("--robot", default="", help="sim, real (real where --usb-port is given, else sim)")
+    add("--usb-port", default="", metavar="PATH", help="of the real arm: /dev/serial/by-id/...")
+    add("--calibration", default="", metavar="FILE", help="of the real arm, as LeRobot writes it")
+    add("--write-eeprom", action="store_true", help="put right what its servos remember; once")
+    add("--cameras", default=None, metavar="IDS", help="such as wrist,front; empty for none")
+
+
+def real_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the graph's options that `add_real` asked for.
+
+    Raises:
+        ConfigError: A simulated robot is to have the port of a real one.
+    """
+    from so101.errors import ConfigError
+
+    names = ("usb_port", "calibration", "write_eeprom")
+    values = {name: getattr(arguments, name) for name in names}
+    values["robot"] = arguments.robot or ("real" if arguments.usb_port else "sim")
+    if values["robot"] == "sim" and any(values[name] for name in names):
+        raise ConfigError("--usb-port, --calibration and --write-eeprom are for --robot real")
+    if arguments.cameras is not None:
+        values["cameras"] = [one.strip() for one in arguments.cameras.split(",") if one.strip()]
+    return values

@@ -5,8 +5,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from so101_bringup.cli_common import add_server, server_options
+from so101_bringup.cli_common import add_real, add_server, real_options, server_options
 from so101_bringup.graph import GRAPHS, GraphOptions
+
+BY_PERSON = (
+    "so101 {verb}: `so101 call arm/arm true` arms the arm, and it goes home: clear its way\n"
+    "so101 {verb}: `so101 call episode/start` begins an episode once the scene is set up;\n"
+    "so101 {verb}: `so101 call episode/success`, failure or redo ends it; Ctrl-C puts the arm down"
+)
 
 STORES = {"rl": "runs/rl", "record": "runs/rl", "up": "runs/rl"}
 
@@ -45,12 +51,13 @@ def add_verbs(verbs: Any) -> None:
     record.add_argument(
         "--images", default="compressed", help="frames: compressed, raw, both (compressed)"
     )
+    add_real(record)
     record.set_defaults(run=_run_record)
     up = verbs.add_parser("up", help="the robot with everything but the learner")
     _add_common(up)
     up.add_argument("--checkpoint", default="", metavar="DIR", help="policy to run")
     _add_policy(up)
-    _add_real(up)
+    add_real(up)
     up.set_defaults(run=_run_up)
     motion = verbs.add_parser("motion", help="move the arm of a running graph")
     motion.add_argument("where", choices=("home",))
@@ -96,20 +103,6 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         "--decision-ticks", type=int, default=0, metavar="N", help="of 1/30 s, chunk to chunk"
     )
     add_server(parser)
-
-
-def _add_real(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--usb-port", default="", metavar="PATH", help="the real arm there; else simulated")
-    add("--calibration", default="", metavar="FILE", help="of the real arm, as LeRobot writes it")
-    add("--write-eeprom", action="store_true", help="put right what its servos remember; once")
-
-
-def _real_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what makes the graph one of a real arm; the port says so."""
-    names = ("usb_port", "calibration", "write_eeprom")
-    values = {name: getattr(arguments, name) for name in names}
-    return {"robot": "real" if arguments.usb_port else "sim", **values}
 
 
 def _policy_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -168,27 +161,30 @@ def _run_rl(arguments: argparse.Namespace) -> int:
 
 
 def _run_record(arguments: argparse.Namespace) -> int:
-
     options = _options(
         arguments,
         demonstrations=arguments.demonstrations,
         continuous=arguments.continuous,
         images=arguments.images,
+        **real_options(arguments),
     )
+    if options.robot == "real":
+        print(BY_PERSON.format(verb="record"))
     goals = {"demonstrations": arguments.demonstrations}
     return _run_job(arguments, options, goals)
 
 
 def _run_up(arguments: argparse.Namespace) -> int:
-
     options = _options(
         arguments,
         checkpoint=arguments.checkpoint,
         **_policy_options(arguments),
-        **_real_options(arguments),
+        **real_options(arguments),
     )
     if options.robot == "real":
         print("so101 up: the arm holds still until `so101 call arm/arm true`; Ctrl-C puts it down")
+        print("so101 up: `so101 call episode/start` asks for an episode: the arm goes home;")
+        print("so101 up: the same word again begins it once the scene is set up")
         return _run_job(arguments, options, {})
     print("so101 up: start an episode with `so101 call episode/start`; Ctrl-C ends")
     return _run_job(arguments, options, {})

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so101_bringup.cli_common import (
+    add_real,
     add_server,
     add_store,
     open_store,
+    real_options,
     select_one,
     server_options,
 )
@@ -40,6 +42,10 @@ def add_verbs(verbs: Any) -> None:
     evaluate.add_argument("--store", default="", metavar="DIR", help="with --ros: keep the bags")
     evaluate.add_argument("--json", default="", metavar="FILE", help="write the result there")
     evaluate.add_argument("--verbose", action="store_true", help="show what the nodes print")
+    add_real(evaluate)
+    evaluate.add_argument(
+        "--params-file", default="", metavar="FILE", help="your parameter file, for --ros"
+    )
     evaluate.set_defaults(run=_evaluate)
     train = verbs.add_parser("train", help="fine-tune on the recorded demonstrations, without ROS")
     train.add_argument("--store", default="", metavar="DIR", help="directory of the run")
@@ -114,6 +120,8 @@ def _evaluation_config(arguments: argparse.Namespace) -> "EvaluationConfig":
 
     if arguments.ros and arguments.jitter:
         raise ConfigError("eval: --jitter is for roll-outs in process, not --ros")
+    if real_options(arguments)["robot"] == "real" and not arguments.ros:
+        raise ConfigError("eval: a real arm is moved by the nodes; add --ros")
     if arguments.server and not arguments.ros:
         raise ConfigError("eval: --server infers for the nodes; add --ros")
     return EvaluationConfig(
@@ -155,8 +163,8 @@ def _evaluate_in_graph(
     with tempfile.TemporaryDirectory(prefix="so101-eval-") as temporary:
         store = arguments.store or temporary
         values = {
-            "robot": "sim",
             "state": not spec.cameras,
+            "params_file": arguments.params_file,
             "store": store,
             "seed": config.seed,
             "start": config.start,
@@ -167,7 +175,9 @@ def _evaluate_in_graph(
             "schedule": config.schedule,
             **server_options(arguments),
         }
-        options = options_of({**values, "cameras": spec.cameras} if spec.cameras else values)
+        if spec.cameras:
+            values["cameras"] = spec.cameras
+        options = options_of({**values, **real_options(arguments)})
         ticks = decision_ticks_of(options, spec.action_space)
         options = replace(options, decision_ticks=ticks)
         goals = session_goals(options)

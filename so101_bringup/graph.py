@@ -2,44 +2,33 @@
 
 Written once. `so101_bringup.supervisor` runs it as processes, `so101_bringup.launch_rendering`
 turns it into launch_ros actions, and a test holds the two against each other. Neither ROS nor any
-node is imported here.
+node is imported here. The single nodes are in `so101_bringup.node_makers`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from so101.errors import ConfigError
 from so101.simulation.tasks.table import make_task
 from so101_bringup.graph_options import GraphOptions as GraphOptions
-from so101_bringup.paths import PACKAGE, RunPaths, check_sections
-from so101_bringup.policy_options import (
-    check_policy,
-    decision_ticks_of,
-    policy_values,
-    refuse_server,
+from so101_bringup.node_makers import (
+    Robot,
+    camera_nodes,
+    hardware_node,
+    intervention_node,
+    learner_node,
+    motion_node,
+    own_files,
+    policy_node,
+    recorder_node,
+    reward_node,
+    rviz_nodes,
+    simulation_node,
+    teleop_node,
 )
-from so101_bringup.session_defaults import goals_of
-
-ParameterValue = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
-
-NODES = (
-    "simulation_node",
-    "hardware_node",
-    "teleop_node",
-    "intervention_node",
-    "motion_node",
-    "policy_node",
-    "reward_node",
-    "recorder_node",
-    "learner_node",
-)
-"""Every node of ours that is there once, named like its executable; a graph has some of them."""
-
-CAMERA_NODE = "camera_node"
-"""Runs once for every camera of a real robot, named `camera_name`."""
-
+from so101_bringup.node_spec import NodeSpec, node_names
+from so101_bringup.paths import check_sections
+from so101_bringup.policy_options import check_policy, refuse_server
 
 LARGE_MESSAGES = {
     "FASTDDS_BUILTIN_TRANSPORTS": (
@@ -49,58 +38,9 @@ LARGE_MESSAGES = {
 """The default transports lose raw frames of 640x480; these do not."""
 
 
-REST_S = 15.0
-"""The real arm has so long to go to its rest pose before it is left holding where it is [s]."""
+SCRIPTED = "scripted"
 
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSpec:
-    """One process of the graph.
-
-    Attributes:
-        executable: Console script of ``package``; of ours also the Python package it runs.
-        name: Node name.
-        package: ROS package the executable belongs to.
-        namespace: Namespace of every relative name; empty for none.
-        config_files: Names of parameter files in ``config``.
-        parameters: Parameter values; they win over ``config_files``.
-        own_files: Paths of a person's parameter files; they win over everything.
-        remappings: Pairs of a topic's or service's name and its new name.
-        is_essential: The graph ends with an error when this process does.
-        respawn: Started again when it dies, with growing pauses.
-        ending_s: It may take so long to end [s]; 0 for as long as everybody.
-    """
-
-    executable: str
-    name: str
-    package: str = PACKAGE
-    namespace: str = ""
-    config_files: tuple[str, ...] = ()
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    own_files: tuple[str, ...] = ()
-    remappings: tuple[tuple[str, str], ...] = ()
-    is_essential: bool = True
-    respawn: bool = False
-    ending_s: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Robot:
-    """Parameters that several nodes share, from the options."""
-
-    cameras: tuple[str, ...]
-    uses_objects: bool
-    lockstep: bool
-    paths: RunPaths
-
-    @classmethod
-    def of(cls, options: GraphOptions) -> "_Robot":
-        return cls(
-            cameras=() if options.state or options.robot == "real" else options.cameras,
-            uses_objects=options.state,
-            lockstep=options.robot == "sim",
-            paths=options.paths,
-        )
+Maker = Callable[[GraphOptions, Robot], NodeSpec]
 
 
 def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
@@ -114,32 +54,54 @@ def rl_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     if options.images == "raw":
         raise ConfigError("images: the learner reads JPEG frames; choose compressed or both")
     refuse_server(options)
-    makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder, _learner)
+    makers = (
+        simulation_node,
+        teleop_node,
+        intervention_node,
+        motion_node,
+        policy_node,
+        recorder_node,
+        learner_node,
+    )
     return _graph(options, makers, job="rl")
 
 
 def record_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return what records demonstrations: no policy, no learner."""
-    makers = (_simulation, _teleop, _intervention, _motion, _recorder)
+    """Return what records demonstrations: no policy, no learner.
+
+    Raises:
+        ConfigError: Nobody teleoperates a real arm.
+    """
+    if options.robot == "real" and options.teleop == SCRIPTED:
+        raise ConfigError(
+            "teleop: choose leader, gamepad, joy or keyboard: the scripted human is part of the "
+            "simulation"
+        )
+    makers = (_arm(options), teleop_node, intervention_node, motion_node, recorder_node)
     return _graph(options, makers, job="record")
 
 
 def evaluate_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return what runs a policy and counts its successes; refused without one."""
+    """Return what runs a policy and counts its successes.
+
+    Raises:
+        ConfigError: No policy is named.
+    """
     if not (options.checkpoint or options.server):
         raise ConfigError("checkpoint: name the checkpoint directory to evaluate, or a server")
-    makers = (_simulation, _intervention, _motion, _policy, _recorder)
+    makers = (_arm(options), intervention_node, motion_node, policy_node, recorder_node)
     return _graph(options, makers, job="evaluate")
 
 
 def up_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return the robot with everything but the learner; episodes are started by service."""
-    makers: tuple[Callable[[GraphOptions, _Robot], NodeSpec], ...]
-    if options.robot == "real":
-        person = () if options.teleop == "scripted" else (_teleop,)
-        makers = (_hardware, *person, _intervention, _motion, _recorder)
-    else:
-        makers = (_simulation, _teleop, _intervention, _motion, _policy, _recorder)
+    """Return the robot with everything but the learner; episodes are started by service.
+
+    A real one has nodes only for a person and a policy that were chosen.
+    """
+    is_real = options.robot == "real"
+    person = () if is_real and options.teleop == SCRIPTED else (teleop_node,)
+    policy = () if is_real and not (options.checkpoint or options.server) else (policy_node,)
+    makers = (_arm(options), *person, intervention_node, motion_node, *policy, recorder_node)
     return _graph(options, makers, job="manual")
 
 
@@ -151,79 +113,25 @@ GRAPHS: Mapping[str, Callable[[GraphOptions], tuple[NodeSpec, ...]]] = {
 }
 
 
-def launchable(value: ParameterValue) -> ParameterValue:
-    """Return a value as launch and ROS command lines can pass it: they know no empty list.
-
-    ``so101.ros.params`` reads a list of one empty text as an empty list.
-    """
-    return ("",) if value == () else value
-
-
 def environment_of(options: GraphOptions) -> dict[str, str]:
     """Return the environment variables every process of the graph gets."""
     common = {"ROS_AUTOMATIC_DISCOVERY_RANGE": options.discovery.upper(), "OMP_NUM_THREADS": "1"}
     return common if options.images == "compressed" else {**common, **LARGE_MESSAGES}
 
 
-def _graph(
-    options: GraphOptions,
-    makers: tuple[Callable[[GraphOptions, _Robot], NodeSpec], ...],
-    job: str,
-) -> tuple[NodeSpec, ...]:
+def _arm(options: GraphOptions) -> Maker:
+    return hardware_node if options.robot == "real" else simulation_node
+
+
+def _graph(options: GraphOptions, makers: tuple[Maker, ...], job: str) -> tuple[NodeSpec, ...]:
     _check(options, job)
-    robot = _Robot.of(options)
+    robot = Robot.of(options)
     nodes = [make(options, robot) for make in makers]
     nodes += camera_nodes(options) if options.robot == "real" and not options.state else ()
-    nodes.append(_reward(options, robot, job, tuple(node.name for node in nodes)))
-    for path in _own_files(options):
+    nodes.append(reward_node(options, robot, job, tuple(node.name for node in nodes)))
+    for path in own_files(options):
         check_sections(Path(path), node_names(options), options.namespace)
-    return (*nodes, *(_rviz(options) if options.launch_rviz else ()))
-
-
-def camera_name(camera: str) -> str:
-    """Return the name of the node of a camera."""
-    return f"{camera}_camera"
-
-
-def node_names(options: GraphOptions) -> tuple[str, ...]:
-    """Return the names of all nodes of ours, those of other graphs as well."""
-    return (*NODES, *map(camera_name, options.cameras))
-
-
-def executable_of(name: str) -> str:
-    """Return the executable of a node of ours by its name; empty for a node of somebody else."""
-    if name in NODES:
-        return name
-    return CAMERA_NODE if name.endswith(camera_name("")) else ""
-
-
-def camera_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return a node for every camera of a real robot.
-
-    Which device it is stands in a person's file, in the section of that name.
-    """
-    return tuple(
-        NodeSpec(
-            executable=CAMERA_NODE,
-            name=camera_name(camera),
-            namespace=options.namespace,
-            parameters={
-                "camera": camera,
-                "width": options.camera_width,
-                "height": options.camera_height,
-                "raw_images": options.images != "compressed",
-            },
-            own_files=_own_files(options),
-            is_essential=False,
-            respawn=True,
-        )
-        for camera in options.cameras
-    )
-
-
-def _own_files(options: GraphOptions) -> tuple[str, ...]:
-    path = options.params_file
-    return (str(Path(path).expanduser().absolute()),) if path else ()
+    return (*nodes, *(rviz_nodes(options) if options.launch_rviz else ()))
 
 
 def _check(options: GraphOptions, job: str) -> None:
@@ -237,163 +145,36 @@ def _check(options: GraphOptions, job: str) -> None:
     if options.robot == "real":
         _check_real(options, job)
     check_policy(options)
-    if not options.state and not options.cameras:
+    is_blind_by_hand = options.robot == "real" and job == "manual" and not options.checkpoint
+    if not (options.state or options.cameras or is_blind_by_hand):
         raise ConfigError("cameras: name at least one, or choose state:=true")
+    if options.teleop == "leader":
+        _check_leader(options)
     make_task(options.task, options.start)
 
 
 def _check_real(options: GraphOptions, job: str) -> None:
     """Refuse what the real arm cannot do, or not yet."""
-    if job != "manual":
+    if job == "rl":
         raise ConfigError(
-            "robot:=real: its cameras are not part of this version; `up` moves the arm, "
-            "everything else needs robot:=sim"
+            "robot:=real: rl tries its candidates in a simulated cell, and nobody has watched its "
+            "rollouts on an arm yet; record, train and evaluate one after the other"
         )
     if options.state:
         raise ConfigError("state: nobody knows where objects are; simulation only")
+    for name in ("speed", "simulated_latency", "use_sim_time"):
+        if getattr(options, name):
+            raise ConfigError(f"{name}: the time of a real arm is nobody's to choose")
     if not options.usb_port:
         raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
     if not options.calibration:
         raise ConfigError("calibration: name the arm's calibration file")
 
 
-def _node(options: GraphOptions, executable: str, values: dict[str, Any], **more: Any) -> NodeSpec:
-    """Return one of our nodes, which are named like their executables."""
-    if options.use_sim_time:
-        values["use_sim_time"] = True
-    return NodeSpec(
-        executable=executable,
-        name=executable,
-        namespace=options.namespace,
-        parameters=values,
-        config_files=(f"{executable}.yaml",),
-        own_files=_own_files(options),
-        **more,
-    )
-
-
-def _hardware(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {
-        "port": options.usb_port,
-        "calibration": options.calibration,
-        "write_eeprom": options.write_eeprom,
-    }
-    return _node(options, "hardware_node", values, ending_s=REST_S)
-
-
-def _simulation(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {
-        "cameras": robot.cameras,
-        "camera_height": options.camera_height,
-        "camera_width": options.camera_width,
-        "raw_images": options.images != "compressed",
-        "lockstep": options.waits,
-        "speed": options.speed if options.waits else options.speed or 1.0,
-        "simulated_latency": options.simulated_latency,
-    }
-    return _node(options, "simulation_node", values)
-
-
-def _teleop(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {"device": options.teleop, "task": options.task, "lockstep": robot.lockstep}
-    if options.teleop == "leader":
-        values["leader.port"] = options.leader_port
-        values["leader.calibration"] = options.leader_calibration
-    return _node(options, "teleop_node", values)
-
-
-def _intervention(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    ticks = decision_ticks_of(options)
-    values = {
-        "lockstep": options.waits,
-        "policy_decision_ticks": ticks,
-        "teleop_device": options.teleop,
-    }
-    return _node(options, "intervention_node", values)
-
-
-def _motion(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    return _node(options, "motion_node", {})
-
-
-def _policy(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {
-        "cameras": robot.cameras,
-        "uses_objects": robot.uses_objects,
-        "lockstep": robot.lockstep,
-        "aux": options.aux,
-        "seed": options.seed,
-        **policy_values(options),
-    }
-    return _node(options, "policy_node", values, is_essential=False, respawn=True)
-
-
-def _recorder(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {
-        "store": str(robot.paths.episodes),
-        "cameras": robot.cameras,
-        "images": options.images,
-        "continuous": options.continuous,
-        "aux": options.aux,
-        "has_objects": options.robot == "sim",
-        "lockstep": robot.lockstep,
-    }
-    return _node(options, "recorder_node", values)
-
-
-def _learner(options: GraphOptions, robot: _Robot) -> NodeSpec:
-    values = {
-        "store": str(robot.paths.episodes),
-        "checkpoints": str(robot.paths.checkpoints),
-        "algorithm": options.algorithm,
-        "cameras": robot.cameras,
-        "uses_objects": robot.uses_objects,
-        "seed": options.seed,
-        "gate.by": options.gate,
-        "gate.margin": goals_of(options).gate_margin,
-    }
-    return _node(options, "learner_node", values, is_essential=False, respawn=True)
-
-
-def _reward(options: GraphOptions, robot: _Robot, job: str, peers: tuple[str, ...]) -> NodeSpec:
-    goals = goals_of(options)
-    values: dict[str, Any] = {
-        "peers": peers,
-        "session.job": job,
-        "session.task": options.task,
-        "session.start": options.start,
-        "session.seed": options.seed,
-        "session.operator": options.operator,
-        "session.demonstrations": goals.demonstrations,
-        "session.more_demonstrations": goals.more_demonstrations,
-        "session.max_demonstrations": goals.max_demonstrations,
-        "session.evaluation_episodes": goals.evaluation_episodes,
-        "session.target_success": goals.target_success,
-        "session.groups": goals.groups,
-        "session.rollouts": goals.rollouts,
-        "session.rule": options.rule,
-        "checkpoint": options.sha256,
-        "store": str(robot.paths.episodes),
-        "lockstep": robot.lockstep,
-    }
-    return _node(options, "reward_node", values)
-
-
-def _rviz(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    from so101.kinematics.urdf import robot_description  # xacro: only who asks for RViz pays
-
-    foreign: dict[str, dict[str, ParameterValue]] = {
-        "robot_state_publisher": {"robot_description": robot_description()},
-        "rviz2": {},
-    }
-    return tuple(
-        NodeSpec(
-            package=name,
-            executable=name,
-            name=name,
-            namespace=options.namespace,
-            parameters=parameters,
-            is_essential=False,
-        )
-        for name, parameters in foreign.items()
-    )
+def _check_leader(options: GraphOptions) -> None:
+    if not options.leader_port:
+        raise ConfigError("leader_port: name the serial adapter of the leader arm")
+    if not options.leader_calibration:
+        raise ConfigError("leader_calibration: name the leader's calibration file")
+    if options.leader_port == options.usb_port:
+        raise ConfigError(f"leader_port: {options.leader_port} is that of the follower")

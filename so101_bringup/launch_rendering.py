@@ -19,7 +19,8 @@ from so101.errors import ConfigError, SessionError
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_run
 from so101_bringup.deaths import Deaths
-from so101_bringup.graph import GRAPHS, GraphOptions, NodeSpec, environment_of
+from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
+from so101_bringup.node_spec import NodeSpec
 from so101_bringup.preparation import prepare
 from so101_bringup.session_watch import session_end
 from so101_bringup.supervisor import parameter_arguments

@@ -8,7 +8,7 @@ from typing import Any
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import check_values
-from so101_bringup.graph import NodeSpec, executable_of
+from so101_bringup.node_spec import NodeSpec, executable_of
 
 _ROS_OWN = ("use_sim_time", "qos_overrides")
 """Parameters that ROS itself gives every node."""

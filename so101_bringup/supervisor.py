@@ -17,7 +17,7 @@ from pathlib import Path
 
 from so101.errors import ConfigError
 from so101_bringup.deaths import USER_ERROR, Deaths, Patience
-from so101_bringup.graph import NodeSpec, ParameterValue, launchable
+from so101_bringup.node_spec import NodeSpec, ParameterValue, launchable
 from so101_bringup.paths import PACKAGE, config_path
 from so101_bringup.process import Output, Process
 

@@ -97,6 +97,11 @@ class RunningGraph:
             reader.join(timeout=5.0)
         return Run(code, tuple(self.lines), tuple(self._errors))
 
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the graph is over, for whatever reason."""
+        return self._process.poll() is not None
+
     def spend(self, duration_s: float) -> None:
         """Let it run for a while."""
         with suppress(subprocess.TimeoutExpired):

@@ -10,23 +10,16 @@ import numpy as np
 from contracts.policy_factories import make_policy
 from integration import graphs
 from integration.conftest import SEED, START
-from rclpy.context import Context
-from rclpy.node import Node
+from integration.watching import Watch
 
 from so101.clock import nanoseconds, seconds
 from so101.data.bags.bag import open_bag
 from so101.data.bags.messages import decode
-from so101.episode import SOURCE_CODES, ControlSource, EpisodeState, Outcome
-from so101.errors import SessionError
-from so101.events import ControlEvent, EpisodeEvent, from_message
-from so101.kinematics.chain import GRASP_FRAME, so101_chain
+from so101.episode import SOURCE_CODES, ControlSource, Outcome
+from so101.events import ControlEvent, from_message
 from so101.policies.checkpoints.checkpoint import save_checkpoint
 from so101.policies.checkpoints.files import TrainingRecord
-from so101.ros.client import GraphClient
-from so101.ros.convert import from_joint_command
-from so101.ros.endpoints import Endpoints
-from so101.ros.spin import Spinner
-from so101.topics import CONTROL_SOURCE, EPISODE, JOINT_COMMANDS
+from so101.topics import CONTROL_SOURCE
 
 BUTTON, AXIS, INITIAL = 1, 2, 0x80
 BUTTONS, AXES = 11, 8
@@ -41,8 +34,6 @@ SILENCE_S = 0.8
 
 EDGE_S = 0.15
 """So long a takeover is looked at for a jump [s]."""
-
-CHAIN = so101_chain()
 
 
 class Pad:
@@ -77,79 +68,6 @@ class Pad:
 
     def _send(self, value, kind, number):
         os.write(self._descriptor, struct.pack("<IhBB", 0, value, kind, number))
-
-
-class Watch:
-    """Sees what the arm is told and who has control."""
-
-    def __init__(self, domain, monkeypatch):
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-        self.client = GraphClient("test_watch_calls")
-        self._context = Context()
-        self._context.init(args=[], domain_id=domain)
-        self._node = Node("test_watch", context=self._context, use_global_arguments=False)
-        self.endpoints, self._spinner = Endpoints(self._node), Spinner(self._node)
-        self.endpoints.listen(JOINT_COMMANDS, self._on_command)
-        self.endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
-        self.endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
-        self.stamps, self.commands, self.changes, self.episode = [], [], [], None
-
-    def _on_command(self, message):
-        stamp_ns, command = from_joint_command(message)
-        self.stamps.append(stamp_ns)
-        self.commands.append(command)
-
-    def _on_control(self, event):
-        self.changes.append(event)
-
-    def _on_episode(self, event):
-        self.episode = event
-
-    @property
-    def tool(self):
-        return CHAIN.pose(self.commands[-1], GRASP_FRAME)[:3, 3]
-
-    def until(self, holds):
-        assert self._spinner.spin_until(holds, graphs.PATIENCE_S), self.changes[-5:]
-
-    def hears(self, duration_s):
-        """Tell whether the arm was heard of, listening for a while."""
-        return self._spinner.spin_until(lambda: bool(self.commands), duration_s)
-
-    def until_control(self, source, word=""):
-        self.until(lambda: self.changes and self._is(source, word))
-        return self.changes[-1]
-
-    def _is(self, source, word):
-        return self.changes[-1].source is source and word in self.changes[-1].reason
-
-    def until_tool(self, axis, least_m):
-        """Wait until the tool has gone some way from where it is."""
-        begin = self.tool
-        self.until(lambda: (self.tool - begin)[axis] > least_m)
-
-    def pause(self, duration_s):
-        """Watch for a while of the arm's time."""
-        began_ns = self.stamps[-1]
-        self.until(lambda: self.stamps[-1] >= began_ns + nanoseconds(duration_s))
-
-    def start_episode(self):
-        """Start one by hand as soon as the policy has its checkpoint."""
-
-        def has_started():
-            try:
-                return bool(self.client.call("episode/start"))
-            except SessionError:
-                return False
-
-        graphs.wait_until(has_started, graphs.PATIENCE_S)
-        self.until(lambda: self.episode and self.episode.state is EpisodeState.RUNNING)
-
-    def close(self):
-        self.client.close()
-        self._spinner.close()
-        self._node.destroy_node()
-        self._context.try_shutdown()
 
 
 def test_takeover_in_mid_chunk_loss_of_the_pad_and_return(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 from rclpy.node import Node
 
-from so101_bringup.graph import NodeSpec
+from so101_bringup.node_spec import NodeSpec
 from so101_bringup.supervisor import parameter_arguments
 
 

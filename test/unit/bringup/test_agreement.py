@@ -134,3 +134,26 @@ def test_nodes_that_disagree_are_refused_by_name_and_value(tmp_path, content, op
     with pytest.raises(ConfigError) as caught:
         check(tmp_path, content, **options)
     assert all(word in str(caught.value) for word in words)
+
+
+REAL = GraphOptions(robot="real", usb_port="/dev/arm", calibration="arm.json", checkpoint="here")
+
+
+@pytest.mark.parametrize(
+    ("node", "values", "words"),
+    [
+        ("reward_node", {"arms_itself": True}, "only a person arms"),
+        ("reward_node", {"has_objects": True}, "nobody sees the objects"),
+        ("recorder_node", {"has_objects": True}, "nobody sees the objects"),
+        ("policy_node", {"lockstep": True}, "waits for nobody"),
+        ("intervention_node", {"lockstep": True}, "waits for nobody"),
+    ],
+)
+def test_a_file_that_is_meant_for_the_simulation_does_not_move_a_real_arm(
+    tmp_path, node, values, words
+):
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({node: section(**values)}))
+    checked_graph("evaluate", REAL)
+    with pytest.raises(ConfigError, match=words):
+        checked_graph("evaluate", replace(REAL, params_file=str(path)))

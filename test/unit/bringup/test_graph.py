@@ -17,16 +17,16 @@ from so101.errors import CheckpointError, ConfigError
 from so101.policies.checkpoints.checkpoint import save_checkpoint
 from so101.policies.checkpoints.files import TrainingRecord
 from so101_bringup.graph import (
-    CAMERA_NODE,
     GRAPHS,
-    NODES,
     GraphOptions,
-    camera_nodes,
     environment_of,
     evaluate_graph,
+    record_graph,
     rl_graph,
     up_graph,
 )
+from so101_bringup.node_makers import camera_nodes
+from so101_bringup.node_spec import CAMERA_NODE, NODES
 from so101_bringup.parameters import check_parameters
 from so101_bringup.preparation import prepare
 from so101_bringup.session_defaults import CAMERAS, NEXT_GROUP_MARGIN, STATE, session_goals
@@ -35,6 +35,7 @@ from so101_bringup.supervisor import program_of
 ROOT = Path(__file__).parents[3]
 SIM = GraphOptions(robot="sim", checkpoint="somewhere")
 REAL = GraphOptions(robot="real", usb_port="/dev/serial/by-id/usb-arm", calibration="arm.json")
+LED = replace(REAL, teleop="leader", leader_port="/dev/leader", leader_calibration="leader.json")
 ALL = {
     (graph, mode): make(options)
     for graph, make in GRAPHS.items()
@@ -43,7 +44,12 @@ ALL = {
         "state": replace(SIM, state=True, namespace="robot1", use_sim_time=True),
         "counts": replace(SIM, demonstrations=3, evaluation_episodes=4, operator="Ada"),
     }.items()
-} | {("up", "real"): up_graph(REAL)}
+} | {
+    ("up", "real"): up_graph(REAL),
+    ("record", "real"): record_graph(LED),
+    ("evaluate", "real"): evaluate_graph(replace(REAL, checkpoint="somewhere")),
+    ("up", "real-policy"): up_graph(replace(LED, checkpoint="somewhere")),
+}
 every_graph = pytest.mark.parametrize(
     "nodes", list(ALL.values()), ids=["-".join(key) for key in ALL]
 )
@@ -151,6 +157,64 @@ def test_the_real_arm_takes_the_place_of_the_simulated_one_and_has_time_to_lie_d
     assert arm.is_essential
     assert arm.ending_s > 0.0
     assert all(node.parameters.get("lockstep", False) is False for node in nodes.values())
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "others"),
+    [
+        (up_graph, REAL, set()),
+        (up_graph, replace(REAL, server="ws://gpu:8000"), {"policy_node"}),
+        (up_graph, replace(LED, checkpoint="here"), {"teleop_node", "policy_node"}),
+        (record_graph, LED, {"teleop_node"}),
+        (record_graph, replace(REAL, teleop="gamepad"), {"teleop_node"}),
+        (evaluate_graph, replace(REAL, checkpoint="here"), {"policy_node"}),
+    ],
+)
+def test_a_real_robot_has_its_cameras_and_whoever_acts(make, options, others):
+    always = {"hardware_node", "intervention_node", "motion_node", "recorder_node", "reward_node"}
+    nodes = {node.name: node.parameters for node in make(options)}
+    assert set(nodes) == always | others | {"wrist_camera", "front_camera"}
+    assert set(nodes["reward_node"]["peers"]) == set(nodes) - {"reward_node"}
+    for name in {"policy_node", "recorder_node"} & set(nodes):
+        assert nodes[name]["cameras"] == ("wrist", "front")
+    if "teleop_node" in others:
+        assert nodes["teleop_node"]["device"] == options.teleop
+        assert nodes["intervention_node"]["teleop_device"] == options.teleop
+
+
+@pytest.mark.parametrize("key", [key for key in ALL if key[1].startswith("real")])
+def test_a_real_robot_waits_for_nobody_and_is_armed_and_judged_by_people(key):
+    nodes = {node.name: node.parameters for node in ALL[key]}
+    told = [values["lockstep"] for values in nodes.values() if "lockstep" in values]
+    assert told and not any(told)
+    assert nodes["reward_node"]["arms_itself"] is False
+    assert nodes["reward_node"]["has_objects"] is nodes["recorder_node"]["has_objects"] is False
+    assert nodes["reward_node"]["session.recovery"] == 0.0
+    assert nodes["motion_node"]["speed"] <= 0.25
+
+
+def test_an_arm_can_be_tried_without_cameras_and_nobody_records_or_acts_without():
+    assert not {n.name for n in up_graph(replace(LED, cameras=()))} & {"wrist_camera"}
+    for make, options in ((record_graph, LED), (up_graph, replace(LED, checkpoint="here"))):
+        with pytest.raises(ConfigError, match="cameras: name at least one"):
+            make(replace(options, cameras=()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teleop": "scripted"}, "teleop: choose leader"),
+        ({"leader_port": ""}, "leader_port: name"),
+        ({"leader_calibration": ""}, "leader_calibration: name"),
+        ({"leader_port": REAL.usb_port}, "that of the follower"),
+        ({"speed": 1.0}, "speed"),
+        ({"simulated_latency": 0.1}, "simulated_latency"),
+        ({"use_sim_time": True}, "use_sim_time"),
+    ],
+)
+def test_what_makes_no_real_recording_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        record_graph(replace(LED, **changes))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +363,7 @@ def test_no_groups_can_be_chosen_where_the_mode_has_some():
     ("changes", "message"),
     [
         ({"robot": ""}, "never guessed"),
-        ({"robot": "real"}, "not part of this version"),
+        ({"robot": "real"}, "simulated cell"),
         ({"use_ros2_control": True}, "safety gate would be missing"),
         ({"cameras": ()}, "state:=true"),
         ({"start": "moon"}, "region 'moon'"),

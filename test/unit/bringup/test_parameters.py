@@ -5,7 +5,8 @@ import json
 import pytest
 
 from so101.errors import ConfigError
-from so101_bringup.graph import GRAPHS, NODES, GraphOptions, record_graph
+from so101_bringup.graph import GRAPHS, GraphOptions, record_graph
+from so101_bringup.node_spec import NODES
 from so101_bringup.parameters import check_parameters
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from so101.errors import ConfigError, StoreError
 from so101_bringup.deaths import Patience
-from so101_bringup.graph import NodeSpec
+from so101_bringup.node_spec import NodeSpec
 from so101_bringup.supervisor import (
     INTERRUPTED,
     Program,

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from camera_node.backoff import Backoff
 from camera_node.camera import Camera
-from camera_node.stamps import to_ros_ns
 from camera_node.watchdog import CameraState, WatchdogConfig
 from so101.errors import ConfigError
 
@@ -85,22 +84,3 @@ def test_pauses_double_up_to_their_bound_and_begin_anew(failures):
     assert backoff.is_due(0)
     backoff.failed(0)
     assert backoff.is_due(250_000_000) and not backoff.is_due(249_999_999)
-
-
-@given(
-    st.integers(0, 10**18),
-    st.integers(-(10**18), 10**18),
-    st.integers(0, 90_000),
-    st.integers(0, 10**9),
-)
-def test_a_capture_time_keeps_its_age_on_the_ros_clock(now_ns, offset_ns, apart_ns, age_ns):
-    """However the clocks differ, and while reading them takes a little."""
-    reading = iter((now_ns, now_ns + apart_ns))
-    stamp_ns = to_ros_ns(now_ns - age_ns, lambda: next(reading), lambda: now_ns + offset_ns)
-    assert abs(stamp_ns - (now_ns + offset_ns - age_ns)) <= apart_ns
-
-
-def test_being_held_up_while_reading_the_clocks_does_not_shift_a_stamp():
-    monotonic = iter([0, 8_000_000, 8_000_100, 8_000_200])  # held up between the first two
-    ros = iter([8_000_000 + 500, 8_000_150 + 500])
-    assert to_ros_ns(7_000_000, lambda: next(monotonic), lambda: next(ros)) == 7_000_500

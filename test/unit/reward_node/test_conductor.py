@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from reward_node.conductor import MOST_LOSSES, Conductor
 from reward_node.outputs import Call, Limits
 from reward_node.requests import PastEpisode, Phase
+from reward_node.reset_watch import PersonResets
 from reward_node.session import Session
 from reward_node.session_config import SessionConfig
 from so101.clock import NS_PER_S, POLICY_GRID
@@ -81,12 +82,17 @@ def observation(stamp_ns, start=None, *, off=0.0):
 class Stage:
     """A conductor with a clock, and everything it ever published."""
 
-    def __init__(self, past=(), has_recorder=True, **config):
+    def __init__(self, past=(), has_recorder=True, resets=None, **config):
         settings = {"job": "record", "demonstrations": 2, "recovery": 0.0, **config}
         self.rater = FakeRater()
         self.session = Session(SessionConfig(**settings), past)
         self.conductor = Conductor(
-            self.session, self.rater, start_of, LIMITS, has_recorder=has_recorder
+            self.session,
+            self.rater,
+            start_of,
+            LIMITS,
+            has_recorder=has_recorder,
+            resets=resets,
         )
         self.tick = 30
         self.out = []
@@ -504,6 +510,26 @@ def test_a_session_that_runs_by_itself_starts_nothing_by_hand():
     stage = Stage()
     with pytest.raises(SessionError, match="runs by itself"):
         stage.conductor.start_manually(stage.now_ns, "teleop", 1)
+
+
+@pytest.mark.parametrize("job", ["record", "manual"])
+def test_a_person_begins_every_episode_of_a_real_robot(job):
+    """Whoever asked for it: the session, or the first of the person's two words."""
+    stage = Stage(job=job, resets=PersonResets())
+    if job == "manual":
+        stage.conductor.start_manually(stage.now_ns, "teleop", 1)
+    stage.poll()
+    assert [stage.see() for _ in range(30)] == [[]] * 30
+    name = stage.conductor.start_manually(stage.now_ns, "teleop", 1)
+    begun = stage.see()[0]
+    assert (begun.state, begun.facts.id) == (RUNNING, name)
+    assert "episode/start" in PersonResets.awaited
+
+
+def test_what_is_waited_for_in_a_real_reset_is_the_person():
+    stage = Stage(resets=PersonResets())
+    stage.poll()
+    assert PersonResets.awaited in stage.conductor.wait.what
 
 
 def test_nothing_to_end():
