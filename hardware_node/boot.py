@@ -52,8 +52,9 @@ def boot(bus: ServoBus, calibration: Calibration, *, write_eeprom: bool) -> Boot
     found = compare(bus, calibration)
     torque = tuple(bool(bus.read(servo, reg.TORQUE_ENABLE)) for servo in calibration.ids)
     if found and write_eeprom:
-        _mend(bus, found, torque)
-        left = compare(bus, calibration)
+        with bus.patient():
+            _mend(bus, found, torque)
+            left = compare(bus, calibration)
         if left:
             raise HardwareError(f"written, and still: {_listed(left)}")
     elif found:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 BROKEN_OFF = 130
-REPLY_S = 0.05
-"""No control loop waits here, and a busy computer may be slow [s]."""
 
 
 def add_verbs(verbs: Any) -> None:
@@ -90,14 +88,14 @@ def open_bus(name: str) -> "ServoBus":
         HardwareError: Another program has it, as a driver of a running graph, or it is not there.
     """
     from so101.errors import HardwareError
-    from so101.servos.bus import ServoBus
+    from so101.servos.bus import PATIENT_S, ServoBus
     from so101.servos.port import SerialPort
     from so101.servos.port_users import port_users
 
     users = port_users(name)
     if users:
         raise HardwareError(f"{name}: in use by {', '.join(users)}; end that first")
-    return ServoBus(SerialPort(name), reply_s=REPLY_S)
+    return ServoBus(SerialPort(name), reply_s=PATIENT_S)
 
 
 def make_folder(path: Path) -> None:

@@ -92,7 +92,7 @@ class LeaderGuide:
         """What the person has to do before the arm follows, or empty."""
         return {
             Phase.FREE: "",
-            Phase.DRIVEN: "the leader comes to the follower's pose",
+            Phase.DRIVEN: f"the leader comes to the follower's pose: {self._off}",
             Phase.READY: "hold the leader and move it a little: then it is let go",
             Phase.AWAITED: f"bring the leader near the follower: {self._off}",
             Phase.FOLLOWED: "",
@@ -131,6 +131,7 @@ class LeaderGuide:
                 self._let_go(Phase.FREE)
         elif self._phase is Phase.FREE:
             self._goal = at
+            self._is_near(at, now.command)
             self._phase = Phase.DRIVEN if self._rules.is_driven else Phase.AWAITED
         elif self._phase is Phase.DRIVEN:
             self._drive(at, now.command)
@@ -145,7 +146,8 @@ class LeaderGuide:
         goal = goal + np.clip(command - goal, -most, most)
         self._goal = np.clip(goal, at - _STALLED_RAD, at + _STALLED_RAD)
         self._arm.hold(self._goal)
-        if self._is_near(at, command) and np.abs(self._goal - command).max() < 1e-9:
+        is_near = self._is_near(at, command)
+        if is_near and np.abs(self._goal - command).max() < 1e-9:
             self._phase = Phase.READY
 
     def _wait_for_a_hand(self, at: FloatArray, command: FloatArray) -> None:

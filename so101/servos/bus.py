@@ -6,7 +6,8 @@ carries them. One thread at a time.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from so101.servos.registers import Register
 
 REPLY_S = 0.006
 """Six replies of 15 bytes take 1 ms on the wire, a USB adapter up to 4 ms more [s]."""
+
+PATIENT_S = 0.05
+"""A busy computer still hears a reply then, and servos confirm what they have to remember [s]."""
 
 TRIES = 3
 """How often is asked when the caller sets no deadline."""
@@ -100,6 +104,15 @@ class ServoBus:
     def close(self) -> None:
         """Close the port."""
         self._port.close()
+
+    @contextmanager
+    def patient(self, reply_s: float = PATIENT_S) -> Iterator[None]:
+        """Wait longer for each reply, where no control loop waits for it [s]."""
+        before, self._reply_ns = self._reply_ns, nanoseconds(reply_s)
+        try:
+            yield
+        finally:
+            self._reply_ns = before
 
     def ping(self, servo: int, deadline_ns: int | None = None) -> Packet:
         """Return the reply of a servo that is there.

@@ -8,7 +8,7 @@ from scripted_servos import PASSING_NS, ScriptedPort, Servo
 from so101.clock import nanoseconds
 from so101.errors import HardwareError, PortLostError
 from so101.servos import registers as reg
-from so101.servos.bus import REPLY_S, TRIES, ServoBus
+from so101.servos.bus import PATIENT_S, REPLY_S, TRIES, ServoBus
 from so101.servos.packets import Instruction
 
 IDS = (1, 2, 3, 4, 5, 6)
@@ -90,6 +90,21 @@ def test_a_garbled_reply_is_asked_again_without_waiting():
     bus.read(4, reg.PRESENT_POSITION)
     assert port.clock_ns - began_ns < nanoseconds(REPLY_S)
     assert (bus.counts.repeated, bus.counts.lost, bus.counts.corrupt) == (1, 0, 1)
+
+
+def test_where_no_loop_waits_it_is_patient_and_then_no_longer():
+    port, bus = make()
+    port.spoil = lambda servo, data: b""
+
+    def waited_ns():
+        began_ns = port.clock_ns
+        with pytest.raises(HardwareError):
+            bus.write(3, reg.LOCK, 1)
+        return port.clock_ns - began_ns
+
+    with bus.patient():
+        assert waited_ns() >= TRIES * nanoseconds(PATIENT_S)
+    assert waited_ns() < 2 * TRIES * nanoseconds(REPLY_S)
 
 
 @given(st.floats(0.001, 0.1))

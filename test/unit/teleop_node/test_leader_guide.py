@@ -80,6 +80,8 @@ def test_a_leader_nobody_asked_for_is_limp_and_not_followed():
 
 def test_it_is_driven_slowly_to_the_follower_and_let_go_when_a_hand_moves_it():
     leader, guide, follower = made(drive_speed=0.6)
+    assert follower.step() is None
+    assert "comes to the follower's pose: wrist_roll is 0.50 rad away" in guide.hint
     while guide.phase is not Phase.READY:
         assert follower.step() is None
         assert follower.tick < 200
