@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from reward_node.past import past_episodes
 from so101.config import from_mapping
@@ -19,6 +20,7 @@ from so101_bringup.claims import claimed_run
 from so101_bringup.display import Display
 from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
+from so101_bringup.node_spec import NodeSpec
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
 from so101_bringup.supervisor import Ending, Program, Supervisor, program_of
@@ -26,6 +28,9 @@ from so101_bringup.upload_job import send_rest, watcher_argv
 
 SHORT_OF_TARGET = 3
 """Exit code of a session that ran to its end and missed its target."""
+
+DISPLAY = "so101_display"
+"""Name of the display's node; the session waits for it as for the nodes of the graph."""
 
 
 def run_job(
@@ -84,7 +89,8 @@ def _run_graph(
     others: Sequence[Program] = (),
 ) -> int:
     paths = options.paths
-    programs = [*(program_of(node) for node in checked_graph(graph, options)), *others]
+    nodes = map(awaiting_display, checked_graph(graph, options))
+    programs = [*map(program_of, nodes), *others]
     os.environ.update(environment_of(options))
     environment = {**clean_environment(os.environ), **environment_of(options)}
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
@@ -95,6 +101,18 @@ def _run_graph(
     for program in others:
         say(f"{program.name:<15} {supervisor.newest(program.name)}")
     return code
+
+
+def awaiting_display(node: NodeSpec) -> NodeSpec:
+    """Let who calls the roll call the display too: it would miss the first episodes' lines.
+
+    Args:
+        node: Any of the graph. One whose peers a person's file names is left as it is.
+    """
+    peers = node.parameters.get("peers")
+    if not isinstance(peers, tuple) or not peers:
+        return node
+    return replace(node, parameters={**node.parameters, "peers": (*map(str, peers), DISPLAY)})
 
 
 def options_of(values: Mapping[str, object]) -> GraphOptions:
@@ -123,7 +141,7 @@ class _Watcher:
         self._display = display
         self._supervisor = supervisor
         self._say = say
-        self._client = GraphClient("so101_display", namespace)
+        self._client = GraphClient(DISPLAY, namespace)
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -147,6 +165,7 @@ class _Watcher:
         self._client.follow(
             SESSION_STATUS, SessionStatus, lambda e: self._show(display.on_session(e))
         )
+        self._client.answer_roll()
         self._client.spinner.spin()
 
     def _show(self, lines: list[str]) -> None:

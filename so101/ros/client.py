@@ -10,7 +10,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from so101.errors import ConfigError, SessionError, So101Error
 from so101.events import Event, from_message
-from so101.ros.endpoints import interface_class
+from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.health import Health
 from so101.ros.qos import subscriber_qos
 from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
 from so101.topics import SERVICES, TRIGGER, Topic
@@ -115,6 +116,13 @@ class GraphClient:
         self._node.create_subscription(
             interface_class(topic.type), topic.name, read, subscriber_qos(topic)
         )
+
+    def answer_roll(self) -> None:
+        """Report like the graph's own nodes, so that a session can wait until this one hears it.
+
+        To be called after the last `follow`: what comes later is not awaited.
+        """
+        Health(self._node, Endpoints(self._node))
 
     def wait_for(
         self,

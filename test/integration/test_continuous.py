@@ -68,7 +68,7 @@ def test_ctrl_c_closes_the_bag(tmp_path):
     with graphs.running(
         "record", tmp_path, seed=SEED, start=START, demonstrations=50, continuous=True
     ) as graph:
-        graph.wait_for_line("demo-00")  # who watches may come too late for the first one
+        graph.wait_for_line("demo-0000")
         assert graph.interrupt() < 5.0
         assert graph.wait().code == 130
     (entry,) = EpisodeStore(tmp_path / "episodes").episodes()

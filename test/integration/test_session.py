@@ -68,10 +68,8 @@ class Watch:
         assert self.client.call("session/pause", True) == "paused after this episode"
         self.client.wait_for(SESSION_STATUS, SessionStatus, is_paused, graphs.PATIENCE_S)
         ends = [event.state.is_end for event in self.events]
-        assert ends[
-            -1
-        ]  # and before it at most the episode that ended while the call was on its way
-        assert ends.count(True) <= 2
+        assert ends[-1]
+        assert ends.count(True) <= 2  # one more may have ended while the call was on its way
         assert self.client.call("session/pause", False) == "going on"
 
     def take_back_resets(self, count):
@@ -103,7 +101,7 @@ def test_a_session_that_is_interrupted_disturbed_and_stopped_goes_on(tmp_path, m
     store = tmp_path / "run"
     endless = {**OPTIONS, "demonstrations": 1000}
     with graphs.running("record", store, **endless) as graph:
-        graph.wait_for_line("demo-00")  # who watches may come too late for the first one
+        graph.wait_for_line("demo-0000")
         refuse_a_second(store)
         assert graph.interrupt() < EXIT_WITHIN_S
         graphs.wait_until(lambda: graph.pids() == [], EXIT_WITHIN_S)

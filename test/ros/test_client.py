@@ -11,8 +11,9 @@ from so101.errors import ConfigError, SessionError
 from so101.events import ControlEvent
 from so101.ros.client import GraphClient
 from so101.ros.endpoints import Endpoints
-from so101.ros.spin import Spinner
-from so101.topics import CONTROL_SOURCE
+from so101.ros.health import Roll
+from so101.ros.spin import DISCOVERY_S, Spinner
+from so101.topics import CONTROL_SOURCE, DIAGNOSTICS
 
 
 @pytest.fixture
@@ -73,3 +74,18 @@ def test_wrong_requests_are_refused_before_anything_is_sent(client):
 def test_a_graph_that_is_not_there(client):
     with pytest.raises(SessionError, match="is the graph running"):
         client.call("session/pause", True, timeout_s=0.1)
+
+
+def test_a_client_that_answers_the_roll_is_missed_until_it_hears(graph, make_node, client):
+    caller = make_node("caller", namespace="robot1")
+    roll, spinner = Roll(("so101_client",)), Spinner(caller)
+    Endpoints(caller).listen(DIAGNOSTICS, roll.on_diagnostics)
+    assert roll.missing() == "not heard of yet: so101_client"
+    client.follow(CONTROL_SOURCE, ControlEvent, lambda event: None)
+    client.answer_roll()
+    thread = threading.Thread(target=client.spinner.spin)
+    thread.start()
+    assert spinner.spin_until(lambda: roll.is_complete, DISCOVERY_S)
+    spinner.close()
+    client.spinner.stop()
+    thread.join()

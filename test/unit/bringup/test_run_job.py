@@ -13,9 +13,10 @@ from so101.errors import ConfigError, SessionError, StoreError
 from so101_bringup import claims
 from so101_bringup import run_job as module
 from so101_bringup.claims import check_store, claimed_domain, claimed_store
+from so101_bringup.graph import GRAPHS
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.preparation import prepare
-from so101_bringup.run_job import options_of, run_job
+from so101_bringup.run_job import DISPLAY, awaiting_display, options_of, run_job
 
 pytestmark = pytest.mark.ros
 
@@ -151,3 +152,17 @@ class TestBagsOfSomebodyElse:
     def test_without_them_nothing_is_changed(self, options):
         assert prepare(options) is options
         assert not Path(options.store).exists()
+
+
+def test_who_calls_the_roll_calls_the_display_too(options):
+    nodes = {node.name: node for node in GRAPHS["record"](options)}
+    peers = nodes["reward_node"].parameters["peers"]
+    assert awaiting_display(nodes["reward_node"]).parameters["peers"] == (*peers, DISPLAY)
+    assert awaiting_display(nodes["recorder_node"]) == nodes["recorder_node"]
+
+
+@pytest.mark.parametrize("left", [{}, {"peers": ()}], ids=["a person's file", "nobody"])
+def test_a_roll_that_is_not_ours_is_left_as_it_is(options, left):
+    (node,) = (node for node in GRAPHS["record"](options) if node.name == "reward_node")
+    other = {key: value for key, value in node.parameters.items() if key != "peers"} | left
+    assert awaiting_display(replace(node, parameters=other)).parameters == other

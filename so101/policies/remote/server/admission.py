@@ -17,6 +17,10 @@ NEW_PER_S, BURST = 10.0, 64
 MAX_ADDRESSES = 1024
 """How many addresses are remembered."""
 
+BACKLOG = 1024
+"""Connections that may wait to be accepted. One more is tried again by its system a second later,
+and the second after that: it would be turned away seconds late."""
+
 
 class Door:
     """Lets sockets in: so many at once, and from each address so many anew per second.
@@ -101,7 +105,7 @@ def listen(host: str, port: int, door: Door) -> Listener:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1024)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()

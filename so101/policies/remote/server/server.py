@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from so101.errors import CheckpointError, ConfigError
 from so101.policies.checkpoints.live_versions import LiveVersions
 from so101.policies.remote.server.access import Access
-from so101.policies.remote.server.admission import Door, Intake, listen
+from so101.policies.remote.server.admission import BACKLOG, Door, Intake, listen
 from so101.policies.remote.server.batching import Job
 from so101.policies.remote.server.config import ServerConfig
 from so101.policies.remote.server.connection import (
@@ -153,6 +153,7 @@ class PolicyServer:
         self._server = await serve(
             self._talk,
             sock=listener,
+            backlog=BACKLOG,  # asyncio listens once more, with 100 of its own
             ssl=self._tls,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             select_subprotocol=choose_subprotocol,
