@@ -27,8 +27,8 @@ from so101.topics import MOTION_ALIVE, POLICY_ALIVE, TELEOP_ALIVE, Topic
 DEEP = 1000
 """Depth of publishers and of the recorder [messages]."""
 
-HEAVY = 60
-"""Depth of publishers and of the recorder for raw images, two seconds of them [messages].
+HEAVY = 120
+"""Depth of publishers and of the recorder for raw images, four seconds of them [messages].
 
 A thousand frames of 640x480 would be a gigabyte in every queue.
 """
