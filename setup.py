@@ -69,6 +69,7 @@ setup(
             "reward_node = reward_node.node:main",
             "recorder_node = recorder_node.node:main",
             "learner_node = learner_node.node:main",
+            "marker_node = marker_node.node:main",
         ],
     },
 )

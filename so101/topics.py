@@ -16,6 +16,7 @@ POSE_ARRAY = "geometry_msgs/msg/PoseArray"
 STRING = "std_msgs/msg/String"
 FLOAT64 = "std_msgs/msg/Float64"
 HEADER = "std_msgs/msg/Header"
+MARKER_ARRAY = "visualization_msgs/msg/MarkerArray"
 TRIGGER = "std_srvs/srv/Trigger"
 SET_BOOL = "std_srvs/srv/SetBool"
 
@@ -135,6 +136,12 @@ DIAGNOSTICS = Topic(
     name="diagnostics", type=DIAGNOSTICS_TYPE, is_recorded=False, doc="health of every node, 1 Hz"
 )
 ROBOT_DESCRIPTION = Topic(name="robot_description", type=STRING, is_latched=True, doc="the URDF")
+MARKERS = Topic(
+    name="visualization_marker_array",
+    type=MARKER_ARRAY,
+    is_recorded=False,
+    doc="for RViz: the gripper's way in the colours of who was in control, the plan, the episode",
+)
 CLOCK = Topic(
     name="/clock", type="rosgraph_msgs/msg/Clock", is_recorded=False, doc="simulated time"
 )
@@ -166,6 +173,7 @@ TOPICS = (
     JOY,
     DIAGNOSTICS,
     ROBOT_DESCRIPTION,
+    MARKERS,
     CLOCK,
 )
 

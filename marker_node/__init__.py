@@ -1,0 +1,1 @@
+"""What RViz shows of the session beside the robot itself."""
