@@ -105,7 +105,9 @@ class Intervention:
         opening = self._open(source)
         ruling = self.arbiter.offer(source, trajectory, self._now_ns, self._command)
         if ruling.trajectory is None:
-            if self._params.lockstep:  # with free-running time the next one is better
+            kept = self._kept.get(source)
+            is_newest = kept is None or trajectory.stamp_ns >= kept.stamp_ns
+            if self._params.lockstep and is_newest:  # in free time the next one is better
                 self._kept[source] = trajectory
             return Ruling(event=opening, reason=ruling.reason)
         self._kept.pop(source, None)

@@ -10,10 +10,26 @@ from dataclasses import dataclass
 from so101.clock import nanoseconds
 from so101.decisions import after
 from so101.episode import ControlSource
+from so101.errors import TrajectoryError
 from so101.events import ControlEvent
 
 SETTLE_NS = nanoseconds(0.3)
 _IDLE = (ControlSource.HOLD, ControlSource.ESTOP)
+
+
+def source_named(name: str) -> ControlSource:
+    """Return the source that the arbiter wrote into a trajectory.
+
+    Raises:
+        TrajectoryError: It is none; the trajectory did not come through the arbiter.
+    """
+    try:
+        return ControlSource(name)
+    except ValueError as error:
+        raise TrajectoryError(
+            f"trajectory: its frame_id {name!r} is no control source; it did not come through "
+            "the arbiter"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

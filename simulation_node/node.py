@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.node import Node
 
 from simulation_node.episode_time import JudgedEpisode, is_cancelled, next_start_ns
-from simulation_node.lockstep import Granted, LockStep
+from simulation_node.lockstep import Granted, LockStep, source_named
 from simulation_node.pace import Pace
 from simulation_node.params import SimulationParams
 from so101.clock import nanoseconds
@@ -207,8 +207,9 @@ class SimulationNode(Node):
     def _on_trajectory(self, trajectory: JointTrajectory) -> None:
         if not trajectory.stamp_ns:  # it means now
             trajectory = replace(trajectory, stamp_ns=self._stand_ns)
+        source = source_named(trajectory.source)
         if trajectory.stamp_ns >= self._reset_ns:  # older ones belong to another scene
-            self._pending.append((ControlSource(trajectory.source), trajectory))
+            self._pending.append((source, trajectory))
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         if event.state is EpisodeState.RESETTING:

@@ -9,6 +9,10 @@ loses control when it falls silent; then the arm holds until a source offers aga
 teleoperation has taken over, only teleoperation can, so a lost leader arm never hands the robot
 back to a policy. After a release the policy begins with what it plans from then on: what it had
 planned before is flushed.
+
+Two that speak in the name of one source are not blended either: who began goes on until control
+changes. And a source's trajectories pass in the order of their stamps, each once, so that what is
+late or played back changes nothing.
 """
 
 from collections import Counter
@@ -19,6 +23,7 @@ import numpy as np
 from so101.arrays import FloatArray
 from so101.clock import seconds
 from so101.control.arbitration import ArbiterConfig, Ruling
+from so101.control.passed import Passed
 from so101.control.trajectory import JointTrajectory, validate
 from so101.episode import ControlSource
 from so101.errors import SessionError, TrajectoryError
@@ -43,6 +48,7 @@ class Arbiter:
         self._enabled = {ControlSource.MOTION}
         self._alive_ns: dict[ControlSource, int] = {}
         self._ends_ns = self._changed_ns = self._released_ns = 0
+        self._passed = Passed()
 
     @property
     def source(self) -> ControlSource:
@@ -160,7 +166,7 @@ class Arbiter:
         now_ns: int,
         command: FloatArray | None = None,
     ) -> Ruling:
-        """Rule on a trajectory. An offer is also a sign of life.
+        """Rule on a trajectory. An offer is also a sign of life, but not of another speaker.
 
         Args:
             source: Who offers it.
@@ -168,15 +174,17 @@ class Arbiter:
             now_ns: The present stamp [ns].
             command: Newest joint command [rad] of shape (joints,), for bumpless hand-over.
         """
-        self.alive(source, now_ns)
+        if source is not self._source or self._passed.is_speaker(trajectory):
+            self.alive(source, now_ns)
         reason = self._objection(source, trajectory, command) or _lateness(trajectory, now_ns)
         if reason:
             self.dropped[source, reason.split(":")[0]] += 1
             return Ruling(reason=reason)
         self._ends_ns = (trajectory.stamp_ns or now_ns) + trajectory.times_ns[-1]
-        event = None
-        if source is not self._source:
+        event, is_beginning = None, source is not self._source
+        if is_beginning:
             event = self._change(source, self._since(trajectory, now_ns), "has control")
+        self._passed.note(source, trajectory, now_ns, is_beginning=is_beginning)
         return Ruling(trajectory=replace(trajectory, source=source.value), event=event)
 
     def _since(self, trajectory: JointTrajectory, now_ns: int) -> int:
@@ -228,7 +236,10 @@ class Arbiter:
             return f"invalid: {error}"
         if source is ControlSource.POLICY and 0 < trajectory.stamp_ns < self._released_ns:
             return "planned before the release"
-        if source is not self._source and self._config.sources[source].must_align:
+        has_control = source is self._source
+        if reason := self._passed.objection(source, trajectory, has_control=has_control):
+            return reason
+        if not has_control and self._config.sources[source].must_align:
             return self._misalignment(trajectory, command)
         return ""
 

@@ -10,6 +10,12 @@ from so101.arrays import FloatArray
 from so101.clock import CONTROL_GRID, CONTROL_HZ, NS_PER_S
 from so101.errors import TrajectoryError
 
+LARGEST_RAD = 10.0
+"""No joint turns so far: what is larger is a mistake, and nothing to go towards [rad]."""
+
+LARGEST_RAD_S = 1000.0
+"""The same of velocities, far beyond what any motor does [rad/s]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JointTrajectory:
@@ -49,7 +55,8 @@ def tick_times(stamp_ns: int, ticks: int) -> tuple[int, ...]:
 def validate(trajectory: JointTrajectory, joints: Sequence[str]) -> None:
     """Check a trajectory by the rules of JointTrajectoryController's topic, and then some.
 
-    Stricter than the controller: names must be in the robot's order, and every number finite.
+    Stricter than the controller: names must be in the robot's order, and every number finite and
+    of a size that means something.
 
     Args:
         trajectory: As it came from the topic.
@@ -62,9 +69,9 @@ def validate(trajectory: JointTrajectory, joints: Sequence[str]) -> None:
     points = len(trajectory.times_ns)
     if points == 0:
         raise TrajectoryError("trajectory: no points")
-    _check_array("positions", trajectory.positions, (points, len(joints)))
+    _check_array("positions", trajectory.positions, (points, len(joints)), LARGEST_RAD)
     if trajectory.velocities is not None:
-        _check_array("velocities", trajectory.velocities, (points, len(joints)))
+        _check_array("velocities", trajectory.velocities, (points, len(joints)), LARGEST_RAD_S)
     if trajectory.stamp_ns < 0:
         raise TrajectoryError(f"trajectory: negative start stamp {trajectory.stamp_ns} ns")
     if trajectory.times_ns[0] < 0:
@@ -87,11 +94,14 @@ def _check_names(names: tuple[str, ...], joints: tuple[str, ...]) -> None:
     raise TrajectoryError(f"trajectory: {kind} joint names: got {got}; need {need}")
 
 
-def _check_array(name: str, values: FloatArray, shape: tuple[int, int]) -> None:
+def _check_array(name: str, values: FloatArray, shape: tuple[int, int], largest: float) -> None:
     if np.shape(values) != shape:
         raise TrajectoryError(f"trajectory: {name} have shape {np.shape(values)}, need {shape}")
     if not np.isfinite(values).all():
         raise TrajectoryError(f"trajectory: {name} are not all finite")
+    found = np.abs(values).max()
+    if found > largest:
+        raise TrajectoryError(f"trajectory: {name} reach {found:g}, at most {largest:g} are meant")
 
 
 def chunk_to_trajectory(chunk: ActionChunk, joints: Sequence[str]) -> JointTrajectory:

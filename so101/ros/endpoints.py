@@ -4,7 +4,9 @@ A service callback here is a plain function that returns what to say; a `So101Er
 refusal that says why.
 """
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -39,6 +41,7 @@ class Endpoints:
     def __init__(self, node: Node) -> None:
         """Make nothing yet."""
         self._node = node
+        self._speaker = f"{node.get_fully_qualified_name()} {os.getpid()}"
         self._publishers: dict[str, Any] = {}
 
     def offer(self, *topics: Topic) -> None:
@@ -58,7 +61,12 @@ class Endpoints:
         self.publish(topic, to_event(event.to_event()))
 
     def command(self, topic: Topic, trajectory: JointTrajectory) -> None:
-        """Publish a trajectory on an offered topic, the short way to the wire."""
+        """Publish a trajectory on an offered topic, the short way to the wire.
+
+        One that names no source names who speaks: this node, in this process.
+        """
+        if not trajectory.source:
+            trajectory = replace(trajectory, source=self._speaker)
         self.publish(topic, trajectory_to_bytes(trajectory))
 
     def follow(self, topic: Topic, callback: Callable[[JointTrajectory], None]) -> None:

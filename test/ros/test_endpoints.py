@@ -1,5 +1,9 @@
 """Endpoints publish, hear and serve by the topic table; bad messages and refusals stop nobody."""
 
+import os
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -7,13 +11,16 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import SetBool, Trigger
 
+from so101.clock import NS_PER_S
+from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource
 from so101.errors import BagError, SessionError, TrajectoryError
 from so101.events import ControlEvent
+from so101.robot import JOINTS
 from so101.ros.convert import to_text
 from so101.ros.endpoints import Endpoints, interface_class
 from so101.ros.spin import Spinner, wait_for_matched
-from so101.topics import CONTROL_SOURCE, LABEL, SERVICES, TASK, recorded_topics
+from so101.topics import CONTROL_SOURCE, LABEL, POLICY_TRAJECTORY, SERVICES, TASK, recorded_topics
 
 EVENT = ControlEvent(stamp_ns=7, source=ControlSource.POLICY, device="policy", decision_ticks=8)
 
@@ -49,6 +56,19 @@ def test_an_event_arrives_as_it_was_told(endpoints, spinner):
     endpoints.tell(CONTROL_SOURCE, EVENT)
     assert spinner.spin_until(lambda: bool(heard), 5.0)
     assert heard == [EVENT]
+
+
+def test_a_trajectory_names_its_source_or_who_speaks(endpoints, spinner):
+    heard = []
+    endpoints.follow(POLICY_TRAJECTORY, heard.append)
+    endpoints.offer(POLICY_TRAJECTORY)
+    wish = JointTrajectory(
+        stamp_ns=7, joints=JOINTS, times_ns=(NS_PER_S,), positions=np.zeros((1, 6))
+    )
+    endpoints.command(POLICY_TRAJECTORY, wish)
+    endpoints.command(POLICY_TRAJECTORY, replace(wish, source="policy"))
+    assert spinner.spin_until(lambda: len(heard) == 2, 5.0)
+    assert [one.source for one in heard] == [f"/node {os.getpid()}", "policy"]
 
 
 def test_offering_twice_makes_one_publisher(endpoints, node):

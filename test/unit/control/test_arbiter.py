@@ -227,7 +227,7 @@ def test_a_takeover_that_nobody_used_ends_with_a_word_too():
 @settings(max_examples=80, deadline=None)
 @given(
     released_ms=st.integers(1, 400),
-    planned_ms=st.lists(st.integers(-400, 800), min_size=1, max_size=20),
+    planned_ms=st.lists(st.integers(-400, 800), min_size=1, max_size=20, unique=True).map(sorted),
 )
 def test_after_a_release_nothing_passes_that_the_policy_planned_before(released_ms, planned_ms):
     """Its chunk of before the takeover, and those it planned while a person led the arm."""

@@ -42,6 +42,7 @@ NAN = np.full((2, 6), np.nan)
 INF = np.full((2, 6), np.inf)
 
 
+@pytest.mark.case(11, 12, 13)
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -60,6 +61,9 @@ INF = np.full((2, 6), np.inf)
         (trajectory(positions=np.zeros(6)), "positions have shape"),
         (trajectory(positions=NAN), "positions are not all finite"),
         (trajectory(positions=INF), "positions are not all finite"),
+        (trajectory(positions=np.full((2, 6), 1e9)), r"positions reach 1e\+09, at most 10"),
+        (trajectory(positions=np.full((2, 6), -1e308)), "positions reach"),
+        (replace(trajectory(), velocities=np.full((2, 6), 1e4)), "velocities reach 10000"),
         (replace(trajectory(), velocities=np.zeros((1, 6))), "velocities have shape"),
         (replace(trajectory(), velocities=NAN), "velocities are not all finite"),
     ],

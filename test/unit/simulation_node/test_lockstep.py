@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulation_node.lockstep import SETTLE_NS, Granted, LockStep
+from simulation_node.lockstep import SETTLE_NS, Granted, LockStep, source_named
 from so101.clock import CONTROL_GRID, NS_PER_S, POLICY_GRID
 from so101.decisions import DecisionClock
 from so101.episode import ControlSource
+from so101.errors import TrajectoryError
 from so101.events import ControlEvent
 
 POLICY, TELEOP = ControlSource.POLICY, ControlSource.TELEOP
@@ -357,3 +358,10 @@ def test_the_trajectory_of_a_hold_changes_nothing():
     assert lockstep.source is POLICY
     lockstep.on_control(ControlEvent(stamp_ns=hold_ns, source=HOLD))
     assert lockstep.source is HOLD
+
+
+@pytest.mark.parametrize("name", ["", "/policy_node 7", "nobody"])
+def test_a_trajectory_that_did_not_come_through_the_arbiter_is_refused_and_ends_nothing(name):
+    with pytest.raises(TrajectoryError, match="did not come through the arbiter"):
+        source_named(name)
+    assert source_named("motion") is MOTION
