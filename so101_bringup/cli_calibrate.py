@@ -1,4 +1,4 @@
-"""The verb that calibrates an arm, a person moving its joints: calibrate. No ROS."""
+"""The verb that makes an arm of servos, a person's hands helping: calibrate. No ROS."""
 
 import argparse
 import os
@@ -27,16 +27,24 @@ def add_verbs(verbs: Any) -> None:
     add = calibrate.add_argument
     add("--arm", choices=("follower", "leader"), default="follower", help="which (follower)")
     add("--port", required=True, metavar="DEVICE", help="such as /dev/serial/by-id/...")
-    add("--id", required=True, metavar="NAME", help="name of the arm and of its file")
+    add("--id", default="", metavar="NAME", help="name of the arm and of its file")
+    other = calibrate.add_mutually_exclusive_group()
+    add = other.add_argument
     add("--restore", action="store_true", help="write its file to the servos, move nothing")
+    add("--set-ids", action="store_true", help="before all else: give new servos their ids")
     calibrate.set_defaults(run=_calibrate)
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     from so101.data.durable import write_text
+    from so101.errors import ConfigError
     from so101.servos.calibration_files import calibration_path, calibration_root
     from so101_bringup.calibrate_job import calibrate
 
+    if arguments.set_ids:
+        return _set_ids(arguments)
+    if not arguments.id:
+        raise ConfigError("calibrate: --id names the arm, such as blue; its file gets that name")
     root = calibration_root(os.environ, Path.home())
     path = calibration_path(root, arguments.arm, arguments.id)
 
@@ -56,6 +64,23 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         return BROKEN_OFF
     _report(changes)
     print(f"written to {path}")
+    return 0
+
+
+def _set_ids(arguments: argparse.Namespace) -> int:
+    from so101.robot import JOINTS
+    from so101_bringup.set_ids_job import set_ids
+
+    try:
+        with _signals_interrupt(), closing(open_bus(arguments.port)) as bus:
+            done = set_ids(bus, LiveTerminal(sys.stdin.fileno(), sys.stdout))
+    except KeyboardInterrupt:
+        print("so101 calibrate: broken off; servos that were named above have their ids")
+        return BROKEN_OFF
+    print(f"{len(done)} of {len(JOINTS)} servos have their ids")
+    if len(done) < len(JOINTS):
+        return BROKEN_OFF
+    print("plug all of them in, one to the next; then: so101 doctor --port " + arguments.port)
     return 0
 
 
