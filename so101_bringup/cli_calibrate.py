@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from textwrap import wrap
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from so101.servos.calibration import Calibration
     from so101.servos.wanted import Difference
 
+_INDENT = "        "
 _UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 BROKEN_OFF = 130
 
@@ -64,6 +66,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         return BROKEN_OFF
     _report(changes)
     print(f"written to {path}")
+    print(f"next: so101 doctor --arm {arguments.arm} --port {arguments.port} --id {arguments.id}")
     return 0
 
 
@@ -181,9 +184,9 @@ class LiveTerminal:
         """Show what to do, and below it what changes all the time."""
         if not self._is_live and list(task) == self._task:
             return
-        lines = [*task, *table] if self._is_live else list(task)
+        lines = self._fitting(task, table) if self._is_live else list(task)
         up = _UP_AND_CLEAR.format(self._drawn) if self._is_live and self._drawn else ""
-        self._target.write(up + "".join(f"{line}\n" for line in self._fitting(lines)))
+        self._target.write(up + "".join(f"{line}\n" for line in lines))
         self._target.flush()
         self._drawn, self._task = len(lines), list(task)
 
@@ -212,9 +215,13 @@ class LiveTerminal:
         self._target.flush()
         self._drawn = 0
 
-    def _fitting(self, lines: Sequence[str]) -> list[str]:
-        """Cut lines to the terminal's width: a wrapped one could not be drawn anew."""
-        if not self._is_live:
-            return list(lines)
-        width = os.get_terminal_size(self._target.fileno()).columns or 80
-        return [line[: width - 1] for line in lines]
+    def _fitting(self, task: Sequence[str], table: Sequence[str]) -> list[str]:
+        """Break what is to be done, and cut the table, at the terminal's width.
+
+        A line that the terminal itself breaks could not be drawn anew.
+        """
+        width = (os.get_terminal_size(self._target.fileno()).columns or 80) - 1
+        lines: list[str] = []
+        for line in task:
+            lines += wrap(line, width, subsequent_indent=_INDENT)
+        return [*lines, *(line[:width] for line in table)]
