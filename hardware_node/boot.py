@@ -14,11 +14,10 @@ from so101.servos import registers as reg
 from so101.servos.bus import ServoBus
 from so101.servos.calibration import Calibration
 from so101.servos.registers import MODEL_NUMBER_STS3215, pick, span
+from so101.servos.servo_ids import is_garbled
 from so101.servos.wanted import Difference, differences, wanted_eeprom
 
 _ADDRESS, _SIZE = span(reg.FIRMWARE_MAJOR, reg.VELOCITY_I_COEFFICIENT)
-_UNLIKE, _UNLIKE_SIZE = span(reg.HOMING_OFFSET, reg.PRESENT_VELOCITY)
-_LOOKS = 4
 _MOST_LINES = 6
 
 
@@ -60,7 +59,7 @@ def boot(bus: ServoBus, calibration: Calibration, *, write_eeprom: bool) -> Boot
     elif found:
         raise HardwareError(
             f"{_listed(found)}. Is it this arm's calibration? Then start once with "
-            "write_eeprom:=true, the arm lying down and its torque off"
+            "--write-eeprom (write_eeprom:=true in ROS), the arm lying down and its torque off"
         )
     firmware = tuple(
         f"{bus.read(servo, reg.FIRMWARE_MAJOR)}.{bus.read(servo, reg.FIRMWARE_MINOR)}"
@@ -77,7 +76,7 @@ def find(bus: ServoBus, servos: Sequence[int]) -> None:
     """
     answering = bus.scan()
     doubled = {servo for servo in answering if answering.count(servo) > 1}
-    doubled |= {servo for servo in servos if _is_garbled(bus, servo)}
+    doubled |= {servo for servo in servos if is_garbled(bus, servo)}
     if doubled:
         raise HardwareError(
             f"{bus.name}: id {_ids(sorted(doubled))} answers what cannot be read: two servos have "
@@ -96,21 +95,6 @@ def find(bus: ServoBus, servos: Sequence[int]) -> None:
                 f"{bus.name}: {joint} (id {servo}) is model {model}, expected an STS3215 "
                 f"({MODEL_NUMBER_STS3215})"
             )
-
-
-def _is_garbled(bus: ServoBus, servo: int) -> bool:
-    """Tell whether somebody answers to an id, and never readably.
-
-    Two servos of one id speak at once. What is asked for differs between any two: offsets and
-    positions, so that they spoil each other's reply.
-    """
-    garbled = 0
-    for _ in range(_LOOKS):
-        noise = bus.counts.noise
-        if bus.try_read(servo, _UNLIKE, _UNLIKE_SIZE) is not None:
-            return False
-        garbled += bus.counts.noise > noise
-    return garbled >= _LOOKS - 1
 
 
 def compare(bus: ServoBus, calibration: Calibration) -> tuple[Difference, ...]:

@@ -149,9 +149,11 @@ class Conductor:
     def on_arm(self, mode: str, reason: str, stamp_ns: int) -> None:
         """Cut the episode when the arm cannot move; begin none until it can."""
         way_out = WAY_OUT.get(mode, "arm/arm")
-        self._obstacle = "" if mode in ABLE else f"the arm is {mode}; call {way_out} to go on"
+        because = f" ({reason})" if reason else ""
+        obstacle = f"the arm is {mode}; call {way_out} to go on{because}"
+        self._obstacle = "" if mode in ABLE else obstacle
         if self._obstacle and self.machine.is_busy:
-            self._cut(Outcome.TRUNCATED, stamp_ns, f"{self._obstacle} ({reason})")
+            self._cut(Outcome.TRUNCATED, stamp_ns, self._obstacle)
 
     def on_policy(self, info: PolicyInfo, stamp_ns: int) -> None:
         """Take note of the checkpoint that the policy runs.
@@ -176,10 +178,10 @@ class Conductor:
         if self.machine.state is EpisodeState.RESETTING:
             self._reset.confirm()
             return self.unsaved
-        if self.session.phase is not Phase.MANUAL:
-            raise SessionError(f"the session runs by itself ({self.session.phase.value})")
         if self._obstacle:
             raise SessionError(self._obstacle)
+        if self.session.phase is not Phase.MANUAL:
+            raise SessionError(f"the session runs by itself ({self.session.phase.value})")
         if self._awaited:
             raise SessionError(f"episode {self._awaited} is still being saved")
         if source == "policy" and not self.running_checkpoint:

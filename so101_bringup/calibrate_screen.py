@@ -52,13 +52,14 @@ def _task(machine: Calibrating) -> str:
 
 def _row(machine: Calibrating, sweep: Sweep, joint: int) -> str:
     pointer = ">" if joint == machine.joint else " "
-    now = math.degrees((int(sweep.positions[joint]) - MIDDLE_TICK) * RAD_PER_TICK)
+    turned = (int(sweep.positions[joint]) - MIDDLE_TICK) * RAD_PER_TICK
+    now = round(math.degrees(turned))  # whole, or there would be a -0
     if JOINTS[joint] == FULL_TURN_JOINT:
-        return f"  {pointer} {JOINTS[joint]:<14} {bar(sweep, joint)} {now:5.0f}°  turns freely"
+        return f"  {pointer} {JOINTS[joint]:<14} {bar(sweep, joint)} {now:5d}°  turns freely"
     way = math.degrees(int(sweep.high[joint] - sweep.low[joint]) * RAD_PER_TICK)
     expected = math.degrees(float(urdf_ways()[joint]) * RAD_PER_TICK)
     return (
-        f"  {pointer} {JOINTS[joint]:<14} {bar(sweep, joint)} {now:5.0f}°  "
+        f"  {pointer} {JOINTS[joint]:<14} {bar(sweep, joint)} {now:5d}°  "
         f"{way:3.0f}° of {expected:.0f}°"
     )
 

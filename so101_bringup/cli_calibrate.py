@@ -1,4 +1,4 @@
-"""The verb that calibrates an arm, a person moving its joints: calibrate. No ROS."""
+"""The verb that makes an arm of servos, a person's hands helping: calibrate. No ROS."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from textwrap import wrap
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from so101.servos.calibration import Calibration
     from so101.servos.wanted import Difference
 
+_INDENT = "        "
 _UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 BROKEN_OFF = 130
 
@@ -27,16 +29,24 @@ def add_verbs(verbs: Any) -> None:
     add = calibrate.add_argument
     add("--arm", choices=("follower", "leader"), default="follower", help="which (follower)")
     add("--port", required=True, metavar="DEVICE", help="such as /dev/serial/by-id/...")
-    add("--id", required=True, metavar="NAME", help="name of the arm and of its file")
+    add("--id", default="", metavar="NAME", help="name of the arm and of its file")
+    other = calibrate.add_mutually_exclusive_group()
+    add = other.add_argument
     add("--restore", action="store_true", help="write its file to the servos, move nothing")
+    add("--set-ids", action="store_true", help="before all else: give new servos their ids")
     calibrate.set_defaults(run=_calibrate)
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     from so101.data.durable import write_text
+    from so101.errors import ConfigError
     from so101.servos.calibration_files import calibration_path, calibration_root
     from so101_bringup.calibrate_job import calibrate
 
+    if arguments.set_ids:
+        return _set_ids(arguments)
+    if not arguments.id:
+        raise ConfigError("calibrate: --id names the arm, such as blue; its file gets that name")
     root = calibration_root(os.environ, Path.home())
     path = calibration_path(root, arguments.arm, arguments.id)
 
@@ -56,6 +66,24 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         return BROKEN_OFF
     _report(changes)
     print(f"written to {path}")
+    print(f"next: so101 doctor --arm {arguments.arm} --port {arguments.port} --id {arguments.id}")
+    return 0
+
+
+def _set_ids(arguments: argparse.Namespace) -> int:
+    from so101.robot import JOINTS
+    from so101_bringup.set_ids_job import set_ids
+
+    try:
+        with _signals_interrupt(), closing(open_bus(arguments.port)) as bus:
+            done = set_ids(bus, LiveTerminal(sys.stdin.fileno(), sys.stdout))
+    except KeyboardInterrupt:
+        print("so101 calibrate: broken off; servos that were named above have their ids")
+        return BROKEN_OFF
+    print(f"{len(done)} of {len(JOINTS)} servos have their ids")
+    if len(done) < len(JOINTS):
+        return BROKEN_OFF
+    print("plug all of them in, one to the next; then: so101 doctor --port " + arguments.port)
     return 0
 
 
@@ -156,9 +184,9 @@ class LiveTerminal:
         """Show what to do, and below it what changes all the time."""
         if not self._is_live and list(task) == self._task:
             return
-        lines = [*task, *table] if self._is_live else list(task)
+        lines = self._fitting(task, table) if self._is_live else list(task)
         up = _UP_AND_CLEAR.format(self._drawn) if self._is_live and self._drawn else ""
-        self._target.write(up + "".join(f"{line}\n" for line in self._fitting(lines)))
+        self._target.write(up + "".join(f"{line}\n" for line in lines))
         self._target.flush()
         self._drawn, self._task = len(lines), list(task)
 
@@ -187,9 +215,13 @@ class LiveTerminal:
         self._target.flush()
         self._drawn = 0
 
-    def _fitting(self, lines: Sequence[str]) -> list[str]:
-        """Cut lines to the terminal's width: a wrapped one could not be drawn anew."""
-        if not self._is_live:
-            return list(lines)
-        width = os.get_terminal_size(self._target.fileno()).columns or 80
-        return [line[: width - 1] for line in lines]
+    def _fitting(self, task: Sequence[str], table: Sequence[str]) -> list[str]:
+        """Break what is to be done, and cut the table, at the terminal's width.
+
+        A line that the terminal itself breaks could not be drawn anew.
+        """
+        width = (os.get_terminal_size(self._target.fileno()).columns or 80) - 1
+        lines: list[str] = []
+        for line in task:
+            lines += wrap(line, width, subsequent_indent=_INDENT)
+        return [*lines, *(line[:width] for line in table)]

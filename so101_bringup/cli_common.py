@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from so101_bringup.paths import RunPaths
 if TYPE_CHECKING:
     from so101.data.stores.episode_store import EpisodeStore
     from so101.data.stores.store_entry import EpisodeEntry
+    from so101.servos.calibration_files import ArmKind
 
 DEFAULT_STORE = "runs/rl"
 
@@ -165,9 +167,26 @@ def add_real(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--robot", default="", help="sim, real (real where --usb-port is given, else sim)")
     add("--usb-port", default="", metavar="PATH", help="of the real arm: /dev/serial/by-id/...")
-    add("--calibration", default="", metavar="FILE", help="of the real arm, as LeRobot writes it")
+    add("--calibration", default="", metavar="ID", help="of the real arm, or LeRobot's file of it")
     add("--write-eeprom", action="store_true", help="put right what its servos remember; once")
     add("--cameras", default=None, metavar="IDS", help="such as wrist,front; empty for none")
+
+
+def calibration_file(kind: "ArmKind", named: str) -> str:
+    """Return the calibration file that is named, or that of the arm with this id.
+
+    Args:
+        kind: Follower or leader.
+        named: A file's path, or an id as `so101 calibrate --id` takes it; may be empty.
+
+    Raises:
+        ConfigError: No arm of this id was calibrated.
+    """
+    if not named or "/" in named or named.endswith(".json"):
+        return named
+    from so101.servos.calibration_files import calibration_root, find_calibration
+
+    return str(find_calibration(calibration_root(os.environ, Path.home()), kind, named))
 
 
 def real_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -180,6 +199,7 @@ def real_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
     names = ("usb_port", "calibration", "write_eeprom")
     values = {name: getattr(arguments, name) for name in names}
+    values["calibration"] = calibration_file("follower", arguments.calibration)
     values["robot"] = arguments.robot or ("real" if arguments.usb_port else "sim")
     if values["robot"] == "sim" and any(values[name] for name in names):
         raise ConfigError("--usb-port, --calibration and --write-eeprom are for --robot real")

@@ -5,14 +5,23 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from so101_bringup.cli_common import add_real, add_server, real_options, server_options
+from so101_bringup.cli_common import (
+    add_real,
+    add_server,
+    calibration_file,
+    real_options,
+    server_options,
+)
 from so101_bringup.graph import GRAPHS, GraphOptions
 
 BY_PERSON = (
-    "so101 {verb}: `so101 call arm/arm true` arms the arm, and it goes home: clear its way\n"
+    "so101 {verb}: `so101 call arm/arm` arms the arm, and it goes home: clear its way\n"
     "so101 {verb}: `so101 call episode/start` begins an episode once the scene is set up;\n"
     "so101 {verb}: `so101 call episode/success`, failure or redo ends it; Ctrl-C puts the arm down"
 )
+
+PLAIN_WORDS = frozenset({"arm/estop", "arm/arm"})
+"""Services whose name alone is a command; whoever wants to stop an arm types no more than that."""
 
 STORES = {"rl": "runs/rl", "record": "runs/rl", "up": "runs/rl"}
 
@@ -65,7 +74,9 @@ def add_verbs(verbs: Any) -> None:
     motion.set_defaults(run=lambda a: _call(a, f"motion/{a.where}", None))
     call = verbs.add_parser("call", help="call a service of a running graph")
     call.add_argument("service", help="such as episode/start or arm/estop")
-    call.add_argument("value", nargs="?", choices=("true", "false"))
+    call.add_argument(
+        "value", nargs="?", choices=("true", "false"), help="true for arm/estop and arm/arm"
+    )
     _add_client(call)
     call.set_defaults(
         run=lambda a: _call(a, a.service, None if a.value is None else a.value == "true")
@@ -84,7 +95,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--leader-port", default="", metavar="PORT", help="of the leader arm")
     parser.add_argument(
-        "--leader-calibration", default="", metavar="FILE", help="of the leader arm"
+        "--leader-calibration", default="", metavar="ID", help="of the leader arm, or its file"
     )
     parser.add_argument("--start", default="std", help="start region: small, std, wide (std)")
     parser.add_argument("--namespace", default="", help="namespace of every name")
@@ -128,7 +139,7 @@ def _options(arguments: argparse.Namespace, **values: Any) -> GraphOptions:
             "start": arguments.start,
             "teleop": arguments.teleop,
             "leader_port": arguments.leader_port,
-            "leader_calibration": arguments.leader_calibration,
+            "leader_calibration": calibration_file("leader", arguments.leader_calibration),
             "namespace": arguments.namespace,
             "params_file": arguments.params_file,
             **values,
@@ -182,9 +193,11 @@ def _run_up(arguments: argparse.Namespace) -> int:
         **real_options(arguments),
     )
     if options.robot == "real":
-        print("so101 up: the arm holds still until `so101 call arm/arm true`; Ctrl-C puts it down")
-        print("so101 up: `so101 call episode/start` asks for an episode: the arm goes home;")
-        print("so101 up: the same word again begins it once the scene is set up")
+        print("so101 up: the arm holds still until `so101 call arm/arm`; Ctrl-C puts it down")
+        print("so101 up: `so101 call arm/estop` stops it; the switch of the supply does it surely")
+        if options.checkpoint or options.server:
+            print("so101 up: `so101 call episode/start` asks for an episode: the arm goes home;")
+            print("so101 up: the same word again begins it once the scene is set up")
         return _run_job(arguments, options, {})
     print("so101 up: start an episode with `so101 call episode/start`; Ctrl-C ends")
     return _run_job(arguments, options, {})
@@ -215,6 +228,8 @@ def _call(arguments: argparse.Namespace, service: str, value: bool | None) -> in
         raise ConfigError(f"unknown service {service!r}; {hint}")
     from so101.ros.client import GraphClient
 
+    if value is None and service in PLAIN_WORDS:
+        value = True
     with GraphClient("so101_call", arguments.namespace) as client:
         print(client.call(service, value))
     return 0

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reward_node.arm_modes import ABLE, WAY_OUT
 from reward_node.progress import COUNTED
 from reward_node.requests import PastEpisode
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
-from so101.events import EpisodeEvent
+from so101.events import EpisodeEvent, Event
 from so101.statistics import median, wilson_interval
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
 
@@ -42,6 +43,24 @@ class Tally:
             self.durations_s.append(duration_s)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArmWord:
+    """What the ``arm/state`` topic says of a real arm.
+
+    Attributes:
+        mode: In one word.
+        reason: Why, in words; may be empty.
+    """
+
+    mode: str
+    reason: str
+
+    @classmethod
+    def from_event(cls, event: Event) -> "ArmWord":
+        """Read the topic."""
+        return cls(mode=event.message, reason=event.values.get("reason", ""))
+
+
 class Display:
     """Turns events into lines."""
 
@@ -58,6 +77,7 @@ class Display:
         self._starts: dict[str, int] = {}
         self._ended = ""
         self._reported = -1.0
+        self._arm = ArmWord(mode="", reason="")
         self._learning = ("", -1, False)
         self._group: list[tuple[float, EpisodeEvent]] = []
         self.missing = 0
@@ -92,6 +112,18 @@ class Display:
     def on_session(self, status: SessionStatus) -> list[str]:
         """Read what the session has been waiting for unusually long."""
         return [f"{'waiting':<15} {status.waiting}"] if status.waiting else []
+
+    def on_arm(self, word: ArmWord) -> list[str]:
+        """Read whether the arm can move, and if not, why and what to do."""
+        if word.mode in ABLE:
+            word = ArmWord(mode="armed", reason="")  # holding is armed, with nothing to do
+        before, self._arm = self._arm, word
+        if word == before:
+            return []
+        because = f": {word.reason}" if word.reason else ""
+        way_out = WAY_OUT.get(word.mode)
+        what_to_do = f"; so101 call {way_out}" if way_out else ""
+        return [f"{'arm':<15} {word.mode}{because}{what_to_do}"]
 
     def on_recorder(self, status: RecorderStatus) -> list[str]:
         """Read what became of a bag; only trouble is worth a line."""

@@ -105,6 +105,8 @@ def up_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     return _graph(options, makers, job="manual")
 
 
+_CALIBRATED = "file; `so101 calibrate` makes one, and so101 finds it by its --id, too"
+
 GRAPHS: Mapping[str, Callable[[GraphOptions], tuple[NodeSpec, ...]]] = {
     "rl": rl_graph,
     "record": record_graph,
@@ -147,7 +149,12 @@ def _check(options: GraphOptions, job: str) -> None:
     check_policy(options)
     is_blind_by_hand = options.robot == "real" and job == "manual" and not options.checkpoint
     if not (options.state or options.cameras or is_blind_by_hand):
-        raise ConfigError("cameras: name at least one, or choose state:=true")
+        without = (
+            "only `up` without a policy needs none"
+            if options.robot == "real"
+            else ("or choose state:=true")
+        )
+        raise ConfigError(f"cameras: name at least one; {without}")
     if options.teleop == "leader":
         _check_leader(options)
     make_task(options.task, options.start)
@@ -168,13 +175,13 @@ def _check_real(options: GraphOptions, job: str) -> None:
     if not options.usb_port:
         raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
     if not options.calibration:
-        raise ConfigError("calibration: name the arm's calibration file")
+        raise ConfigError(f"calibration: name the arm's calibration {_CALIBRATED}")
 
 
 def _check_leader(options: GraphOptions) -> None:
     if not options.leader_port:
         raise ConfigError("leader_port: name the serial adapter of the leader arm")
     if not options.leader_calibration:
-        raise ConfigError("leader_calibration: name the leader's calibration file")
+        raise ConfigError(f"leader_calibration: name the leader's calibration {_CALIBRATED}")
     if options.leader_port == options.usb_port:
         raise ConfigError(f"leader_port: {options.leader_port} is that of the follower")

@@ -14,10 +14,10 @@ from so101.data.stores.remote_files import check_url
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
-from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATUS
+from so101.topics import ARM_STATE, EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATUS
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_run
-from so101_bringup.display import Display
+from so101_bringup.display import ArmWord, Display
 from so101_bringup.environment import clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.node_spec import NodeSpec
@@ -95,7 +95,7 @@ def _run_graph(
     environment = {**clean_environment(os.environ), **environment_of(options)}
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
     supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
-    watcher = _Watcher(display, supervisor, say, options.namespace)
+    watcher = _Watcher(display, supervisor, say, options)
     ending = asyncio.run(_run(supervisor, watcher))
     code = _conclude(ending, display, paths, say)
     for program in others:
@@ -136,12 +136,13 @@ class _Watcher:
         display: Display,
         supervisor: Supervisor,
         say: Callable[[str], None],
-        namespace: str,
+        options: GraphOptions,
     ) -> None:
         self._display = display
         self._supervisor = supervisor
         self._say = say
-        self._client = GraphClient(DISPLAY, namespace)
+        self._is_real = options.robot == "real"
+        self._client = GraphClient(DISPLAY, options.namespace)
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -165,6 +166,8 @@ class _Watcher:
         self._client.follow(
             SESSION_STATUS, SessionStatus, lambda e: self._show(display.on_session(e))
         )
+        if self._is_real:  # a simulated one is armed by the session
+            self._client.follow(ARM_STATE, ArmWord, lambda e: self._show(display.on_arm(e)))
         self._client.answer_roll()
         self._client.spinner.spin()
 

@@ -78,8 +78,8 @@ class Calibrating:
             encoders: 0 to 4095, before any offset. Shape (joints,).
         """
         self.encoders = encoders
-        if self.sweep is not None and self.stage is Stage.SWEEP:
-            self.sweep.feed(encoders)
+        if self.sweep is not None:
+            self.sweep.feed(encoders)  # also while it is laid down: it is shown, no more
 
     def confirm(self) -> None:
         """Take it that the person did what was asked; where it does not fit, say why."""

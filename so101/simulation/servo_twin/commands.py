@@ -29,6 +29,7 @@ voltage V [S]           of the power supply; below 3.5 V the servos restart
 status WHO BITS [S]     error bits: 1 voltage, 2 encoder, 4 temperature, 8 current, 32 overload
 overload WHO [S]        status WHO 32
 missing WHO [S]         it is not on the bus
+alone WHO               it is the only one on the bus; clear plugs the others in
 id WHO N                it answers to another id: duplicate, or missing
 register WHO NAME N     set a register, also a read-only one
 reboot WHO              power down and up: torque off, RAM lost
@@ -75,7 +76,8 @@ class Commands:
             "status": (self._status, 2, 3),
             "overload": (self._overload, 1, 2),
             "missing": (self._missing, 1, 2),
-            "id": (self._id, 2, 2),
+            "alone": (self._alone, 1, 1),
+            "id": (lambda who, number: self._register(who, reg.ID.name, number), 2, 2),
             "register": (self._register, 3, 3),
             "reboot": (self._reboot, 1, 1),
             "hand": (self._hand, 2, 3),
@@ -188,8 +190,8 @@ class Commands:
         self._twin.missing |= servos
         self._after(duration, lambda: self._twin.missing.difference_update(servos))
 
-    def _id(self, who: str, number: str) -> None:
-        self._register(who, reg.ID.name, number)
+    def _alone(self, who: str) -> None:
+        self._twin.missing = set(_servos("all")) - set(_servos(who))
 
     def _register(self, who: str, name: str, number: str) -> None:
         if name not in reg.BY_NAME:

@@ -243,6 +243,26 @@ class TestTerminal:
         terminal.show(["do that"], [])
         assert target.getvalue() == "do this\ndo that\n"
 
+    def test_what_is_to_be_done_is_broken_between_words_and_never_cut(self, pipe):
+        shown = self.drawn(pipe, ["move it slowly to both ends", "  ! it was not"], ["x" * 30])
+        lines = shown.splitlines()
+        assert all(len(line) < 20 for line in lines)
+        assert " ".join(shown.split()).startswith("move it slowly to both ends ! it was not")
+        assert lines[-1] == "x" * 19
+
+    def drawn(self, pipe, task, table):
+        """Return what a terminal of 20 columns gets."""
+        leader, follower = pty.openpty()
+        with os.fdopen(follower, "w") as target:
+            tty.setraw(target.fileno())
+            fcntl.ioctl(target.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
+            LiveTerminal(pipe[0], target).show(task, table)
+            shown = ""
+            while not shown.endswith(f"{table[-1][:19]}\n"):
+                shown += os.read(leader, 4096).decode()
+        os.close(leader)
+        return shown
+
     def test_a_terminal_is_drawn_anew_and_no_line_wraps(self, pipe):
         leader, follower = pty.openpty()
         tty.setraw(follower)

@@ -10,6 +10,7 @@ import pytest
 
 from so101.errors import ConfigError
 from so101_bringup import cli
+from so101_bringup.cli_common import calibration_file
 from so101_bringup.environment import FOREIGN_VARIABLES, WHEELS_MARK, is_clean
 
 ROOT = Path(__file__).parents[3]
@@ -94,7 +95,7 @@ def test_every_verb_has_help(capsys, verb):
         (["up", "--usb-port", "/dev/arm"], "calibration: name the arm's calibration file"),
         (["up", "--robot", "real"], "usb_port: name the serial adapter"),
         (["record", "--robot", "sim", "--usb-port", "/dev/arm"], "are for --robot real"),
-        (["record", "--usb-port", "/dev/arm", "--calibration", "c"], "teleop: choose leader"),
+        (["record", "--usb-port", "/dev/arm", "--calibration", "c.json"], "teleop: choose leader"),
         (["eval", "/nowhere"], "/nowhere: no such checkpoint directory"),
         (["train", "--store", "/nowhere"], "/nowhere/episodes: no such directory"),
         (["playback", "1", "--store", "/nowhere"], "/nowhere: no such directory"),
@@ -110,6 +111,50 @@ def test_what_is_wrong_is_said_in_one_line(capsys, arguments, message):
     assert len(told.err.splitlines()) == 1
     assert told.err.startswith("so101")
     assert message in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["arm/estop"], ("arm/estop", True)),
+        (["arm/arm"], ("arm/arm", True)),
+        (["arm/arm", "false"], ("arm/arm", False)),
+        (["arm/torque"], ("arm/torque", None)),  # which way is not obvious: it asks
+        (["arm/recover"], ("arm/recover", None)),
+    ],
+)
+def test_who_wants_to_stop_an_arm_types_one_word(monkeypatch, words, asked):
+    calls = []
+
+    class Client:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def call(self, service, value):
+            calls.append((service, value))
+
+    monkeypatch.setattr("so101.ros.client.GraphClient", Client)
+    assert cli.main(["call", *words]) == 0
+    assert calls == [asked]
+
+
+def test_a_calibration_is_named_by_its_arm_or_its_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_LEROBOT_CALIBRATION", str(tmp_path))
+    file = tmp_path / "robots/so_follower/blue.json"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert calibration_file("follower", "blue") == str(file)
+    assert calibration_file("follower", "blue.json") == "blue.json"
+    assert calibration_file("follower", "./blue") == "./blue"
+    assert calibration_file("follower", "") == ""
+    with pytest.raises(ConfigError, match="no calibration of the leader 'blue'"):
+        calibration_file("leader", "blue")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

@@ -8,7 +8,7 @@ from reward_node.requests import PastEpisode
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.events import EpisodeEvent
 from so101.status_events import LearnerStatus, RecorderStatus, SessionStatus
-from so101_bringup.display import Display
+from so101_bringup.display import ArmWord, Display
 
 NS = 1_000_000_000
 
@@ -36,6 +36,26 @@ def test_a_line_says_what_ran_how_it_ended_and_how_long_it_took():
     display = Display({"demonstrations": 3})
     line = play(display, "demo-0000", EpisodeState.SUCCEEDED, lasts_s=4.25)
     assert line.split() == ["demonstrations", "1/3", "demo-0000", "succeeded", "4.2", "s"]
+
+
+def arm(mode, reason=""):
+    return ArmWord(mode=mode, reason=reason)
+
+
+def test_a_real_arm_says_when_it_can_move_and_otherwise_why_not_and_what_to_do():
+    display = Display({})
+    assert display.on_arm(arm("disarmed")) == ["arm             disarmed; so101 call arm/arm"]
+    assert display.on_arm(arm("armed", "by a person")) == ["arm             armed"]
+    (line,) = display.on_arm(arm("fault", "no answer from servo 3"))
+    assert line.endswith("fault: no answer from servo 3; so101 call arm/recover, then arm/arm")
+
+
+def test_what_the_arm_said_already_is_no_line():
+    display = Display({})
+    display.on_arm(arm("holding", "nothing to do"))
+    assert display.on_arm(arm("armed")) == display.on_arm(arm("holding", "no source")) == []
+    assert len(display.on_arm(arm("estopped", "call"))) == 1
+    assert display.on_arm(arm("estopped", "call")) == []
 
 
 def test_only_successful_demonstrations_count_towards_their_goal():

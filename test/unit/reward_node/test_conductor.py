@@ -327,6 +327,14 @@ def test_it_says_that_the_arm_cannot_move_and_what_helps(mode):
     assert waits_for(stage) == ""
 
 
+def test_it_says_why_the_arm_cannot_move_to_who_waits_and_to_who_asks():
+    stage = Stage()
+    stage.conductor.on_arm("fault", "no answer from servo 3", stage.now_ns)
+    assert waits_for(stage).endswith("to go on (no answer from servo 3)")
+    with pytest.raises(SessionError, match="no answer from servo 3"):
+        stage.conductor.start_manually(stage.now_ns, "policy", 1)
+
+
 def test_it_says_that_the_learner_or_the_policy_has_yet_to_answer():
     stage = rl_stage()
     assert waits_for(stage) == ""
