@@ -98,14 +98,19 @@ class CameraNode(Node):
             if not self._is_refused:
                 self._publish(good)
         if not self._camera.is_open:
-            self._frames = 0  # whoever comes back is looked at again
+            self._frames, self._suspicion = 0, ""  # whoever comes back is looked at again
         if self._camera.report().state is not self._state:
             self._report()
 
     @property
     def _is_refused(self) -> bool:
-        is_looked_at = self._frames >= LOOKS
-        return self._params.refuse_swapped and (bool(self._suspicion) or not is_looked_at)
+        return self._params.refuse_swapped and (bool(self._suspicion) or not self._is_compared)
+
+    @property
+    def _is_compared(self) -> bool:
+        """Whether it was looked at, where there is something to compare it with."""
+        has_view = self._params.camera in self._views and not self._params.remember_view
+        return self._frames >= LOOKS or not has_view
 
     def _publish(self, good: GoodFrame) -> None:
         camera, endpoints = self._params.camera, self._endpoints
@@ -143,13 +148,19 @@ class CameraNode(Node):
         self._suspicion = suspicion(view, self._views)
         if self._suspicion:
             self.get_logger().error(f"swapped cameras? {self._suspicion}")
+        self._report()
 
     def _report(self) -> None:
         status = self._camera.report()
         self._state = status.state
         is_refused = bool(self._suspicion) and self._params.refuse_swapped
         event = status_event(
-            self.get_name(), status, self._suspicion, self._now_ns(), is_refused=is_refused
+            self.get_name(),
+            status,
+            self._suspicion,
+            self._now_ns(),
+            is_refused=is_refused,
+            is_compared=self._is_compared,
         )
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 

@@ -14,6 +14,7 @@ import numpy as np
 from hardware_node.arm import ServoArm
 from hardware_node.backoff import Backoff
 from hardware_node.boot import Booted
+from hardware_node.health import Judgement, Totals
 from hardware_node.heat import SlowWhenHot
 from hardware_node.params import HardwareParams
 from hardware_node.settings import settings_of, within
@@ -72,7 +73,7 @@ class Driver:
         self._planned = CollisionModel() if params.check_collisions else None
         gate = SafetyGate(spec, CollisionModel() if params.check_collisions else None)
         self.arm = ServoArm(calibration, spec, settings_of(params), now_ns)
-        slow = SlowWhenHot(spec, params.hot_speed, lambda: self._hottest >= params.hot)
+        slow = SlowWhenHot(spec, params.hot_speed, lambda: self.arm.vitals.health.is_hot)
         self.loop = ArmLoop(self.arm, spec, gate, (slow,))
         self.thread = ArmThread(self.loop, self._on_tick, now_ns=now_ns)
         self._backoff = Backoff()
@@ -108,6 +109,17 @@ class Driver:
             return self._begin_rest(f"a servo has {self._hottest:.0f} °C")
         return ""
 
+    def judge(self) -> Judgement:
+        """Judge how the arm has been since the last time."""
+        arm, vitals = self.arm, self.arm.vitals
+        counts = None if arm.bus is None else arm.bus.counts
+        totals = Totals(
+            bus_errors=0 if counts is None else counts.lost + counts.corrupt,
+            late_ticks=self.thread.missed,
+            overloads=arm.overloads,
+        )
+        return vitals.health.look(vitals.window.take(), totals, seconds(self._now_ns()))
+
     def switch_arm(self, is_armed: bool) -> str:
         """Arm or disarm.
 
@@ -120,8 +132,8 @@ class Driver:
             self.loop.disarm()
             return "disarmed: the arm holds where it is"
         self._refuse_rest()
-        if self._hottest >= self._params.hot:
-            raise MotionError(f"arm: a servo has {self._hottest:.0f} °C; let it cool down")
+        if heat := self.arm.vitals.health.heat:
+            raise MotionError(f"arm: let it cool down: {heat}")
         if self.loop.mode in _ABLE and self.arm.is_torque_on:
             return "armed already"
         self._hold()
@@ -239,7 +251,8 @@ class Driver:
         command, now_ns = self._tick.command, self._now_ns()
         try:
             goal = self._rest_pose(command)
-            speed = self._params.rest_speed
+            is_hot, speed = self.arm.vitals.health.is_hot, self._params.rest_speed
+            speed = min(speed, self._params.hot_speed) if is_hot else speed
             way = plan_line(command, goal, self._spec, self._planned, speed=speed, stamp_ns=now_ns)
             self.loop.follow(way, now_ns)
         except MotionError as error:

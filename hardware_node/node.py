@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 
 from hardware_node.driver import Driver
 from hardware_node.params import HardwareParams
@@ -21,8 +23,9 @@ from so101.control.trajectory import JointTrajectory
 from so101.data.bags.custom_data import CALIBRATION
 from so101.episode import ControlSource
 from so101.errors import MotionError, SessionError, TrajectoryError
-from so101.events import ControlEvent
+from so101.events import ControlEvent, from_message
 from so101.kinematics.urdf import robot_description
+from so101.objections import NO_ARMING, Objections
 from so101.ros.convert import to_event, to_joint_command, to_joint_state, to_text
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
@@ -46,6 +49,8 @@ WAIT_S = 0.05
 """Longest wait for a message before the driver is looked after [s]."""
 
 DIAGNOSTICS_S = 1.0
+OBJECTION_S = 3.0
+"""What was said against arming and not repeated for so long counts no more [s]."""
 
 
 class HardwareNode(Node):
@@ -72,6 +77,8 @@ class HardwareNode(Node):
         endpoints.switch("arm/torque", self._on_torque)
         endpoints.trigger("arm/recover", self._on_recover)
         endpoints.publish(ROBOT_DESCRIPTION, to_text(robot_description()))
+        self._objections = Objections(NO_ARMING, OBJECTION_S)
+        endpoints.read(DIAGNOSTICS, self._on_report)
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
         Health(self, endpoints)
 
@@ -129,6 +136,8 @@ class HardwareNode(Node):
         self._trajectory_ns = trajectory.stamp_ns or self._newest_ns
 
     def _on_arm(self, is_armed: bool) -> str:
+        if is_armed and (words := self._objections.words(time.monotonic())):
+            raise SessionError(f"arm: {words}")
         return self._told(self._driver.switch_arm(is_armed))
 
     def _on_estop(self, is_pressed: bool) -> str:
@@ -149,8 +158,16 @@ class HardwareNode(Node):
         return answer
 
     def _on_diagnostics(self) -> None:
-        event = diagnostics_of(self._driver, time.monotonic_ns())
+        judgement = self._driver.judge()
+        event = diagnostics_of(self._driver, judgement, time.monotonic_ns())
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
+
+    def _on_report(self, data: bytes) -> None:
+        """Take what speaks against arming; most reports do not, and are not even decoded."""
+        if NO_ARMING.encode() not in data:
+            return
+        event = from_message(deserialize_message(data, DiagnosticArray))
+        self._objections.take(event, time.monotonic())
 
 
 def main() -> int:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hardware_node.health import HealthLimits
 from hardware_node.params import HardwareParams
-from hardware_node.vitals import HealthLimits
 from so101.arrays import frozen
 from so101.robot import GRIPPER, RobotSpec
 from so101.servos.calibration import Calibration
@@ -38,9 +38,15 @@ def settings_of(params: HardwareParams) -> ArmSettings:
     """Return the part of the node's parameters that concerns the servos."""
     health = HealthLimits(
         voltage_dip=params.voltage_dip,
+        voltage_low=params.voltage_low,
         warm=params.warm,
         hot=params.hot,
         too_hot=params.too_hot,
+        relief=params.relief,
+        current=params.high_current,
+        load=params.high_load,
+        bus_errors=params.bus_errors,
+        late_ticks=params.late_ticks,
     )
     return ArmSettings(
         torque_limit=params.torque_limit,

@@ -5,14 +5,15 @@ what is a fault of the arm; what only is worth a warning has a level.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from hardware_node.health import ArmHealth, HealthLimits
 from hardware_node.servo_set import SETTINGS
+from hardware_node.window import Window
 from so101.arrays import IntArray
 from so101.errors import HardwareError
-from so101.events import ERROR, OK, WARN
+from so101.events import ERROR, OK
 from so101.robot import JOINTS
 from so101.servos import registers as reg
 from so101.servos.bus import ServoBus
@@ -25,23 +26,6 @@ ADDRESS, SIZE = span(reg.TORQUE_ENABLE, reg.PRESENT_CURRENT)
 _FATAL = ServoErrors.VOLTAGE | ServoErrors.ENCODER | ServoErrors.TEMPERATURE
 
 
-@dataclass(frozen=True, kw_only=True)
-class HealthLimits:
-    """Where health is judged.
-
-    Attributes:
-        voltage_dip: Least share of the voltage at the start.
-        warm: Warned of [°C].
-        hot: The arm is slow [°C].
-        too_hot: The arm goes to rest [°C].
-    """
-
-    voltage_dip: float
-    warm: float
-    hot: float
-    too_hot: float
-
-
 class Vitals:
     """The newest slow readings. Arrays have shape (joints,).
 
@@ -51,6 +35,8 @@ class Vitals:
         current: [A].
         errors: `ServoErrors` of each joint, from its newest reply of any kind.
         missed: Slow reads that brought nothing, so far.
+        health: What is warned of; it is told of every temperature.
+        window: What the readings were since somebody asked.
     """
 
     def __init__(
@@ -75,7 +61,8 @@ class Vitals:
         self._servos = tuple(servos)
         self._settings = settings
         self._limits = limits
-        self._least_voltage = 0.0
+        self.health, self.window = ArmHealth(limits), Window(size)
+        self._voltage_at_start = np.nan
         self._next = 0
 
     @property
@@ -85,10 +72,9 @@ class Vitals:
 
     @property
     def level(self) -> int:
-        """Level for ``diagnostics``."""
-        if self.errors.any() or self.hottest >= self._limits.too_hot:
-            return ERROR
-        return WARN if self.hottest >= self._limits.warm else OK
+        """`ERROR` where something is wrong at this moment, whatever `health` says besides."""
+        is_wrong = self.errors.any() or self.hottest >= self._limits.too_hot
+        return ERROR if is_wrong else OK
 
     def read_all(self, bus: ServoBus) -> None:
         """Read every servo; the voltage now is the one that later ones are compared with.
@@ -96,9 +82,10 @@ class Vitals:
         Raises:
             HardwareError: A servo does not answer.
         """
+        self._voltage_at_start = np.nan  # perhaps of another supply
         for joint, servo in enumerate(self._servos):
             self._take(joint, bus.read_block(servo, ADDRESS, SIZE).parameters)
-        self._least_voltage = self._limits.voltage_dip * float(np.median(self.voltage))
+        self._voltage_at_start = float(np.median(self.voltage))
 
     def read_next(self, bus: ServoBus, deadline_ns: int, *, is_torque_on: bool) -> None:
         """Read the servo whose turn it is, and judge it. A silent one has another turn.
@@ -143,12 +130,16 @@ class Vitals:
         self.voltage[joint] = si(reg.PRESENT_VOLTAGE)
         self.temperature[joint] = si(reg.PRESENT_TEMPERATURE)
         self.current[joint] = si(reg.PRESENT_CURRENT)
+        self.health.note_temperature(joint, float(self.temperature[joint]))
+        share = float(self.voltage[joint]) / self._voltage_at_start
+        self.window.note(joint, share, float(self.current[joint]), si(reg.PRESENT_LOAD))
 
     def _check_voltage(self, joint: int) -> None:
-        if self.voltage[joint] < self._least_voltage:
+        least = self._limits.voltage_dip * self._voltage_at_start
+        if self.voltage[joint] < least:
             raise HardwareError(
                 f"{self._name(joint)}: {self.voltage[joint]:.1f} V, expected at least "
-                f"{self._least_voltage:.1f} V: see to the supply"
+                f"{least:.1f} V: see to the supply"
             )
 
     def _check_settings(self, joint: int, data: bytes) -> None:

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from policy_node.loader import Loaded
 from policy_node.params import PolicyParams
 from policy_node.part import Part, PartConfig
+from policy_node.seeing import Seeing
 from policy_node.supply import make_supply
 from policy_node.telling import info_of, told_of
 from policy_node.worker import Answer, InferenceWorker, Question
@@ -27,7 +28,7 @@ from so101.events import ControlEvent, EpisodeEvent
 from so101.policies.schedules.latency import LatencyEstimate
 from so101.policies.threads import use_one_thread
 from so101.ros.aux_tables import to_aux
-from so101.ros.convert import to_header
+from so101.ros.convert import to_event, to_header
 from so101.ros.endpoints import Endpoints
 from so101.ros.handover import Handover
 from so101.ros.health import Health
@@ -38,6 +39,7 @@ from so101.status_events import CheckpointEvent
 from so101.streams import ObservationConfig
 from so101.topics import (
     CONTROL_SOURCE,
+    DIAGNOSTICS,
     EPISODE,
     POLICY_ALIVE,
     POLICY_CHECKPOINT,
@@ -48,6 +50,7 @@ from so101.topics import (
 
 ALIVE_PERIOD_S = 0.03
 POLL_PERIOD_S = 0.1
+REPORT_PERIOD_S = 1.0
 BLIND_S = 0.2
 """An image that is lacking for longer is told of [s]; meanwhile nothing is decided."""
 
@@ -84,6 +87,7 @@ class PolicyNode(Node):
             uses_objects=params.uses_objects,
             task=params.task,
             is_lock_step=params.lockstep,
+            max_image_skew_s=params.max_image_skew,
         )
         # a server gets the JPEGs as they are
         decoder = None if params.server else EarlyDecoder(params.cameras)
@@ -101,6 +105,10 @@ class PolicyNode(Node):
         endpoints.trigger("policy/reload", self._supply.reload)
         self.create_timer(ALIVE_PERIOD_S, self._on_alive)
         self.create_timer(POLL_PERIOD_S, self._on_poll)
+        self._seeing = None
+        if params.cameras and not params.lockstep:  # in lock-step all stamps are the tick's
+            self._seeing = Seeing(params.cameras, params.max_image_skew)
+            self.create_timer(REPORT_PERIOD_S, self._on_report)
         Health(self, endpoints)
         return loop
 
@@ -177,6 +185,8 @@ class PolicyNode(Node):
         if self._part is None or not self._is_enabled or self._worker.is_owing:
             return
         if (observation := self._loop.due()) is not None:
+            if self._seeing and self._loop.joined:
+                self._seeing.note(self._loop.joined)
             question = Question(
                 actor=self._part.schedule,
                 observation=observation,
@@ -184,6 +194,11 @@ class PolicyNode(Node):
                 asked_ns=time.monotonic_ns(),
             )
             self._worker.ask(question)
+
+    def _on_report(self) -> None:
+        if self._seeing:
+            event = self._seeing.report(self._loop, self._newest_ns)
+            self._endpoints.publish(DIAGNOSTICS, to_event(event))
 
     def _on_answers(self) -> None:
         self._take_answers()

@@ -45,6 +45,11 @@ class PolicyParams:
         "longest wait for its answer [s]",
         range=(0.05, 600.0),
     )
+    max_image_skew: float = option(
+        0.05,
+        "an image this much older than another camera's is left out, and nothing decided then [s]",
+        range=(0.0, 1.0),
+    )
     seed: int = option(0, "seed of the noise, with the episode's own", range=(0, 1_000_000))
     lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")
     aux: tuple[str, ...] = option(

@@ -13,7 +13,7 @@ from reward_node.outputs import Limits, Output
 from reward_node.requests import Finish, Load, Phase, Promote, StartEpisode, Train
 from reward_node.reset_watch import Resets, ResetWatch
 from reward_node.session import Session
-from reward_node.watchdog import Wait
+from reward_node.watchdog import Wait, policy_wait
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import SessionError
@@ -85,15 +85,18 @@ class Conductor:
             return None
         if self._obstacle:
             return Wait(what=f"the arm: {self._obstacle}")
+        words = self.session.obstacle
+        rest = Wait(what=f"the robot: {words}", patience_s=0.0) if words else None
         if facts is not None and state is EpisodeState.RESETTING:
-            return Wait(what=f"the reset of {facts.id}: {self._reset.awaited}")
+            return rest or Wait(what=f"the reset of {facts.id}: {self._reset.awaited}")
         if facts is not None and state is EpisodeState.RUNNING:
             return Wait(what=f"the next observation of {facts.id}", progress=self._rated_ns)
         if self._awaited:
             return Wait(what=f"the recorder to save {self._awaited}")
         if self.session.is_paused:
             return Wait(what="people: the session is paused; call session/pause false to go on")
-        return self.learner.wait or self._policy_wait()
+        wanted, running = self.session.wanted, self.running_checkpoint
+        return self.learner.wait or policy_wait(wanted, running, self._policy_says) or rest
 
     def take(self) -> list[Output]:
         """Return what is to be published and called, in order, once."""
@@ -173,8 +176,10 @@ class Conductor:
         """Start an episode by hand; one that is being reset begins, where a person says when.
 
         Raises:
-            SessionError: The session runs by itself, or an episode is not over.
+            SessionError: The session runs by itself, an episode is not over, or none may begin.
         """
+        if self.session.obstacle:
+            raise SessionError(f"no episode can begin: {self.session.obstacle}")
         if self.machine.state is EpisodeState.RESETTING:
             self._reset.confirm()
             return self.unsaved
@@ -229,14 +234,6 @@ class Conductor:
         """End the episode with an outcome; one that never began is discarded."""
         has_begun = self.machine.state is EpisodeState.RUNNING
         self.end(outcome if has_begun else Outcome.DISCARDED, stamp_ns, reason)
-
-    def _policy_wait(self) -> Wait | None:
-        """Return the checkpoint that the policy has yet to load; None when none is wanted."""
-        wanted, running = self.session.wanted, self.running_checkpoint or "none"
-        if wanted is None:
-            return None
-        what = f"the policy to load checkpoint {wanted[:12] or '(any)'}; it runs {running[:12]}"
-        return Wait(what=f"{what}; it says: {self._policy_says}" if self._policy_says else what)
 
     def _request(self, facts: EpisodeFacts, stamp_ns: int) -> None:
         self._reset.ask(self._start_of(facts), stamp_ns)

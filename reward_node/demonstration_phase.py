@@ -38,6 +38,14 @@ class DemonstrationPhase:
         return not self.is_full and self.tally.tries >= most_tries(self.goal)
 
     @property
+    def shortage(self) -> str:
+        """Say how many are missing."""
+        return (
+            f"only {self.successes} of {self.tally.tries} demonstrations succeeded, {self.goal} "
+            "are needed"
+        )
+
+    @property
     def can_grow(self) -> bool:
         """Tell whether more may be collected than there are."""
         return self._next_goal() > self.successes

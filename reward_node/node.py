@@ -6,6 +6,7 @@ machine and the rater. It commands no motion.
 
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from reward_node.silence import Silence
 from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
+from so101.errors import BagError
 from so101.events import EpisodeEvent, LabelEvent, RewardEvent, from_message
+from so101.objections import NO_EPISODE, Objections
 from so101.rewards.person_rater import PersonRater
 from so101.rewards.pick_rater import PickRater
 from so101.ros.convert import to_number, to_text
@@ -107,7 +110,8 @@ class RewardNode(Node):
         }
         endpoints.publish(TASK, to_text(make_task(params.session.task).instruction))
         self._roll = Roll((*params.peers, self.get_name()) if params.peers else ())
-        endpoints.listen(DIAGNOSTICS, self._roll.on_diagnostics)
+        self._objections = Objections(NO_EPISODE, params.report_silence, is_silence_one=True)
+        endpoints.listen(DIAGNOSTICS, self._on_report)
         Health(self, endpoints)
         self.create_timer(POLL_PERIOD_S, self._on_poll)
         self.create_timer(RATINGS_PERIOD_S, self._on_ratings)
@@ -149,6 +153,7 @@ class RewardNode(Node):
 
     def _on_poll(self) -> None:
         now_s = time.monotonic()
+        self._conductor.session.obstacle = self._objections.words(now_s)
         if self._conductor.machine.is_busy and self._silence.is_too_long(now_s):
             self._conductor.on_silence(self._newest_ns)
             self._send()
@@ -230,6 +235,11 @@ class RewardNode(Node):
         status = SessionStatus(stamp_ns=self._newest_ns, phase=phase, waiting=words)
         self._endpoints.tell(SESSION_STATUS, status)
         self.get_logger().warning(f"waiting {words}" if words else "going on")
+
+    def _on_report(self, message: Any) -> None:
+        self._roll.on_diagnostics(message)
+        with suppress(BagError):  # somebody else's diagnostics
+            self._objections.take(from_message(message), time.monotonic())
 
     def _on_policy(self, info: PolicyInfo) -> None:
         had_one = self._conductor.running_checkpoint

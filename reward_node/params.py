@@ -38,4 +38,9 @@ class RewardParams:
         "wall-clock time without progress after which it says what it waits for [s]",
         range=(1.0, 86_400.0),
     )
+    report_silence: float = option(
+        5.0,
+        "wall-clock silence of the arm's or a camera's report that lets no episode begin [s]",
+        range=(2.0, 600.0),
+    )
     lockstep: bool = option(True, "wait for samples of the very tick; true in simulation")

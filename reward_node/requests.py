@@ -19,6 +19,11 @@ class Phase(str, Enum):
     DONE = "done"
     STOPPED = "stopped"
 
+    @property
+    def is_acting(self) -> bool:
+        """Whether it consists of episodes."""
+        return self in (Phase.DEMONSTRATIONS, Phase.EVALUATION, Phase.ROLLOUTS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PastEpisode:

@@ -42,6 +42,7 @@ class Session:
         """
         self.config = config
         self.is_paused = False
+        self.obstacle = ""  # why no episode can begin at present; all else goes on
         self.checkpoint = checkpoint
         self._progress = progress = SessionProgress(config, past)
         self._demonstrations = progress.demonstrations
@@ -52,8 +53,7 @@ class Session:
         first = {"manual": Phase.MANUAL, "evaluate": Phase.LOADING}
         self.phase = first.get(config.job, Phase.DEMONSTRATIONS)
         self._stop_reason = ""
-        self._is_promoted = False
-        self._is_closing = False
+        self._is_promoted = self._is_closing = False
 
     @property
     def goal(self) -> int:
@@ -203,9 +203,9 @@ class Session:
 
     def summary(self) -> str:
         """Say in one or two sentences what was reached and what is missing."""
-        words = self._progress.describe(self.checkpoint)
         stopped = f"stopped: {self._stop_reason}" if self._stop_reason else ""
-        return "; ".join(filter(None, (words, stopped))) or "nothing was done"
+        reached = self._progress.describe(self.checkpoint)
+        return "; ".join(filter(None, (reached, stopped))) or "nothing was done"
 
     def new_id(self, name: str) -> str:
         """Take a name for an episode, see `SessionPlan.new_id`."""
@@ -229,10 +229,7 @@ class Session:
         if demonstrations.is_full:
             self.phase = Phase.SFT if self.config.job == "rl" else Phase.DONE
         elif demonstrations.is_hopeless:
-            self.stop(
-                f"only {demonstrations.successes} of {demonstrations.tally.tries} demonstrations "
-                f"succeeded, {self.goal} are needed"
-            )
+            self.stop(demonstrations.shortage)
 
     def _advance_evaluation(self) -> None:
         evaluations, is_rl = self._evaluations, self.config.job == "rl"
@@ -266,6 +263,8 @@ class Session:
             self.stop(f"only {groups.counted} of {self.config.rollouts} rollouts were finished")
 
     def _request(self) -> Request | None:
+        if self.obstacle and self.phase.is_acting:
+            return None
         if self.phase is Phase.DEMONSTRATIONS:
             return StartEpisode(facts=self._demonstrations.next_demonstration())
         if self.phase is Phase.SFT:

@@ -4,6 +4,7 @@ It listens to the episode, joins the streams and hands out the observation of ea
 exactly once. It neither plans nor publishes.
 """
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,9 @@ class ActingLoop:
         clock: Decision ticks of the present episode.
         facts: The present episode, None between episodes and in others' episodes.
         waiting_for: Why the due observation is not there yet; empty when nothing is due.
+        skewed: Camera id to ticks that were not decided on because its image was too much older
+            than another camera's.
+        missing: Camera id to ticks that were not decided on because it had no image.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class ActingLoop:
         self.clock = DecisionClock()
         self.facts: EpisodeFacts | None = None
         self.waiting_for = ""
+        self.skewed: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
         self._blind_to = ""
         self._blind_since_ns: int | None = None
         self.joined: JoinedTick | None = None
@@ -120,11 +126,13 @@ class ActingLoop:
                 self.clock.decided(self._newest_ns)
                 return built
             self.waiting_for = built.reason
-            if built.is_blind:
+            if built.blind:
                 self._blind_to = built.reason
                 self._blind_since_ns = self._blind_since_ns or tick_ns
+                self.skewed.update(built.blind.skewed)
+                self.missing.update(built.blind.missing - built.blind.skewed)
             if not self.clock.skip(self._newest_ns):
-                if not built.is_blind:
+                if not built.blind:
                     return None
                 self.clock.postpone(tick_ns + 1)
         self._see()

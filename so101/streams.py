@@ -76,12 +76,12 @@ class Waiting:
     Attributes:
         stream: Topic name.
         reason: For a person.
-        is_blind: All that the tick waits for is there, but for an image that it will not get.
+        blind: All that the tick waits for, where it lacks an image that it will not get.
     """
 
     stream: str
     reason: str
-    is_blind: bool = False
+    blind: "JoinedTick | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +265,7 @@ class ObservationBuilder:
         if camera in joined.skewed:
             limit_s = self.config.max_image_skew_s
             reason = f"{name}: more than {limit_s:g} s older than another camera's image"
-        return Waiting(stream=name, reason=reason, is_blind=True)
+        return Waiting(stream=name, reason=reason, blind=joined)
 
 
 def to_observation(

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from hardware_node.arm import ServoArm
-from hardware_node.settings import ArmSettings
-from hardware_node.vitals import HealthLimits
+from hardware_node.params import HardwareParams
+from hardware_node.settings import settings_of
 from so101.clock import CONTROL_GRID, nanoseconds
 from so101.control.arm_loop import ArmLoop
 from so101.control.safety import SafetyGate
@@ -80,10 +80,7 @@ class TwinRig:
         self.port = TwinPort(pose)
         Assembly().write_calibration(path)
         self.calibration = read_calibration(path)
-        limits = HealthLimits(voltage_dip=0.8, warm=55.0, hot=60.0, too_hot=65.0)
-        settings = ArmSettings(
-            torque_limit=700, gripper_torque_limit=400, write_eeprom=True, health=limits
-        )
+        settings = settings_of(HardwareParams(write_eeprom=True))
         self.arm = ServoArm(self.calibration, SPEC, settings, now_ns=self.port.now_ns)
         self.loop = ArmLoop(self.arm, gate_spec, SafetyGate(gate_spec, None))
         self.attach()

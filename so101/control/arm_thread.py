@@ -43,6 +43,7 @@ class ArmThread:
         """
         self.missed = 0
         self.error: Exception | None = None
+        self._lateness_ns = 0
         self._loop = loop
         self._on_tick = on_tick
         self._now_ns = now_ns
@@ -58,6 +59,11 @@ class ArmThread:
     def is_running(self) -> bool:
         """Whether it ticks."""
         return self._thread.is_alive()
+
+    def take_lateness_ns(self) -> int:
+        """Return how late a tick began at most since the last time this was asked [ns]."""
+        lateness_ns, self._lateness_ns = self._lateness_ns, 0
+        return lateness_ns
 
     def stop(self) -> None:
         """End after the tick at hand.
@@ -76,6 +82,7 @@ class ArmThread:
         try:
             while not self._pause_until(CONTROL_GRID.stamp(index)):
                 stamp_ns = CONTROL_GRID.stamp(index)
+                self._lateness_ns = max(self._lateness_ns, self._now_ns() - stamp_ns)
                 self._on_tick(stamp_ns, self._loop.tick(stamp_ns))
                 following = max(index + 1, CONTROL_GRID.floor(self._now_ns()))
                 self.missed += following - index - 1

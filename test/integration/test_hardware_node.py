@@ -13,9 +13,10 @@ from twin_process import Program, Twin, hardware_node
 
 from so101.clock import nanoseconds
 from so101.control.trajectory import JointTrajectory
-from so101.events import from_message
+from so101.events import Event, from_message
+from so101.objections import NO_ARMING, NO_EPISODE
 from so101.robot import GRIPPER, JOINTS, so101
-from so101.ros.convert import from_joint_command, from_joint_state
+from so101.ros.convert import from_joint_command, from_joint_state, to_event
 from so101.ros.endpoints import Endpoints, interface_class
 from so101.ros.spin import Spinner, wait_for_matched
 from so101.topics import (
@@ -38,7 +39,7 @@ class Person:
     def __init__(self, node):
         self.node, self.endpoints = node, Endpoints(node)
         self.states, self.commands, self.modes, self.told = [], [], [], {}
-        self.endpoints.offer(ARM_TRAJECTORY)
+        self.endpoints.offer(ARM_TRAJECTORY, DIAGNOSTICS)
         self.endpoints.listen(JOINT_STATES, lambda m: self.states.append(from_joint_state(m)))
         self.endpoints.listen(
             JOINT_COMMANDS, lambda m: self.commands.append(from_joint_command(m))
@@ -85,6 +86,17 @@ class Person:
             if self.mode == "fault":
                 self.ask("arm/recover")
         self.until(lambda: self.mode == "holding")
+
+    def objects(self, words):
+        """Say what a camera says that another one's view is in front of."""
+        event = Event(stamp_ns=1, name="wrist_camera: camera", values={NO_ARMING: words})
+        self.endpoints.publish(DIAGNOSTICS, to_event(event))
+
+    def is_refused(self, words):
+        """Object, and ask to arm; tell whether it is refused for that."""
+        self.objects(words)
+        answer = self.ask("arm/arm", True)
+        return not answer.success and f"wrist_camera: camera: {words}" in answer.message
 
     def follow(self, goal, duration_s):
         self.endpoints.command(
@@ -143,6 +155,8 @@ def test_a_whole_evening(twin, arm, person):
     assert not any(truth(twin)["torque"])
     assert "<robot" in person.told["urdf"]
     person.follow(SPEC.home + 0.1, 0.5)  # refused: nobody armed it
+    person.until(lambda: person.is_refused("sees what the front camera saw"))
+    person.objects("")
     person.arm()
     assert all(truth(twin)["torque"])
 
@@ -176,6 +190,7 @@ def test_a_whole_evening(twin, arm, person):
     assert np.abs(np.array(truth(twin)["positions"]) - before).max() < 0.06
     servos = person.told["hardware_node: servos"]
     assert 20.0 < float(servos.values["gripper: temperature [°C]"]) < 60.0
+    assert NO_EPISODE in servos.values
 
     assert arm.end(signal.SIGINT) == 0
     said, final = arm.process.stderr.read(), truth(twin)

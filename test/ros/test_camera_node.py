@@ -25,6 +25,7 @@ from so101.episode import EpisodeFacts, EpisodeState
 from so101.errors import ConfigError
 from so101.events import ERROR, EpisodeEvent, from_message
 from so101.images import decode_image, encode_jpeg
+from so101.objections import NO_ARMING, NO_EPISODE
 from so101.policies.hold_policy import HoldPolicy
 from so101.ros.convert import (
     from_image,
@@ -251,6 +252,9 @@ def test_a_swapped_camera_is_warned_of_and_kept_back_when_asked(watch, tmp_path,
     watcher = watch(Staring(time.monotonic_ns, 1), views=str(tmp_path), refuse_swapped=refuses)
     report = watcher.until_said("swapped? sees what the front camera saw")
     assert ("nothing is published" in report.message) == refuses
+    against = report.values[NO_ARMING]
+    assert against == report.values[NO_EPISODE]
+    assert "the front camera" in against and "swap the two plugs" in against
     watcher.spinner.spin_for(0.1)
     assert bool(watcher.images) != refuses
 
@@ -261,6 +265,8 @@ def test_the_right_camera_passes_the_check(watch, tmp_path):
     watcher.until_live()
     watcher.until_said("live")
     assert "swapped" not in watcher.reports[-1].message
+    assert "being compared" in watcher.reports[0].values[NO_ARMING]
+    assert watcher.reports[-1].values[NO_ARMING] == watcher.reports[-1].values[NO_EPISODE] == ""
 
 
 def test_a_view_is_remembered_when_asked(watch, source, tmp_path):

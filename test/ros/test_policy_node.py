@@ -17,10 +17,12 @@ from so101.arm import ArmState
 from so101.clock import CONTROL_GRID
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.errors import ServerLostError, ServerRefusedError
-from so101.events import EpisodeEvent
+from so101.events import WARN, EpisodeEvent, from_message
+from so101.images import encode_jpeg
 from so101.policies.hold_policy import HoldPolicy
 from so101.ros.convert import (
     from_joint_trajectory,
+    to_image,
     to_joint_command,
     to_joint_state,
     to_poses,
@@ -29,6 +31,7 @@ from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner, wait_for_matched
 from so101.status_events import PolicyInfo
 from so101.topics import (
+    DIAGNOSTICS,
     EPISODE,
     JOINT_COMMANDS,
     JOINT_STATES,
@@ -36,12 +39,14 @@ from so101.topics import (
     POLICY_ALIVE,
     POLICY_INFO,
     POLICY_TRAJECTORY,
+    image_topic,
 )
 
 SHA = "a" * 64
 POSE = np.array([0.1, -0.2, 0.3, 0.4, 0.5, 0.6])
 POSES = np.array([[0.2, 0.0, 0.01, 0.0, 0.0, 0.0, 1.0]])
 HANGS_S = 0.3
+JPEG = encode_jpeg(np.zeros((24, 32, 3), np.uint8))
 
 
 class Moody(HoldPolicy):
@@ -100,6 +105,15 @@ class Robot:
                 self.endpoints.publish(OBJECTS, to_poses(stamp_ns, POSES))
             self.tick += 1
             self.spinner.spin_for(0.005)
+
+    def shows(self, lag_ms, ticks):
+        """Let ticks pass with images of two cameras, the front one's behind by so much."""
+        for _ in range(ticks):
+            stamp_ns = CONTROL_GRID.stamp(self.tick)
+            for camera, lag in (("wrist", 0), ("front", lag_ms)):
+                image = to_image(max(0, stamp_ns - lag * 1_000_000), camera, JPEG)
+                self.endpoints.publish(image_topic(camera), image)
+            self.step()
 
     def until(self, holds):
         assert self.spinner.spin_until(holds, 20.0), self.infos[-1:]
@@ -263,3 +277,31 @@ def test_who_is_told_to_be_silent_drops_what_it_thinks_of(make_robot):
     robot.node._on_enable(True)
     robot.step(16)
     robot.until(lambda: robot.chunks)
+
+
+def test_cameras_that_are_too_far_apart_stop_the_planning_and_are_told_of(make_robot):
+    """Case 32, at a limit of one's own: 45 ms are more than 40, but not more than the usual 50."""
+    policy, reports = Moody(), []
+    robot = make_robot(policy, cameras=["wrist", "front"], lockstep=False, max_image_skew=0.04)
+    robot.endpoints.offer(image_topic("wrist"), image_topic("front"))
+    robot.endpoints.listen(DIAGNOSTICS, lambda m: reports.append(from_message(m)))
+    topics = [robot.endpoints._publishers[image_topic(one).name] for one in ("wrist", "front")]
+    wait_for_matched(robot.spinner, topics)
+
+    def report():
+        mine = [one for one in reports if one.name == "policy_node: images"]
+        return mine[-1] if mine else None
+
+    while not robot.chunks:
+        robot.shows(30, 2)
+    robot.shows(45, 8)  # what came before is too old by now
+    planned = len(robot.chunks)
+    robot.shows(45, 60)
+    assert len(robot.chunks) <= planned + 1  # one may have been on its way
+    robot.until(lambda: report() and report().level == WARN)
+    assert "front is more than 40 ms behind" in report().message
+    assert int(report().values[f"{image_topic('front').name}: skewed"]) > 10
+    assert int(report().values[f"{image_topic('wrist').name}: skewed"]) == 0
+    planned = len(robot.chunks)
+    while len(robot.chunks) == planned:
+        robot.shows(30, 2)

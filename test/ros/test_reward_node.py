@@ -7,12 +7,14 @@ pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 
 from reward_node.node import RewardNode
+from so101.errors import SessionError
 from so101.events import Event
+from so101.objections import NO_EPISODE
 from so101.ros.convert import to_event
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner, wait_for_matched
-from so101.status_events import PolicyInfo
-from so101.topics import DIAGNOSTICS, POLICY_INFO
+from so101.status_events import PolicyInfo, SessionStatus
+from so101.topics import DIAGNOSTICS, POLICY_INFO, SESSION_STATUS
 
 PEER = "policy_node"
 
@@ -25,9 +27,16 @@ class Policy:
         self.reward_node = reward_node
         self.endpoints = Endpoints(node)
         self.endpoints.offer(DIAGNOSTICS, POLICY_INFO)
+        self.told = []
+        self.endpoints.hear(SESSION_STATUS, SessionStatus, self.told.append)
         self.endpoints.switch("arm/arm", lambda value: self.armed.append(value) or "armed")
         self.spinner = Spinner(reward_node, node)
         wait_for_matched(self.spinner, self.endpoints._publishers.values())
+
+    def objects(self, words):
+        """Say what speaks against an episode, as an arm or a camera does."""
+        event = Event(stamp_ns=1, name="servos", values={NO_EPISODE: words})
+        self.endpoints.publish(DIAGNOSTICS, to_event(event))
 
     def reports(self):
         self.endpoints.publish(DIAGNOSTICS, to_event(Event(stamp_ns=1, name=PEER, values={})))
@@ -80,3 +89,22 @@ def test_where_a_checkpoint_comes_or_goes_everybody_has_to_be_found_anew(policy,
     policy.says(after)
     assert policy.is_missed()
     assert policy.is_found()
+
+
+def test_what_speaks_against_an_episode_is_said_at_once_and_so_is_its_end(policy):
+    hot = "elbow_flex: temperature reached 61 °C; going on below 55 °C"
+
+    def is_said(words):
+        return policy.told and words in policy.told[-1].waiting
+
+    assert policy.is_found()
+    end = policy.spinner.spin_until
+    for _ in range(20):  # its word lasts for some seconds, and the node looks once a second
+        policy.objects(hot)
+        if end(lambda: is_said(hot), 1.0):
+            break
+    assert is_said(hot)
+    with pytest.raises(SessionError, match="elbow_flex"):
+        policy.reward_node._on_start()
+    policy.objects("")
+    assert end(lambda: policy.told[-1].waiting == "", 20.0)

@@ -226,3 +226,33 @@ def test_nothing_is_decided_blind_and_a_long_blindness_has_a_reason():
     loop.feed(name, b"jpeg", stamp_ns, stamp_ns)
     assert loop.due() is not None  # the newest decision, not those that were due meanwhile
     assert loop.blindness(0.0) == ""
+
+
+@pytest.mark.parametrize(("lag_ms", "is_skewed"), [(30, False), (50, False), (60, True)])
+def test_ticks_of_cameras_that_are_too_far_apart_are_left_out_and_counted(lag_ms, is_skewed):
+    """Case 32: one stream is delayed."""
+    config = ObservationConfig(cameras=("wrist", "front"), is_lock_step=False)
+    loop, decided = loop_of(ticks=4, config=config), 0
+    loop.on_episode(event(EpisodeState.RUNNING))
+    for tick in range(FIRST, FIRST + 20):
+        stamp_ns = POLICY_GRID.stamp(tick)
+        loop.feed(JOINT_STATES.name, messages(tick)[0][1], stamp_ns, stamp_ns)
+        for camera, lag in (("wrist", 0), ("front", lag_ms)):
+            image_ns = max(stamp_ns - lag * 1_000_000, POLICY_GRID.stamp(FIRST))
+            loop.builder.feed(image_topic(camera).name, b"jpeg", image_ns, stamp_ns)
+        decided += loop.due() is not None
+    assert decided == (1 if is_skewed else 5)  # the first one, before anything lags
+    assert loop.skewed == ({"front": 16} if is_skewed else {})
+    assert not loop.missing
+
+
+def test_ticks_without_an_image_are_counted_apart_from_skewed_ones():
+    config = ObservationConfig(cameras=("wrist", "front"), is_lock_step=False)
+    loop = loop_of(ticks=4, config=config)
+    loop.on_episode(event(EpisodeState.RUNNING))
+    for tick in range(FIRST, FIRST + 6):
+        stamp_ns = POLICY_GRID.stamp(tick)
+        loop.feed(JOINT_STATES.name, messages(tick)[0][1], stamp_ns, stamp_ns)
+        loop.feed(image_topic("wrist").name, b"jpeg", stamp_ns, stamp_ns)
+        assert loop.due() is None
+    assert (loop.missing, loop.skewed) == ({"front": 6}, {})

@@ -144,7 +144,7 @@ def test_a_free_running_camera_may_lag_up_to_its_age_limit():
     assert joined.missing == {"front"} and not joined.skewed
     assert joined.images == {}
     waiting = b.build(late)
-    assert (waiting.stream, waiting.is_blind) == (FRONT, True)
+    assert (waiting.stream, waiting.blind.missing) == (FRONT, {"front"})
     assert waiting.reason == f"{FRONT}: no image within 0.05 s of the tick"
 
 

@@ -12,6 +12,7 @@ from camera_node.source import Frame
 from camera_node.telling import status_event
 from camera_node.watchdog import REMEMBERED, CameraState, Watchdog, WatchdogConfig
 from so101.events import ERROR, OK, WARN, decode
+from so101.objections import NO_ARMING, NO_EPISODE
 
 CONFIG = WatchdogConfig(wanted=WANTED)
 START_NS = 10**9
@@ -149,9 +150,9 @@ def test_a_camera_is_not_slow_before_it_has_run_for_a_second():
     assert not watchdog.report(START_NS).is_slow
 
 
-def told(watchdog, now_ns, suspicion="", *, is_refused=False):
-    status = watchdog.report(now_ns)
-    return status_event("wrist_camera", status, suspicion, now_ns, is_refused=is_refused)
+def told(watchdog, now_ns, suspicion="", **options):
+    options = {"is_refused": False, **options}
+    return status_event("wrist_camera", watchdog.report(now_ns), suspicion, now_ns, **options)
 
 
 def test_what_is_told_has_the_level_of_the_worst():
@@ -169,3 +170,38 @@ def test_what_is_told_has_the_level_of_the_worst():
     refused = told(watchdog, now_ns, "another one", is_refused=True)
     assert refused.level == ERROR and "nothing is published" in refused.message
     assert told(watchdog, now_ns + 10**9).level == ERROR
+
+
+SWAPPED = "sees what the front camera saw when it was set up"
+
+
+def test_a_camera_has_something_against_episodes_unless_it_is_live_and_itself():
+    watchdog = Watchdog(CONFIG)
+    watchdog.lost("/dev/v4l/by-id/wrist: not plugged in")
+    absent = told(watchdog, START_NS).values
+    assert absent[NO_EPISODE] == "absent: /dev/v4l/by-id/wrist: not plugged in"
+    assert absent[NO_ARMING] == ""  # whoever sees the arm himself may move it
+    watchdog.opened(START_NS)
+    assert told(watchdog, START_NS).values[NO_EPISODE] == "gives no good pictures"
+    now_ns = live_until(watchdog)
+    assert told(watchdog, now_ns).values[NO_EPISODE] == ""
+    swapped = told(watchdog, now_ns, SWAPPED).values
+    for key in (NO_EPISODE, NO_ARMING):
+        assert SWAPPED in swapped[key] and "swap the two plugs" in swapped[key]
+
+
+def test_words_against_episodes_stay_the_same_while_the_reason_does():
+    watchdog = Watchdog(CONFIG)
+    now_ns = live_until(watchdog)
+    later = (told(watchdog, now_ns + k * 10**9) for k in range(1, 4))
+    assert {event.values[NO_EPISODE] for event in later} == {"gives no good pictures"}
+
+
+def test_nobody_arms_before_it_was_looked_at_where_there_is_something_to_compare():
+    watchdog = Watchdog(CONFIG)
+    assert told(watchdog, START_NS, is_compared=False).values[NO_ARMING] == ""  # it is not there
+    watchdog.opened(START_NS)
+    assert "being compared" in told(watchdog, START_NS, is_compared=False).values[NO_ARMING]
+    now_ns = live_until(watchdog)
+    assert "being compared" in told(watchdog, now_ns, is_compared=False).values[NO_ARMING]
+    assert told(watchdog, now_ns, is_compared=True).values[NO_ARMING] == ""

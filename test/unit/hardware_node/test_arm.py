@@ -8,8 +8,8 @@ from scripted_arm import calibration, scripted_arm
 
 from hardware_node.arm import MOST_MISSES, ServoArm
 from hardware_node.overload import RETREAT_RAD
-from hardware_node.settings import ArmSettings
-from hardware_node.vitals import HealthLimits
+from hardware_node.params import HardwareParams
+from hardware_node.settings import settings_of
 from so101.clock import CONTROL_GRID, nanoseconds
 from so101.control.arm_loop import ArmLoop
 from so101.control.arm_mode import ArmMode
@@ -23,10 +23,7 @@ from so101.servos.packets import ServoErrors
 
 SPEC = so101()
 CALIBRATION = calibration()
-HEALTH = HealthLimits(voltage_dip=0.8, warm=55.0, hot=60.0, too_hot=65.0)
-SETTINGS = ArmSettings(
-    torque_limit=700, gripper_torque_limit=400, write_eeprom=False, health=HEALTH
-)
+SETTINGS = settings_of(HardwareParams())
 TICK_RAD = 2 * np.pi / 4095
 
 

@@ -238,15 +238,15 @@ def test_an_estop_is_latched(make):
 
 def test_diagnostics_say_what_is_wrong_where(make):
     rig = make()
-    event = diagnostics_of(rig.driver, 7)
+    event = diagnostics_of(rig.driver, rig.driver.judge(), 7)
     assert (event.level, event.message) == (OK, "hottest 30 °C")
     assert event.values["elbow_flex: voltage [V]"] == "12.0"
     assert event.values["port"] == "/dev/scripted"
     rig.port.by_id(1).set(reg.PRESENT_TEMPERATURE, 57)
     rig.until(lambda: rig.driver.arm.vitals.hottest == 57)
-    assert diagnostics_of(rig.driver, 7).level == WARN
+    assert diagnostics_of(rig.driver, rig.driver.judge(), 7).level == WARN
     rig.port.spoil = lambda servo, data: b""
     rig.until(lambda: rig.mode is ArmMode.FAULT)
-    event = diagnostics_of(rig.driver, 7)
+    event = diagnostics_of(rig.driver, rig.driver.judge(), 7)
     assert event.level == ERROR
     assert "no answer from servo" in event.message

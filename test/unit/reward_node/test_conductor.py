@@ -885,3 +885,58 @@ def test_a_learner_that_was_started_anew_is_asked_again():
     stage.learner_says("trained", "sft")
     stage.learner_says("idle")
     assert stage.take() == []
+
+
+HOT = "hardware_node: servos: elbow_flex: temperature reached 61 °C; going on below 55 °C"
+
+
+def test_an_obstacle_lets_the_episode_end_and_no_other_begin_until_it_is_gone():
+    stage = Stage()
+    stage.poll()
+    stage.see(at_start=True)
+    stage.session.obstacle = HOT
+    stage.poll()
+    assert stage.states()[-1] is RUNNING
+    stage.see(verdict=GOOD)
+    stage.recorded()
+    for _ in range(3):
+        assert stage.poll() == []
+    assert waits_for(stage) == f"the robot: {HOT}"
+    assert stage.conductor.wait.patience_s == 0.0
+    stage.session.obstacle = ""
+    (begun,) = stage.poll()
+    assert (begun.state, begun.facts.rollout) == (RESETTING, 1)
+
+
+def test_what_is_done_is_done_although_nothing_more_could_begin():
+    stage = Stage(demonstrations=1)
+    stage.run_episode()
+    stage.session.obstacle = HOT
+    stage.poll()
+    assert stage.conductor.finish.is_complete
+
+
+def test_a_policy_is_trained_while_the_arm_cools():
+    stage = rl_stage()
+    stage.session.obstacle = HOT
+    stage.poll()
+    assert stage.calls == ["learner/train"]
+    assert waits_for(stage).startswith("the learner to fine-tune")
+
+
+@pytest.mark.parametrize("job", ["manual", "record"])
+def test_a_person_begins_nothing_in_front_of_an_obstacle_either(job):
+    """Neither by hand nor where the scene of a session's episode is set up already."""
+    stage = Stage(job=job, resets=PersonResets())
+    stage.poll()
+    stage.policy_runs("aa")
+    for _ in range(40):
+        stage.see()
+    stage.session.obstacle = HOT
+    with pytest.raises(SessionError, match=r"no episode can begin: .*elbow_flex"):
+        stage.conductor.start_manually(stage.now_ns, "policy", 5)
+    assert waits_for(stage) == f"the robot: {HOT}"
+    stage.see()
+    assert RUNNING not in stage.states()
+    stage.session.obstacle = ""
+    stage.conductor.start_manually(stage.now_ns, "policy", 5)

@@ -67,3 +67,9 @@ def test_it_never_speaks_of_what_is_not_waited_for_nor_before_the_bound(looks):
 @pytest.mark.parametrize("bound_s", [1.0, 60.0])
 def test_nothing_is_never_waited_for(bound_s):
     assert said([(None, 1e6)] * 3, bound_s) == [None] * 3
+
+
+def test_what_must_not_wait_is_said_at_the_next_look():
+    hot = Wait(what="the robot: it is hot", patience_s=0.0)
+    looks = [(ARM, 0.0), (hot, 1.0), (hot, 1.0), (hot, 1.0), (None, 1.0)]
+    assert said(looks) == [None, None, "1 s for the robot: it is hot", None, ""]
