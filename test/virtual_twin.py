@@ -73,6 +73,57 @@ class TwinPort:
             raise PortLostError(f"{self.name}: no such device")
 
 
+class HeldUpPort(TwinPort):
+    """A twin whose process is not run now and then: what it is asked then it answers later."""
+
+    def __init__(self, pose, seed, *, rate_hz, length_s):
+        """Be held up so often, and each time so long on average."""
+        super().__init__(pose)
+        self._rng, self._rate_hz, self._length_s = np.random.default_rng(seed), rate_hz, length_s
+        self._begins_ns = self._ends_ns = 0
+        self._asked = []
+
+    def advance(self, to_ns):
+        while self.clock_ns < to_ns:
+            if self._is_held_up():
+                self.clock_ns = min(to_ns, self._ends_ns)
+            else:
+                self._hear()
+                super().advance(min(to_ns, self._begins_ns))
+
+    def write(self, data):
+        self._check()
+        self._asked.append(data)
+
+    def read(self, timeout_s):
+        self._check()
+        end_ns = self.clock_ns + nanoseconds(timeout_s)
+        while True:
+            if not self._is_held_up():
+                self._hear()
+                data = self.bus.take(self.clock_ns)
+                if data:
+                    return data
+            if self.clock_ns >= end_ns:
+                return b""
+            due_ns = end_ns if self.bus.next_due_ns is None else self.bus.next_due_ns
+            self.advance(min(end_ns, max(due_ns, self.clock_ns + LOOK_NS)))
+
+    def _hear(self):
+        for data in self._asked:
+            self.bus.receive(data, self.clock_ns)
+        self._asked.clear()
+
+    def _is_held_up(self):
+        while self.clock_ns >= self._ends_ns:
+            self._begins_ns = self._ends_ns + self._drawn_ns(1.0 / self._rate_hz)
+            self._ends_ns = self._begins_ns + self._drawn_ns(self._length_s)
+        return self.clock_ns >= self._begins_ns
+
+    def _drawn_ns(self, mean_s):
+        return nanoseconds(self._rng.exponential(mean_s)) + 1
+
+
 class TwinRig:
     """The driver's arm and loop, tick by tick, with a twin behind its bus."""
 

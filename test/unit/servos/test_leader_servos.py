@@ -7,9 +7,10 @@ from scripted_servos import ScriptedPort, Servo
 
 from so101.errors import HardwareError
 from so101.servos import registers as reg
-from so101.servos.bus import ServoBus
+from so101.servos.bus import TRIES, ServoBus
 from so101.servos.calibration import calibration_from
 from so101.servos.leader_servos import MOST_MISSES, RETRY_NS, ServoLeader
+from so101.servos.packets import Instruction
 
 CALIBRATION = calibration_from(make_calibration(), "test")
 
@@ -94,9 +95,60 @@ def test_two_lost_readings_are_the_one_before_and_the_third_is_a_lost_leader(lea
     shelf.port.spoil = lambda servo, data: b""
     for _ in range(MOST_MISSES - 1):
         np.testing.assert_array_equal(leader.read(), before)
+    for _ in range(3):
+        with pytest.raises(HardwareError, match="leader: "):
+            leader.read()
+
+
+def test_a_leader_that_fell_silent_is_found_with_its_first_answer_and_limp(leader, shelf):
+    """Its port stays open: waiting for another try, it would fall meanwhile."""
+    at = leader.read()
+    leader.hold(at)
+    shelf.port.spoil = lambda servo, data: b""
+    for _ in range(MOST_MISSES - 1):
+        leader.read()
     with pytest.raises(HardwareError, match="leader: "):
         leader.read()
-    assert shelf.port.is_closed
+    assert torques(shelf) == [1] * 6
+    shelf.port.spoil = lambda servo, data: data
+    np.testing.assert_allclose(leader.read(), at)
+    assert len(shelf.ports) == 1 and torques(shelf) == [0] * 6
+    leader.hold(at)
+    assert torques(shelf) == [1] * 6
+
+
+def test_it_is_switched_on_with_three_readings_and_the_limit_comes_first(leader, shelf):
+    at = leader.read()
+    asked = len(shelf.port.requests)
+    leader.hold(at)
+    sent = shelf.port.requests[asked:]
+    assert sum(packet.code == Instruction.SYNC_READ for packet in sent) == 3
+    codes = {Instruction.SYNC_READ, Instruction.SYNC_WRITE}
+    assert {packet.code for packet in sent} == codes
+    written = [p.parameters[0] for p in sent if p.code == Instruction.SYNC_WRITE]
+    assert written[0] == reg.TORQUE_LIMIT.address
+    assert written[-2:] == [reg.TORQUE_ENABLE.address, reg.GOAL_POSITION.address]
+
+
+@pytest.mark.parametrize("deaf", [1, TRIES])
+def test_what_a_servo_did_not_hear_is_written_again_and_then_told(leader, shelf, deaf):
+    at = leader.read()
+    elbow = shelf.port.servos[2]
+    obey, left = elbow.write, [deaf]
+
+    def write(address, data):
+        if address == reg.TORQUE_ENABLE.address and left[0]:
+            left[0] -= 1
+        else:
+            obey(address, data)
+
+    elbow.write = write
+    if deaf < TRIES:
+        leader.hold(at)
+        assert torques(shelf) == [1] * 6
+    else:
+        with pytest.raises(HardwareError, match="elbow_flex: torque_enable is 0 after 1"):
+            leader.hold(at)
 
 
 def test_a_port_that_is_gone_is_opened_again_after_a_while_and_limp(leader, shelf):
