@@ -45,7 +45,7 @@ setup(
     },
     data_files=[
         (MARKERS, [f"resource/{PACKAGE}", f"resource/{DESCRIPTION}"]),
-        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}", ["package.xml", ".setup_assistant"]),
         *share(PACKAGE, "launch/*.launch.py"),
         *share(PACKAGE, "config/*"),
         *share(PACKAGE, "rviz/*.rviz"),

@@ -70,7 +70,7 @@ class Chain:
             ConfigError: The joints are not those of the URDF, one has another type, or the base
                 frame does not exist.
         """
-        tree = [_parse_joint(element) for element in ElementTree.fromstring(text).iter("joint")]
+        tree = [_parse_joint(element) for element in ElementTree.fromstring(text).findall("joint")]
         moving = [joint.name for joint in tree if joint.is_moving]
         names = tuple(moving if joints is None else joints)
         if sorted(names) != sorted(moving):

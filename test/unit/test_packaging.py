@@ -14,7 +14,7 @@ from so101.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-SHIPPED = ("setup.py", "setup.cfg", "pyproject.toml", "package.xml")
+SHIPPED = ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", ".setup_assistant")
 # Keys that rosdep knows on Ubuntu 24.04: ROS packages, and system packages by these names.
 ROSDEP_KEYS = {
     *("rclpy", "ament_index_python", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs"),
@@ -126,6 +126,8 @@ def test_colcon_installs_both_packages(copy, tmp_path):
     for folder in ("launch", "config"):
         installed = {path.name for path in (prefix / "share/so101_bringup" / folder).iterdir()}
         assert installed == {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+    assistant = prefix / "share/so101_bringup/.setup_assistant"
+    assert assistant.read_bytes() == (ROOT / ".setup_assistant").read_bytes()
     assert share_of("so101_description", prefix) == prefix / "share/so101_description"
     check_description(prefix / "share/so101_description")
     (site,) = prefix.glob("lib/python3*/site-packages")
