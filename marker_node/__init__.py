@@ -1,1 +1,0 @@
-"""What RViz shows of the session beside the robot itself."""
