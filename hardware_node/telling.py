@@ -40,6 +40,7 @@ def diagnostics_of(driver: Driver, stamp_ns: int) -> Event:
     values["slow readings missed"] = encode(vitals.missed)
     values["ticks left out"] = encode(driver.thread.missed)
     values["torque"] = "on" if arm.is_torque_on else "off"
+    values["trajectories refused"] = state.values["refused"]
     values["mode"], values["reason"] = state.message, state.values["reason"]
     is_faulty = driver.loop.mode is ArmMode.FAULT or bus is None
     level = ERROR if is_faulty else vitals.level

@@ -34,6 +34,7 @@ from so101.ros.health import Health
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.ros.timing import repeat
 from so101.status_events import CheckpointEvent
 from so101.streams import ObservationConfig
 from so101.topics import (
@@ -99,8 +100,8 @@ class PolicyNode(Node):
         observe(endpoints, config, self._feed)
         endpoints.switch("policy/enable", self._on_enable)
         endpoints.trigger("policy/reload", self._supply.reload)
-        self.create_timer(ALIVE_PERIOD_S, self._on_alive)
-        self.create_timer(POLL_PERIOD_S, self._on_poll)
+        repeat(self, ALIVE_PERIOD_S, self._on_alive)
+        repeat(self, POLL_PERIOD_S, self._on_poll)
         Health(self, endpoints)
         return loop
 

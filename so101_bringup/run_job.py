@@ -17,7 +17,7 @@ from so101.topics import EPISODE, LEARNER_STATUS, RECORDER_STATUS, SESSION_STATU
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_run
 from so101_bringup.display import Display
-from so101_bringup.environment import clean_environment
+from so101_bringup.environment import begun_clock, clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.paths import RunPaths
 from so101_bringup.preparation import prepare
@@ -86,7 +86,11 @@ def _run_graph(
     paths = options.paths
     programs = [*(program_of(node) for node in checked_graph(graph, options)), *others]
     os.environ.update(environment_of(options))
-    environment = {**clean_environment(os.environ), **environment_of(options)}
+    environment = {
+        **clean_environment(os.environ),
+        **environment_of(options),
+        **begun_clock(),
+    }
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
     supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
     watcher = _Watcher(display, supervisor, say, options.namespace)
