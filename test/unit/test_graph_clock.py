@@ -1,4 +1,4 @@
-"""The graph's clock agrees with the date as it was when the graph began, whatever becomes of it."""
+"""The graph's clock agrees with the date as it was when the graph began, and stays so."""
 
 import itertools
 
