@@ -31,6 +31,7 @@ from so101.ros.params import declare
 from so101.ros.raw_images import to_raw_image
 from so101.ros.run import run
 from so101.ros.spin import Spinner
+from so101.ros.timing import graph_clock, now_ns, repeat
 from so101.topics import DIAGNOSTICS, camera_info_topic, image_topic, raw_image_topic
 
 WAIT_S = 0.05
@@ -77,7 +78,7 @@ class CameraNode(Node):
         if params.raw_images:
             endpoints.offer(raw_image_topic(params.camera))
         Health(self, endpoints)
-        self.create_timer(REPORT_S, self._report)
+        repeat(self, REPORT_S, self._report)
 
     def capture(self, spinner: Spinner) -> None:
         """Deliver frames until stopped."""
@@ -114,7 +115,7 @@ class CameraNode(Node):
 
     def _publish(self, good: GoodFrame) -> None:
         camera, endpoints = self._params.camera, self._endpoints
-        stamp_ns = good.frame.captured_ns  # the arm's clock: steady
+        stamp_ns = graph_clock().at(good.frame.captured_ns)  # as the arm's
         endpoints.publish(image_topic(camera), to_image(stamp_ns, camera, good.jpeg.data))
         info = calibrated_info(stamp_ns, camera, self._size, self._calibration)
         endpoints.publish(camera_info_topic(camera), info)
@@ -158,14 +159,11 @@ class CameraNode(Node):
             self.get_name(),
             status,
             self._suspicion,
-            self._now_ns(),
+            now_ns(self),
             is_refused=is_refused,
             is_compared=self._is_compared,
         )
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
 
     def destroy_node(self) -> None:
         """Let go of the camera, too."""

@@ -1,20 +1,19 @@
 """Hardware node: the real arm behind the same topics and services as the simulated one.
 
 Carries messages between ROS and ``hardware_node.driver``, which owns the servos, the arm loop and
-its thread. Stamps are the machine's steady clock, which no correction of the date disturbs.
+its thread. Stamps are the graph's clock (``so101.graph_clock``), which no set date disturbs.
 """
 
 import sys
-import threading
 import time
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 
+from hardware_node.clocks import Clocks
 from hardware_node.driver import Driver
 from hardware_node.params import HardwareParams
 from hardware_node.telling import diagnostics_of
@@ -26,12 +25,13 @@ from so101.errors import MotionError, SessionError, TrajectoryError
 from so101.events import ControlEvent, from_message
 from so101.kinematics.urdf import robot_description
 from so101.objections import NO_ARMING, Objections
-from so101.ros.convert import to_event, to_joint_command, to_joint_state, to_text
+from so101.ros.convert import stamp_of, to_event, to_joint_command, to_joint_state, to_text
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.spin import Spinner
+from so101.ros.timing import graph_clock, repeat
 from so101.servos.bus import ServoBus
 from so101.servos.calibration import read_calibration
 from so101.servos.port import SerialPort
@@ -68,8 +68,13 @@ class HardwareNode(Node):
         self._newest_ns = self._trajectory_ns = 0
         endpoints.offer(JOINT_STATES, JOINT_COMMANDS, ARM_STATE, ROBOT_DESCRIPTION, DIAGNOSTICS)
         self._driver = Driver(
-            params, calibration, lambda: ServoBus(SerialPort(params.port)), self._on_tick
+            params,
+            calibration,
+            lambda: ServoBus(SerialPort(params.port)),
+            self._on_tick,
+            graph_clock().now_ns,
         )
+        self._clocks = Clocks(self.get_name())
         endpoints.follow(ARM_TRAJECTORY, self._on_trajectory)
         endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         endpoints.switch("arm/arm", self._on_arm)
@@ -78,8 +83,8 @@ class HardwareNode(Node):
         endpoints.trigger("arm/recover", self._on_recover)
         endpoints.publish(ROBOT_DESCRIPTION, to_text(robot_description()))
         self._objections = Objections(NO_ARMING, OBJECTION_S)
-        endpoints.read(DIAGNOSTICS, self._on_report)
-        self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
+        endpoints.listen(DIAGNOSTICS, self._on_report)
+        repeat(self, DIAGNOSTICS_S, self._on_diagnostics)
         Health(self, endpoints)
 
     def drive(self, spinner: Spinner) -> None:
@@ -158,16 +163,21 @@ class HardwareNode(Node):
         return answer
 
     def _on_diagnostics(self) -> None:
-        judgement = self._driver.judge()
-        event = diagnostics_of(self._driver, judgement, time.monotonic_ns())
+        clock, judgement = graph_clock(), self._driver.judge()
+        event = diagnostics_of(self._driver, judgement, clock.now_ns())
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
+        compared = self._clocks.report(clock)
+        self._endpoints.publish(DIAGNOSTICS, to_event(compared))
+        self._say(self._clocks.news)
 
-    def _on_report(self, data: bytes) -> None:
-        """Take what speaks against arming; most reports do not, and are not even decoded."""
-        if NO_ARMING.encode() not in data:
+    def _on_report(self, message: Any) -> None:
+        """Compare the clock of whoever reports with the arm's, and take what forbids arming."""
+        if not message.status:
             return
-        event = from_message(deserialize_message(data, DiagnosticArray))
-        self._objections.take(event, time.monotonic())
+        status = message.status[0]
+        self._clocks.hear(status.name, stamp_of(message), graph_clock().now_ns())
+        if any(value.key == NO_ARMING for value in status.values):
+            self._objections.take(from_message(message), time.monotonic())
 
 
 def main() -> int:

@@ -44,6 +44,7 @@ def diagnostics_of(driver: Driver, judgement: Judgement, stamp_ns: int) -> Event
     values["ticks left out"] = encode(driver.thread.missed)
     values["most late [ms]"] = encode(round(driver.thread.take_lateness_ns() / 1e6, 2))
     values["torque"] = "on" if arm.is_torque_on else "off"
+    values["trajectories refused"] = state.values["refused"]
     values["mode"], values["reason"] = state.message, state.values["reason"]
     is_faulty = driver.loop.mode is ArmMode.FAULT or bus is None
     values[NO_EPISODE] = judgement.pause

@@ -77,6 +77,8 @@ class Intervention:
         """
         if problem:
             return Ruling(event=self.arbiter.lose(source, self._now_ns, problem))
+        if reason := self.arbiter.early(source, stamp_ns, self._now_ns):
+            return Ruling(reason=reason)
         self.arbiter.alive(source, stamp_ns)
         return Ruling()
 

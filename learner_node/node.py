@@ -31,6 +31,7 @@ from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.spin import Spinner
+from so101.ros.timing import repeat
 from so101.status_events import CheckpointEvent, GroupRequest, LearnerStatus
 from so101.topics import EPISODE, LEARNER_REQUEST, LEARNER_STATUS, POLICY_CHECKPOINT
 
@@ -65,7 +66,7 @@ class LearnerNode(Node):
         endpoints.trigger("learner/promote", self._on_promote)
         endpoints.trigger("learner/rollback", self._on_rollback)
         Health(self, endpoints)
-        self.create_timer(HEARTBEAT_S, self._on_heartbeat)
+        repeat(self, HEARTBEAT_S, self._on_heartbeat)
         self._on_heartbeat()
 
     def work(self, spinner: Spinner) -> None:

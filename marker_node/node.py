@@ -20,6 +20,7 @@ from so101.ros.endpoints import Endpoints
 from so101.ros.markers import to_line, to_markers, to_nothing, to_words
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.ros.timing import repeat
 from so101.status_events import SessionStatus
 from so101.topics import (
     CONTROL_SOURCE,
@@ -50,7 +51,7 @@ class MarkerNode(Node):
         endpoints.hear(EPISODE, EpisodeEvent, scene.on_episode)
         endpoints.hear(CONTROL_SOURCE, ControlEvent, scene.on_control)
         endpoints.hear(SESSION_STATUS, SessionStatus, lambda said: scene.on_waiting(said.waiting))
-        self.create_timer(1.0 / params.rate, self._draw)
+        repeat(self, 1.0 / params.rate, self._draw)
 
     def _on_plan(self, trajectory: JointTrajectory) -> None:
         try:

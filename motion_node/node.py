@@ -25,6 +25,7 @@ from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.ros.timing import repeat
 from so101.topics import EPISODE, JOINT_COMMANDS, MOTION_ALIVE, MOTION_TRAJECTORY
 
 ALIVE_PERIOD_S = 0.03
@@ -51,7 +52,7 @@ class MotionNode(Node):
         self._endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
         self._endpoints.trigger("motion/home", self._go_home)
         Health(self, self._endpoints)
-        self.create_timer(ALIVE_PERIOD_S, self._on_alive)
+        repeat(self, ALIVE_PERIOD_S, self._on_alive)
 
     def _on_command(self, message: Any) -> None:
         self._newest_ns, self._command = from_joint_command(message)

@@ -35,6 +35,7 @@ from so101.ros.health import Health
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.ros.timing import repeat
 from so101.status_events import CheckpointEvent
 from so101.streams import ObservationConfig
 from so101.topics import (
@@ -103,12 +104,12 @@ class PolicyNode(Node):
         observe(endpoints, config, self._feed)
         endpoints.switch("policy/enable", self._on_enable)
         endpoints.trigger("policy/reload", self._supply.reload)
-        self.create_timer(ALIVE_PERIOD_S, self._on_alive)
-        self.create_timer(POLL_PERIOD_S, self._on_poll)
+        repeat(self, ALIVE_PERIOD_S, self._on_alive)
+        repeat(self, POLL_PERIOD_S, self._on_poll)
         self._seeing = None
         if params.cameras and not params.lockstep:  # in lock-step all stamps are the tick's
             self._seeing = Seeing(params.cameras, params.max_image_skew)
-            self.create_timer(REPORT_PERIOD_S, self._on_report)
+            repeat(self, REPORT_PERIOD_S, self._on_report)
         Health(self, endpoints)
         return loop
 

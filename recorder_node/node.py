@@ -18,7 +18,7 @@ from recorder_node.episode_recorder import EpisodeRecorder
 from recorder_node.losses import SequenceCounter
 from recorder_node.params import RecorderParams
 from recorder_node.recorder_setup import RecorderSetup
-from so101.clock import nanoseconds
+from so101.clock import nanoseconds, seconds
 from so101.data.bags.bag_writer import Split
 from so101.data.bags.custom_data import CALIBRATION, SOFTWARE
 from so101.data.durable import free_bytes
@@ -31,6 +31,7 @@ from so101.ros.health import Health
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.taps import Taps
+from so101.ros.timing import graph_clock, now_ns, repeat
 from so101.status_events import RecorderStatus
 from so101.topics import (
     ARM_STATE,
@@ -72,8 +73,8 @@ class RecorderNode(Node):
         self._endpoints.offer(RECORDER_STATUS)
         self._taps = Taps(self, setup.topics)
         Health(self, self._endpoints, self._taps.node)
-        self.create_timer(DRAIN_PERIOD_S, self._drain)
-        self.create_timer(REPORT_PERIOD_S, self._report)
+        repeat(self, DRAIN_PERIOD_S, self._drain)
+        repeat(self, REPORT_PERIOD_S, self._report)
 
     def _recover(self) -> None:
         """Recover what a crash left behind; what a full disk prevents is tried again next time."""
@@ -120,7 +121,7 @@ class RecorderNode(Node):
     def _report(self) -> None:
         """Say on `diagnostics` how the streams go."""
         values = {"free [GB]": encode(round(free_bytes(self._store.root) / 1e9, 3))}
-        event = self._recorder.report(self.get_clock().now().nanoseconds, values)
+        event = self._recorder.report(now_ns(self), values)
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 
     def _on_episode(self, data: bytes) -> None:
@@ -165,7 +166,8 @@ class RecorderNode(Node):
 
 
 def _wall_time() -> str:
-    return time.strftime("%Y%m%d-%H%M%S")
+    """Return the date by the graph's clock: set back, it puts no episode before earlier ones."""
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(seconds(graph_clock().now_ns())))
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ from so101.ros.health import Health, Roll
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.ros.timing import repeat
 from so101.simulation.tasks.table import make_task, start_of
 from so101.status_events import (
     GroupRequest,
@@ -113,9 +114,9 @@ class RewardNode(Node):
         self._objections = Objections(NO_EPISODE, params.report_silence, is_silence_one=True)
         endpoints.listen(DIAGNOSTICS, self._on_report)
         Health(self, endpoints)
-        self.create_timer(POLL_PERIOD_S, self._on_poll)
-        self.create_timer(RATINGS_PERIOD_S, self._on_ratings)
-        self.create_timer(WATCH_PERIOD_S, self._on_watch)
+        repeat(self, POLL_PERIOD_S, self._on_poll)
+        repeat(self, RATINGS_PERIOD_S, self._on_ratings)
+        repeat(self, WATCH_PERIOD_S, self._on_watch)
 
     def _serve(self) -> None:
         endpoints = self._endpoints

@@ -33,6 +33,10 @@ class RenderError(So101Error):
     """No usable OpenGL back-end was found for off-screen rendering."""
 
 
+class ClockError(So101Error):
+    """A stamp is of another clock than the one it is compared with."""
+
+
 class BagError(So101Error):
     """A bag is corrupt, foreign or incomplete."""
 

@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from so101.graph_clock import ANCHOR, measured_anchor
+
 WHEELS_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 """Set by the ROS wheels in every process whose ROS comes from them."""
 
@@ -52,6 +54,14 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if WHEELS_MARK not in environ:
         return dict(environ)
     return {name: value for name, value in environ.items() if name not in FOREIGN_VARIABLES}
+
+
+def begun_clock() -> dict[str, str]:
+    """Return the variable by which every process of a graph that begins now has one clock.
+
+    One that the shell has is not taken over: the date may have been set since.
+    """
+    return {ANCHOR: str(measured_anchor())}
 
 
 def is_clean(environ: Mapping[str, str]) -> bool:

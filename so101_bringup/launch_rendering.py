@@ -19,6 +19,7 @@ from so101.errors import ConfigError, SessionError
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_run
 from so101_bringup.deaths import Deaths
+from so101_bringup.environment import begun_clock
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.node_spec import NodeSpec
 from so101_bringup.preparation import prepare
@@ -113,7 +114,8 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
         _claim(options)
         options = prepare(options)
         set_variable = import_module("launch.actions").SetEnvironmentVariable
-        variables = [set_variable(*pair) for pair in environment_of(options).items()]
+        environment = {**environment_of(options), **begun_clock()}
+        variables = [set_variable(*pair) for pair in environment.items()]
         rendered = [_render(node) for node in checked_graph(graph, options)]
         return [*variables, *chain.from_iterable(rendered), _end_with_session(options.namespace)]
 

@@ -18,7 +18,7 @@ from so101.topics import ARM_STATE, EPISODE, LEARNER_STATUS, RECORDER_STATUS, SE
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_run
 from so101_bringup.display import ArmWord, Display
-from so101_bringup.environment import clean_environment
+from so101_bringup.environment import begun_clock, clean_environment
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
 from so101_bringup.node_spec import NodeSpec
 from so101_bringup.paths import RunPaths
@@ -92,7 +92,11 @@ def _run_graph(
     nodes = map(awaiting_display, checked_graph(graph, options))
     programs = [*map(program_of, nodes), *others]
     os.environ.update(environment_of(options))
-    environment = {**clean_environment(os.environ), **environment_of(options)}
+    environment = {
+        **clean_environment(os.environ),
+        **environment_of(options),
+        **begun_clock(),
+    }
     environment.setdefault("ROS_LOG_DIR", str(paths.logs / "ros"))
     supervisor = Supervisor(programs, environment, paths.logs, write=say if is_verbose else None)
     watcher = _Watcher(display, supervisor, say, options)

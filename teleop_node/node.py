@@ -21,6 +21,7 @@ from so101.ros.joy import from_joy
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
+from so101.ros.timing import repeat
 from so101.topics import (
     CONTROL_SOURCE,
     EPISODE,
@@ -66,7 +67,7 @@ class TeleopNode(Node):
         self._script = script = Script(self._params)
         self._endpoints.hear(EPISODE, EpisodeEvent, self._on_script_episode)
         observe(self._endpoints, script.config, self._feed)
-        self.create_timer(ALIVE_PERIOD_S, self._on_script_alive)
+        repeat(self, ALIVE_PERIOD_S, self._on_script_alive)
 
     def _on_script_episode(self, event: EpisodeEvent) -> None:
         if self._script.on_episode(event):
@@ -99,8 +100,8 @@ class TeleopNode(Node):
         for name in ("intervention/take_over", "intervention/release"):
             kind = interface_class(SERVICES[name].type)
             self._asked[name] = self.create_client(kind, name)
-        self.create_timer(LOOK_PERIOD_S, self._on_look)
-        self.create_timer(ALIVE_PERIOD_S, self._on_alive)
+        repeat(self, LOOK_PERIOD_S, self._on_look)
+        repeat(self, ALIVE_PERIOD_S, self._on_alive)
 
     def _on_joy(self, message: Any) -> None:
         self._of_hand.on_sticks(from_joy(message), time.monotonic_ns())

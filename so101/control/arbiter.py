@@ -23,6 +23,7 @@ import numpy as np
 from so101.arrays import FloatArray
 from so101.clock import seconds
 from so101.control.arbitration import ArbiterConfig, Ruling
+from so101.control.follower import MAX_EARLY_NS
 from so101.control.passed import Passed
 from so101.control.trajectory import JointTrajectory, validate
 from so101.episode import ControlSource
@@ -68,6 +69,17 @@ class Arbiter:
             stamp_ns: Stamp of its message [ns]; an older one than before changes nothing.
         """
         self._alive_ns[source] = max(stamp_ns, self._alive_ns.get(source, stamp_ns))
+
+    def early(self, source: ControlSource, stamp_ns: int, now_ns: int) -> str:
+        """Count and return why a sign of life does not count; nothing when it does.
+
+        By a stamp [ns] of the future a source that falls silent would be alive until then. The
+        present is 0 while the arm has not been heard of.
+        """
+        reason = self._earliness(stamp_ns, now_ns)
+        if reason:
+            self.dropped[source, reason.split(":")[0]] += 1
+        return reason
 
     def lose(self, source: ControlSource, now_ns: int, reason: str) -> ControlEvent | None:
         """Take note that a source cannot act any more, by its own word: it need not fall silent.
@@ -176,7 +188,9 @@ class Arbiter:
         """
         if source is not self._source or self._passed.is_speaker(trajectory):
             self.alive(source, now_ns)
-        reason = self._objection(source, trajectory, command) or _lateness(trajectory, now_ns)
+        reason = self._objection(source, trajectory, command)
+        reason = reason or self._earliness(trajectory.stamp_ns, now_ns)
+        reason = reason or _lateness(trajectory, now_ns)
         if reason:
             self.dropped[source, reason.split(":")[0]] += 1
             return Ruling(reason=reason)
@@ -254,6 +268,16 @@ class Arbiter:
             f"not aligned: {self._config.joints[worst]} is {steps[worst]:.3f} rad away from the "
             f"arm; at most {self._config.handover_rad} rad"
         )
+
+    def _earliness(self, stamp_ns: int, now_ns: int) -> str:
+        """Return that a stamp is of another clock, by which nobody would be late or silent.
+
+        Where time waits there is one clock, and the present is not known before it is over.
+        """
+        is_early = 0 < now_ns < stamp_ns - MAX_EARLY_NS
+        if not is_early or self._config.alive_timeout_ns is None:
+            return ""
+        return f"in the future: by {seconds(stamp_ns - now_ns):.3f} s; is its clock another one?"
 
     def _leave(self, source: ControlSource, now_ns: int, reason: str) -> ControlEvent | None:
         if self._source is not source:

@@ -38,8 +38,9 @@ class ArmThread:
             on_tick: Called in the thread with the stamp [ns] and what the tick did; it must
                 return well within a period.
             now_ns: The clock that stamps are taken from [ns].
-            wait: Sleeps so long [s] unless it is told to end, and tells whether it was; None for
-                the thread's own.
+            wait: Sleeps so long [s] and tells whether the thread is to end; None for the thread's
+                own, which sleeps by the steady clock. An event's wait goes by the date in some
+                builds of Python.
         """
         self.missed = 0
         self.error: Exception | None = None
@@ -48,7 +49,7 @@ class ArmThread:
         self._on_tick = on_tick
         self._now_ns = now_ns
         self._ending = threading.Event()
-        self._wait = wait or self._ending.wait
+        self._wait = wait or self._sleep
         self._thread = threading.Thread(target=self._run, name="arm_loop", daemon=True)
 
     def start(self) -> None:
@@ -93,3 +94,7 @@ class ArmThread:
     def _pause_until(self, due_ns: int) -> bool:
         """Sleep until a stamp [ns]; tell whether it is to end instead."""
         return self._wait(max(0.0, seconds(due_ns - self._now_ns()))) or self._ending.is_set()
+
+    def _sleep(self, duration_s: float) -> bool:
+        time.sleep(duration_s)
+        return False

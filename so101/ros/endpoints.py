@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rclpy.node import Node
 
 from so101.control.trajectory import JointTrajectory
-from so101.errors import BagError, HardwareError, So101Error, TrajectoryError
+from so101.errors import BagError, ClockError, HardwareError, So101Error, TrajectoryError
 from so101.events import Event, from_message
 from so101.ros.convert import to_event
 from so101.ros.qos import EVENTS, publisher_qos, subscriber_qos
@@ -43,6 +43,7 @@ class Endpoints:
         self._node = node
         self._speaker = f"{node.get_fully_qualified_name()} {os.getpid()}"
         self._publishers: dict[str, Any] = {}
+        self._clock_problem = ""
 
     def offer(self, *topics: Topic) -> None:
         """Create publishers, so that others can find them before the first message."""
@@ -104,12 +105,20 @@ class Endpoints:
         def guarded(message: Any) -> None:
             try:
                 callback(message)
+            except ClockError as error:
+                self._clock_problem = f"{topic.name}: refused: {error}"
+                self._node.get_logger().error(self._clock_problem, throttle_duration_sec=1.0)
             except (BagError, HardwareError, TrajectoryError) as error:  # not ours to read
                 self._node.get_logger().warning(
                     f"{topic.name}: dropped: {error}", throttle_duration_sec=1.0
                 )
 
         return guarded
+
+    def take_clock_problem(self) -> str:
+        """Return which topic was refused for its stamps since the last call; empty for none."""
+        problem, self._clock_problem = self._clock_problem, ""
+        return problem
 
     def trigger(self, name: str, callback: Callable[[], str]) -> None:
         """Serve a Trigger."""

@@ -12,9 +12,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from so101.errors import BagError
-from so101.events import Event, decode_tuple, encode, from_message
+from so101.events import ERROR, OK, Event, decode_tuple, encode, from_message
 from so101.ros.convert import to_event
 from so101.ros.endpoints import Endpoints
+from so101.ros.timing import now_ns, repeat
 from so101.topics import DIAGNOSTICS
 
 PERIOD_S = 0.5
@@ -61,15 +62,17 @@ class Health:
         self._nodes = (node, *others)
         self._endpoints = endpoints
         endpoints.offer(DIAGNOSTICS)
-        node.create_timer(PERIOD_S, self._report)
+        repeat(node, PERIOD_S, self._report)
 
     def _report(self) -> None:
         values = {key: encode(list(pair)) for key, pair in connections(self._nodes).items()}
+        problem = self._endpoints.take_clock_problem()
         event = Event(
-            stamp_ns=self._node.get_clock().now().nanoseconds,
+            stamp_ns=now_ns(self._node),
             name=self._node.get_name(),
-            message="alive",
+            message=problem or "alive",
             values=values,
+            level=ERROR if problem else OK,
         )
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 

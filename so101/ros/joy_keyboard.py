@@ -17,6 +17,7 @@ from so101.ros.endpoints import Endpoints
 from so101.ros.joy import to_joy
 from so101.ros.run import run
 from so101.ros.spin import Spinner
+from so101.ros.timing import graph_clock
 from so101.topics import JOY
 
 PERIOD_S = 1.0 / 30.0
@@ -49,7 +50,7 @@ class JoyKeyboard(Node):
                     return
                 now_s = time.monotonic()
                 keys.press(data, now_s)
-                self._endpoints.publish(JOY, to_joy(time.time_ns(), keys.sticks(now_s)))
+                self._endpoints.publish(JOY, to_joy(graph_clock().now_ns(), keys.sticks(now_s)))
                 spinner.spin_once(0.0)
 
 

@@ -8,6 +8,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage
 
 from so101.data.bags.cdr_tables import image_content
+from so101.graph_clock import check_past
 from so101.ros.convert import (
     from_image,
     from_joint_command,
@@ -17,12 +18,14 @@ from so101.ros.convert import (
 )
 from so101.ros.endpoints import Endpoints
 from so101.ros.qos import EVENTS
+from so101.ros.timing import graph_clock
 from so101.streams import JointSample, ObservationConfig
 from so101.topics import JOINT_COMMANDS, JOINT_STATES, OBJECTS, TASK, image_topic
 
 _JPEG = b"\xff\xd8"
 
 Feed = Callable[[str, Any, int, int], None]
+Take = Callable[[str, Any, int], None]
 
 
 def observe(endpoints: Endpoints, config: ObservationConfig, feed: Feed) -> None:
@@ -32,26 +35,28 @@ def observe(endpoints: Endpoints, config: ObservationConfig, feed: Feed) -> None
         endpoints: Of the node.
         config: What an observation is made of.
         feed: Takes topic name, decoded value, header stamp [ns] and arrival time [ns], such as
-            `so101.streams.ObservationBuilder.feed`.
+            `so101.streams.ObservationBuilder.feed`. What has a stamp of the future does not
+            get there: it would be used, later, as if it were new.
     """
+    take = _timely(feed)
 
     def joint_states(message: Any) -> None:
         stamp_ns, state = from_joint_state(message)
         sample = JointSample(
             positions=state.positions, velocities=state.velocities, effort=state.effort
         )
-        feed(JOINT_STATES.name, sample, stamp_ns, time.monotonic_ns())
+        take(JOINT_STATES.name, sample, stamp_ns)
 
     def joint_commands(message: Any) -> None:
         stamp_ns, positions = from_joint_command(message)
-        feed(JOINT_COMMANDS.name, positions, stamp_ns, time.monotonic_ns())
+        take(JOINT_COMMANDS.name, positions, stamp_ns)
 
     def objects(message: Any) -> None:
         stamp_ns, poses = from_poses(message)
-        feed(OBJECTS.name, poses, stamp_ns, time.monotonic_ns())
+        take(OBJECTS.name, poses, stamp_ns)
 
     def task(message: Any) -> None:
-        feed(TASK.name, from_text(message), 0, time.monotonic_ns())
+        take(TASK.name, from_text(message), 0)
 
     endpoints.listen(JOINT_STATES, joint_states)
     endpoints.listen(JOINT_COMMANDS, joint_commands)
@@ -59,15 +64,26 @@ def observe(endpoints: Endpoints, config: ObservationConfig, feed: Feed) -> None
     if config.uses_objects:
         endpoints.listen(OBJECTS, objects)
     for camera in config.cameras:
-        endpoints.read(image_topic(camera), _images(camera, feed), depth=EVENTS)
+        endpoints.read(image_topic(camera), _images(camera, take), depth=EVENTS)
 
 
-def _images(camera: str, feed: Feed) -> Callable[[bytes], None]:
+def _timely(feed: Feed) -> Take:
+    clock = graph_clock()
+
+    def take(topic: str, value: Any, stamp_ns: int) -> None:
+        arrival_ns = time.monotonic_ns()
+        check_past(stamp_ns, clock.at(arrival_ns))
+        feed(topic, value, stamp_ns, arrival_ns)
+
+    return take
+
+
+def _images(camera: str, take: Take) -> Callable[[bytes], None]:
     name = image_topic(camera).name
 
     def image(data: bytes) -> None:
         stamp_ns, jpeg = _read_image(data)
-        feed(name, jpeg, stamp_ns, time.monotonic_ns())
+        take(name, jpeg, stamp_ns)
 
     return image
 

@@ -22,6 +22,7 @@ from rclpy.utilities import remove_ros_args
 from so101.errors import ConfigError, So101Error
 from so101.ros.params import check_files
 from so101.ros.spin import Spinner
+from so101.ros.timing import graph_clock
 
 N = TypeVar("N", bound=Node)
 
@@ -58,6 +59,7 @@ def run(
     argv = list(sys.argv if args is None else args)
     try:
         check_files(argv)
+        graph_clock()  # taken first, and refused before there is a node
         _init(argv)
         try:
             return _run(make_node, loop)

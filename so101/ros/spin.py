@@ -6,22 +6,29 @@ single callbacks while a predicate is awaited, and everything that is queued in 
 Callbacks of one topic run in the order of its messages; across topics nothing is promised.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException
 from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 from so101.errors import SessionError
+from so101.graph_clock import measured_anchor
 
 SLICE_S = 0.1
 """Longest wait before `Spinner.stop` and signals are noticed [s]."""
+
+SET_NS = 10_000_000
+"""By more than this the date does not move between two looks unless it is set [ns]."""
 
 DISCOVERY_S = 10.0
 """Time in which every pair must have found each other: 0.1 s mostly, 2 to 3 s at times [s]."""
@@ -36,12 +43,14 @@ class Spinner:
 
     def __init__(self, node: Node, *others: Node) -> None:
         """Take the nodes on; nothing runs yet."""
-        self._context = node.context
+        self._context, self._nodes = node.context, (node, *others)
         self._executor: Any = EventsExecutor(context=self._context)
         for each in (node, *others):
             self._executor.add_node(each)
         self._never: Future[None] = Future()
-        self._is_stopped = False
+        self._is_stopped = self._is_closed = False
+        self._rousing = threading.Lock()
+        threading.Thread(target=self._watch_date, name="date", daemon=True).start()
 
     @property
     def is_stopped(self) -> bool:
@@ -97,7 +106,33 @@ class Spinner:
     def close(self) -> None:
         """Let go of the nodes; they are not destroyed."""
         self._is_stopped = True
-        self._executor.shutdown()
+        with self._rousing:
+            self._is_closed = True
+            self._executor.shutdown()
+
+    def _watch_date(self) -> None:
+        """Rouse the executor when the date is set.
+
+        Wheels are built for old systems, where C++ waits for a date: one that is set back makes a
+        wait that much longer, and a node without messages hears neither timers nor signals.
+        """
+        anchor_ns = measured_anchor()
+        while not self._is_closed:
+            time.sleep(SLICE_S)
+            before_ns, anchor_ns = anchor_ns, measured_anchor()
+            if abs(anchor_ns - before_ns) > SET_NS:
+                self._rouse()
+
+    def _rouse(self) -> None:
+        """End every wait of the executor, that for the next timer, too."""
+        with self._rousing:
+            if self._is_closed or self.is_stopped:
+                return
+            for timer in [timer for node in self._nodes for timer in node.timers]:
+                with suppress(_rclpy.InvalidHandle):  # destroyed meanwhile
+                    if not timer.is_canceled():
+                        timer.reset()
+            self.wake()
 
     def _step(self, timeout_s: float) -> None:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from so101.errors import ConfigError, HardwareError
+from so101.graph_clock import measured_anchor
 from so101.robot import CAMERAS
 from so101.servos.calibration_files import ArmKind
 from so101_bringup.doctor.finding import Finding
@@ -71,12 +72,14 @@ def make_rounds(rounds: Rounds) -> Iterator[Finding]:
 
 def _computer(disk: Path) -> Iterator[Finding]:
     from so101.simulation.gl import find_backend
-    from so101_bringup.doctor import computer
+    from so101_bringup.doctor import computer, graph_clocks
 
     nearest = next(path for path in (disk.absolute(), *disk.absolute().parents) if path.exists())
     yield computer.check_modules(lambda name: importlib.util.find_spec(name) is not None)
     yield computer.check_disk(str(disk), shutil.disk_usage(nearest).free)
     yield computer.check_clock(time.time(), Path(__file__).stat().st_mtime)
+    running = graph_clocks.running_anchors()
+    yield graph_clocks.check_graph_clocks(running, measured_anchor())
     yield computer.check_ros(os.environ)
     yield computer.check_gl(find_backend())
 

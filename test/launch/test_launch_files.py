@@ -8,12 +8,15 @@ import ast
 import importlib.util
 import json
 import sys
+import time
 import types
 from pathlib import Path
 
 import pytest
 
+from so101.clock import NS_PER_S
 from so101.errors import ConfigError, SessionError, StoreError
+from so101.graph_clock import ANCHOR
 from so101_bringup import launch_rendering
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_domain, claimed_store
@@ -181,6 +184,8 @@ def test_launch_and_supervisor_run_the_same_graph(launch, file, given):
     nodes = GRAPHS[FILES[file]](read_options(given))
     assert from_launch(actions) == from_supervisor(nodes)
     variables = dict(a.args for a in of_kind(actions, "SetEnvironmentVariable"))
+    anchor_ns = int(variables.pop(ANCHOR))
+    assert abs(anchor_ns + time.monotonic_ns() - time.time_ns()) < NS_PER_S
     assert variables == environment_of(read_options(given))
 
 

@@ -38,6 +38,7 @@ from so101.ros.endpoints import Endpoints
 from so101.ros.health import Roll
 from so101.ros.raw_images import from_raw_image
 from so101.ros.spin import Spinner, wait_for_matched
+from so101.ros.timing import graph_clock
 from so101.status_events import PolicyInfo
 from so101.topics import (
     DIAGNOSTICS,
@@ -143,7 +144,7 @@ def test_a_frame_comes_as_the_camera_made_it_with_its_time_and_calibration(watch
     stamps = [stamp for stamp, _ in watcher.images]
     assert stamps == [stamp_of(info) for info in watcher.infos]
     assert [jpeg for _, jpeg in watcher.images] == [picture(n + 1) for n in range(len(stamps))]
-    now_ns = time.monotonic_ns()  # the clock of a real arm's stamps, too
+    now_ns = graph_clock().now_ns()  # the clock of a real arm's stamps, too
     assert 20_000_000 <= now_ns - stamps[-1] < 1_000_000_000
     info = watcher.infos[0]
     assert (info.height, info.width, info.k[0], info.d[0]) == (48, 64, 60.0, 0.1)
@@ -341,7 +342,7 @@ class Arm(Watcher):
     def step(self):
         """Publish the control ticks that have passed, on the grid of a real arm's clock."""
         self.node.step()
-        now = CONTROL_GRID.floor(time.monotonic_ns())
+        now = CONTROL_GRID.floor(graph_clock().now_ns())
         for tick in range(max(self.tick, now - 3) + 1, now + 1):
             stamp_ns, pose = CONTROL_GRID.stamp(tick), np.zeros(6)
             state = ArmState(positions=pose, velocities=pose, effort=pose)
@@ -391,11 +392,11 @@ def test_a_policy_plans_nothing_by_a_bad_camera_and_goes_on_with_a_good_one(
         stamp_ns = CONTROL_GRID.stamp(arm.tick)
         arm.endpoints.tell(EPISODE, EpisodeEvent(stamp_ns=stamp_ns, state=state, facts=facts))
     arm.until_step(lambda: len(arm.chunks) >= 3)
-    source.mood, bad_ns = mood, time.monotonic_ns()
+    source.mood, bad_ns = mood, graph_clock().now_ns()
     arm.until_step(lambda: arm.waits[-1] == f"{IMAGE}: no image within 0.1 s of the tick")
-    told_ns = time.monotonic_ns()
+    told_ns = graph_clock().now_ns()
     planned = len(arm.chunks)
-    arm.until_step(lambda: time.monotonic_ns() > told_ns + 600_000_000)
+    arm.until_step(lambda: graph_clock().now_ns() > told_ns + 600_000_000)
     assert len(arm.chunks) == planned
     assert arm.chunks[-1].stamp_ns <= bad_ns + 150_000_000  # by the last good image
     assert told_ns - bad_ns <= 1_000_000_000

@@ -10,11 +10,13 @@ import pytest
 from factories import make_calibration
 from hand_moved_arm import IDS, HandMovedArm
 
+from so101.clock import NS_PER_S
+from so101.graph_clock import ANCHOR
 from so101.servos.calibration import calibration_from
 from so101.servos.calibration_store import store
 from so101.servos.wanted import settings
 from so101_bringup import cli
-from so101_bringup.doctor import computer
+from so101_bringup.doctor import computer, graph_clocks
 from so101_bringup.doctor.finding import Finding, exit_code
 from so101_bringup.doctor.servos import check_file, check_servos
 
@@ -209,3 +211,25 @@ def test_a_look_at_the_computer_loads_no_torch_and_no_ros(here):
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENV)
     assert run.stdout.splitlines()[-1] == "[]", run.stderr
+
+
+def test_a_graph_that_runs_since_before_the_date_was_set_is_named(tmp_path):
+    processes = {
+        10: (b"python\0-m\0hardware_node.node\0", f"{ANCHOR}=5000000000"),
+        200: (b"/opt/lib/so101_bringup/camera_node\0", f"{ANCHOR}=8600000000"),
+        201: (b"python\0-m\0simulation_node.node\0", f"{ANCHOR}=1"),
+        202: (b"python\0-m\0camera_node.node\0", "HOME=/"),
+    }
+    for number, (command, variable) in processes.items():
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "cmdline").write_bytes(command)
+        (folder / "environ").write_text(f"A=b\0{variable}\0")
+    (tmp_path / "300").mkdir()  # somebody else's
+    running = list(graph_clocks.running_anchors(tmp_path))
+    assert [ns for _, ns in running] == [5 * NS_PER_S, 8_600_000_000]
+    finding = graph_clocks.check_graph_clocks(running, 9 * NS_PER_S)
+    assert not finding.is_fine and "restart the graph" in finding.advice
+    assert "hardware_node (process 10) +4.0 s" in finding.text and "camera" not in finding.text
+    assert graph_clocks.check_graph_clocks(running[1:], 9 * NS_PER_S).is_fine
+    assert graph_clocks.check_graph_clocks([], 0).is_fine

@@ -324,3 +324,15 @@ def test_in_any_order_only_the_announced_source_passes(steps):
         assert arbiter.source is announced
         if passed is not None:
             assert passed.source == announced.value == source.value
+
+
+@pytest.mark.case(41)
+def test_stamps_of_another_clock_win_no_control_and_are_no_sign_of_life():
+    arbiter = running(POLICY)
+    ruling = arbiter.offer(MOTION, wish(NOW + 3600 * NS_PER_S), NOW)
+    assert ruling.trajectory is None and "3600.000 s" in ruling.reason
+    assert arbiter.dropped[MOTION, "in the future"] == 1
+    assert "3600.000 s" in arbiter.early(POLICY, NOW + 3600 * NS_PER_S, NOW)
+    assert arbiter.dropped[POLICY, "in the future"] == 1
+    assert arbiter.early(POLICY, NOW + 20 * MS, NOW) == ""
+    assert arbiter.early(POLICY, NOW, 0) == ""  # nothing was heard of the arm yet
