@@ -47,7 +47,7 @@ setup(
         (MARKERS, [f"resource/{PACKAGE}", f"resource/{DESCRIPTION}"]),
         (f"share/{PACKAGE}", ["package.xml", ".setup_assistant"]),
         *share(PACKAGE, "launch/*.launch.py"),
-        *share(PACKAGE, "config/*"),
+        *share(PACKAGE, "config/**"),
         *share(PACKAGE, "rviz/*.rviz"),
         *description_share(),
     ],

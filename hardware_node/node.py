@@ -5,8 +5,8 @@ its thread. Stamps are the graph's clock (``so101.graph_clock``), which no set d
 """
 
 import sys
-import time
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -4,7 +4,7 @@ Every node checks its own parameters. What one of them promises another is compa
 said it: a flag, a launch argument or a person's file.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from so101.clock import POLICY_HZ
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import defaults
+from so101_bringup.foreign_nodes import flat
 from so101_bringup.graph import GRAPHS, GraphOptions
+from so101_bringup.graph_checks import here
 from so101_bringup.node_spec import NODES, NodeSpec
 from so101_bringup.parameters import check_parameters, params_class
 
@@ -49,10 +51,12 @@ def checked_graph(graph: str, options: GraphOptions) -> tuple[NodeSpec, ...]:
     nodes = GRAPHS[graph](options)
     check_parameters(nodes)
     check_agreement(nodes)
-    return tuple(_without_chosen(node) for node in nodes)
+    return tuple(_without_chosen(node) for node in here(nodes, options))
 
 
 def _without_chosen(node: NodeSpec) -> NodeSpec:
+    if not node.is_ours:
+        return node
     chosen = _chosen(node)
     kept = {key: value for key, value in node.parameters.items() if key not in chosen}
     return replace(node, parameters=kept)
@@ -77,11 +81,12 @@ def check_agreement(nodes: Sequence[NodeSpec]) -> None:
         if one in values and other in values and values[one] != values[other]:
             raise ConfigError(f"{_show(values, one)}, but {_show(values, other)}: say the same")
     device, told = ("teleop_node", "device"), ("intervention_node", "teleop_device")
-    if values.get(device, "scripted") not in ("scripted", values.get(told)):
+    if told in values and values.get(device, "scripted") not in ("scripted", values[told]):
         raise ConfigError(f"{_show(values, device)}, but {_show(values, told)}: say the same")
-    if _LATENCY in values:
+    names = {node.name for node in nodes}
+    if "simulation_node" in names:
         _check_simulated(values)
-    else:
+    if "hardware_node" in names:
         _check_real(values)
 
 
@@ -140,16 +145,8 @@ def _chosen(node: NodeSpec) -> dict[str, Any]:
                 if not isinstance(own, Mapping):
                     where = f"{path}: {section}"
                     raise ConfigError(f"{where}: expected a mapping named ros__parameters")
-                values.update(_flat(own))
+                values.update(flat(own))
     return values
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _show(values: _Values, key: tuple[str, str]) -> str:

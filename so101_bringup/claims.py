@@ -18,18 +18,19 @@ MIN_FREE_BYTES = 1_000_000_000
 
 
 @contextmanager
-def claimed_run(root: Path) -> Iterator[None]:
-    """Hold a run's directory, which has room for a session, and the ROS domain.
+def claimed_run(root: Path, namespace: str = "") -> Iterator[None]:
+    """Hold a run's directory, which has room for a session, and its names in the ROS domain.
 
     Args:
         root: The directory; made if it is new.
+        namespace: Of the graph.
 
     Raises:
         StoreError: The directory cannot be written, its disk is full, or it is in use.
-        SessionError: Another graph runs in this ROS domain.
+        SessionError: Another graph has these names in this ROS domain.
     """
     check_store(root)
-    with claimed_store(root), claimed_domain():
+    with claimed_store(root), claimed_domain(namespace):
         yield
 
 
@@ -72,19 +73,26 @@ def claimed_store(root: Path, what: str = "so101 job") -> Iterator[None]:
 
 
 @contextmanager
-def claimed_domain() -> Iterator[None]:
-    """Hold this machine's claim on the ROS domain: two graphs in one would mix their arms.
+def claimed_domain(namespace: str = "") -> Iterator[None]:
+    """Hold this machine's claim on the names of a ROS domain: two graphs would mix their arms.
+
+    Args:
+        namespace: Of the graph; another one's names are others.
 
     Raises:
         SessionError: Another graph holds it.
     """
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
-    path = Path(tempfile.gettempdir()) / f"so101-{os.getuid()}-domain-{domain}.lock"
+    names = namespace.strip("/").replace("/", ".")
+    file_name = f"so101-{os.getuid()}-domain-{domain}{f'-{names}' if names else ''}.lock"
+    path = Path(tempfile.gettempdir()) / file_name
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            where = f"namespace {namespace.strip('/')} of ROS domain" if names else "ROS domain"
             raise SessionError(
-                f"another so101 graph runs in ROS domain {domain}; end it, or set ROS_DOMAIN_ID"
+                f"another so101 graph runs in {where} {domain}; end it, set ROS_DOMAIN_ID, or "
+                "give this one another namespace"
             ) from None
         yield

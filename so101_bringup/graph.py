@@ -6,10 +6,10 @@ node is imported here. The single nodes are in `so101_bringup.node_makers`.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from so101.errors import ConfigError
-from so101.simulation.tasks.table import make_task
+from so101_bringup.foreign_nodes import joy_node
+from so101_bringup.graph_checks import SCRIPTED, check_files, check_person, check_session
 from so101_bringup.graph_options import GraphOptions as GraphOptions
 from so101_bringup.node_makers import (
     Robot,
@@ -18,17 +18,28 @@ from so101_bringup.node_makers import (
     intervention_node,
     learner_node,
     motion_node,
-    own_files,
     policy_node,
     recorder_node,
     reward_node,
-    rviz_nodes,
     simulation_node,
     teleop_node,
 )
-from so101_bringup.node_spec import NodeSpec, node_names
-from so101_bringup.paths import check_sections
-from so101_bringup.policy_options import check_policy, refuse_server
+from so101_bringup.node_spec import NodeSpec
+from so101_bringup.part_graphs import (
+    cameras_graph,
+    description_graph,
+    hardware_graph,
+    learner_graph,
+    motion_graph,
+    moveit_graph,
+    policy_graph,
+    replay_graph,
+    sim_graph,
+    teleop_graph,
+    view_graph,
+    viewer_nodes,
+)
+from so101_bringup.policy_options import refuse_server
 
 LARGE_MESSAGES = {
     "FASTDDS_BUILTIN_TRANSPORTS": (
@@ -36,9 +47,6 @@ LARGE_MESSAGES = {
     )
 }
 """The default transports lose raw frames of 640x480; these do not."""
-
-
-SCRIPTED = "scripted"
 
 Maker = Callable[[GraphOptions, Robot], NodeSpec]
 
@@ -72,11 +80,7 @@ def record_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     Raises:
         ConfigError: Nobody teleoperates a real arm.
     """
-    if options.robot == "real" and options.teleop == SCRIPTED:
-        raise ConfigError(
-            "teleop: choose leader, gamepad, joy or keyboard: the scripted human is part of the "
-            "simulation"
-        )
+    check_person(options)
     makers = (_arm(options), teleop_node, intervention_node, motion_node, recorder_node)
     return _graph(options, makers, job="record")
 
@@ -105,14 +109,32 @@ def up_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     return _graph(options, makers, job="manual")
 
 
-_CALIBRATED = "file; `so101 calibrate` makes one, and so101 finds it by its --id, too"
+Graph = Callable[[GraphOptions], tuple[NodeSpec, ...]]
 
-GRAPHS: Mapping[str, Callable[[GraphOptions], tuple[NodeSpec, ...]]] = {
+SESSIONS: Mapping[str, Graph] = {
     "rl": rl_graph,
     "record": record_graph,
     "evaluate": evaluate_graph,
     "up": up_graph,
 }
+"""Graphs with a session: every node of ours that it needs, and RViz on request."""
+
+PARTS: Mapping[str, Graph] = {
+    "sim": sim_graph,
+    "hardware": hardware_graph,
+    "cameras": cameras_graph,
+    "teleop": teleop_graph,
+    "policy": policy_graph,
+    "learner": learner_graph,
+    "motion": motion_graph,
+    "description": description_graph,
+    "view": view_graph,
+    "moveit": moveit_graph,
+    "replay": replay_graph,
+}
+"""One piece of a robot each, see `so101_bringup.part_graphs`."""
+
+GRAPHS: Mapping[str, Graph] = {**SESSIONS, **PARTS}
 
 
 def environment_of(options: GraphOptions) -> dict[str, str]:
@@ -126,62 +148,11 @@ def _arm(options: GraphOptions) -> Maker:
 
 
 def _graph(options: GraphOptions, makers: tuple[Maker, ...], job: str) -> tuple[NodeSpec, ...]:
-    _check(options, job)
+    check_session(options, job)
     robot = Robot.of(options)
     nodes = [make(options, robot) for make in makers]
     nodes += camera_nodes(options) if options.robot == "real" and not options.state else ()
     nodes.append(reward_node(options, robot, job, tuple(node.name for node in nodes)))
-    for path in own_files(options):
-        check_sections(Path(path), node_names(options), options.namespace)
-    return (*nodes, *(rviz_nodes(options) if options.launch_rviz else ()))
-
-
-def _check(options: GraphOptions, job: str) -> None:
-    if not options.robot:
-        raise ConfigError("robot: choose robot:=sim or robot:=real; it is never guessed")
-    if options.use_ros2_control:
-        raise ConfigError(
-            "use_ros2_control: not yet: joint_commands and the safety gate would be missing, "
-            "and nothing that was executed could be learned from"
-        )
-    if options.robot == "real":
-        _check_real(options, job)
-    check_policy(options)
-    is_blind_by_hand = options.robot == "real" and job == "manual" and not options.checkpoint
-    if not (options.state or options.cameras or is_blind_by_hand):
-        without = (
-            "only `up` without a policy needs none"
-            if options.robot == "real"
-            else ("or choose state:=true")
-        )
-        raise ConfigError(f"cameras: name at least one; {without}")
-    if options.teleop == "leader":
-        _check_leader(options)
-    make_task(options.task, options.start)
-
-
-def _check_real(options: GraphOptions, job: str) -> None:
-    """Refuse what the real arm cannot do, or not yet."""
-    if job == "rl":
-        raise ConfigError(
-            "robot:=real: rl tries its candidates in a simulated cell, and nobody has watched its "
-            "rollouts on an arm yet; record, train and evaluate one after the other"
-        )
-    if options.state:
-        raise ConfigError("state: nobody knows where objects are; simulation only")
-    for name in ("speed", "simulated_latency", "use_sim_time"):
-        if getattr(options, name):
-            raise ConfigError(f"{name}: the time of a real arm is nobody's to choose")
-    if not options.usb_port:
-        raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
-    if not options.calibration:
-        raise ConfigError(f"calibration: name the arm's calibration {_CALIBRATED}")
-
-
-def _check_leader(options: GraphOptions) -> None:
-    if not options.leader_port:
-        raise ConfigError("leader_port: name the serial adapter of the leader arm")
-    if not options.leader_calibration:
-        raise ConfigError(f"leader_calibration: name the leader's calibration {_CALIBRATED}")
-    if options.leader_port == options.usb_port:
-        raise ConfigError(f"leader_port: {options.leader_port} is that of the follower")
+    check_files(options)
+    nodes += [joy_node(options)] if options.launch_joy else []
+    return (*nodes, *viewer_nodes(options))

@@ -19,6 +19,9 @@ class GraphOptions:
         "", "serial adapter of the arm, best by its name in /dev/serial/by-id (real robot)"
     )
     calibration: str = option("", "the arm's calibration file, LeRobot's format (real robot)")
+    robot_id: str = option(
+        "", "LeRobot's id of the arm, whose calibration it is when no file is named (real robot)"
+    )
     write_eeprom: bool = option(
         False, "put right what the servos remember; once, with the arm loose (real robot)"
     )
@@ -116,8 +119,48 @@ class GraphOptions:
         choices=get_args(GateBy),
     )
     use_sim_time: bool = option(False, "timers follow /clock; not needed, stamps do anyway")
-    use_ros2_control: bool = option(False, "ros2_control in topic mode drives the arm")
+    use_ros2_control: bool = option(False, "ros2_control's controllers drive the arm")
+    hardware_type: str = option(
+        "",
+        "what is below ros2_control: topic (our driver and its safety gate; with use_ros2_control "
+        "the default), feetech (a driver in C++, without the gate), mock, mujoco or gazebo",
+        choices=("", "topic", "feetech", "mock", "mujoco", "gazebo"),
+    )
+    use_mock_hardware: bool = option(False, "the same as hardware_type:=mock")
+    use_fake_hardware: bool = option(False, "the older name of use_mock_hardware")
+    controllers_file: str = option("", "your own controllers.yaml, in place of the shipped one")
+    controllers: tuple[str, ...] = option(
+        ("joint_state_broadcaster", "arm_controller"), "controllers of it that are started"
+    )
+    prefix: str = option(
+        "", "in front of every link and joint of the URDF, for a scene of your own; ours have none"
+    )
+    frame_prefix: str = option(
+        "",
+        "in front of every TF frame, such as left/: several arms in one tree; without it a "
+        "namespace has a tree of its own",
+    )
+    base: str = option(
+        "0 0 0 0 0 0",
+        "where the arm's world is in the common one, with a frame_prefix: x y z [m] and yaw pitch "
+        "roll [rad]",
+    )
+    gui: bool = option(False, "sliders in place of the robot's joint states")
     launch_rviz: bool = option(False, "show the robot in RViz (ROS installation only)")
+    rviz_config_file: str = option("", "your own RViz file, in place of the shipped one")
+    launch_joy: bool = option(False, "start ROS's joy_node for teleop:=joy (ROS installation)")
+    bag: str = option("", "directory of the episode or bag to replay")
+    rate: float = option(1.0, "how fast it is replayed", range=(0.01, 100.0))
+    loop: bool = option(False, "from the beginning again at its end")
+    start_paused: bool = option(False, "wait for the player's service ~/resume")
+    elsewhere: tuple[str, ...] = option(
+        (), "nodes of this graph that another launch starts, such as policy_node beside a GPU"
+    )
+    learning_python: str = option(
+        "",
+        "interpreter of policy_node and learner_node, of an environment with torch; empty for the "
+        "one that everything was installed for",
+    )
     discovery: str = option("localhost", "who may join the graph", choices=("localhost", "subnet"))
     params_file: str = option("", "your own parameter file; it wins over everything else")
 
@@ -125,6 +168,13 @@ class GraphOptions:
     def waits(self) -> bool:
         """Whether simulated time waits for everybody's answers; it waits for no person."""
         return self.robot == "sim" and self.teleop == "scripted"
+
+    @property
+    def below_control(self) -> str:
+        """What is below ros2_control's controllers; empty where these do not drive the arm."""
+        if self.use_mock_hardware or self.use_fake_hardware:
+            return "mock"
+        return self.hardware_type or ("topic" if self.use_ros2_control else "")
 
     @property
     def paths(self) -> RunPaths:

@@ -5,83 +5,49 @@ checkout's own ``launch`` folder looks like a package of that name to type check
 """
 
 import atexit
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import fields
-from difflib import get_close_matches
 from importlib import import_module
 from itertools import chain
-from typing import Any, get_type_hints
+from typing import Any
 
-from so101.config import from_mapping, parse_yaml
-from so101.errors import ConfigError, SessionError
+from so101.errors import SessionError
 from so101_bringup.agreement import checked_graph
 from so101_bringup.claims import claimed_run
 from so101_bringup.deaths import Deaths
 from so101_bringup.environment import begun_clock
 from so101_bringup.graph import GRAPHS, GraphOptions, environment_of
+from so101_bringup.launch_arguments import check_typed, launch_arguments, read_options, unused
+from so101_bringup.launch_table import LAUNCH_FILES, LaunchFile
 from so101_bringup.node_spec import NodeSpec
 from so101_bringup.preparation import prepare
-from so101_bringup.session_watch import session_end
+from so101_bringup.session_watch import first_message, session_end
 from so101_bringup.supervisor import parameter_arguments
 
 _RESPAWN_DELAY_S = 2.0
 
 
-def describe(graph: str) -> Any:
-    """Return the launch description of a graph: its arguments, then its nodes.
+def describe(name: str) -> Any:
+    """Return what a launch file describes: its arguments, then its nodes.
 
     Args:
-        graph: Key in `so101_bringup.graph.GRAPHS`.
+        name: Key in `so101_bringup.launch_table.LAUNCH_FILES`.
     """
-    actions = import_module("launch.actions")
+    file = LAUNCH_FILES[name]
+    declare = import_module("launch.actions").DeclareLaunchArgument
     arguments = [
-        actions.DeclareLaunchArgument(name, default_value=text, description=doc)
-        for name, text, doc in launch_arguments()
+        declare(
+            each.name,
+            description=each.doc,
+            **({} if each.default is None else {"default_value": each.default}),
+            **({"choices": list(each.choices)} if each.choices else {}),
+        )
+        for each in launch_arguments(file)
     ]
-    nodes = actions.OpaqueFunction(function=_actions(graph))
+    nodes = import_module("launch.actions").OpaqueFunction(function=_actions(file))
     return import_module("launch").LaunchDescription([*arguments, nodes])
-
-
-def launch_arguments() -> list[tuple[str, str, str]]:
-    """Return name, default as text and documentation of every launch argument.
-
-    An empty default that `GraphOptions` refuses, such as the robot's, makes the launch stop with
-    the reason.
-    """
-    return [(f.name, _to_text(f.default), str(f.metadata["doc"])) for f in fields(GraphOptions)]
-
-
-def read_options(texts: dict[str, str]) -> GraphOptions:
-    """Read launch arguments, all given as text.
-
-    Raises:
-        ConfigError: An argument is unknown or its value is not allowed.
-    """
-    hints = get_type_hints(GraphOptions)
-    values = {name: _from_text(hints.get(name, str), text, name) for name, text in texts.items()}
-    return from_mapping(GraphOptions, values, "launch arguments")
-
-
-def check_typed(argv: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a misspelled argument, which launch itself ignores in silence.
-
-    Others that no option is called may be meant for a launch file that includes this one.
-
-    Args:
-        argv: What was typed after the launch file, such as ``seed:=1``.
-        names: Names of the launch arguments.
-
-    Raises:
-        ConfigError: One is nearly called like an option.
-    """
-    for name in (text.partition(":=")[0] for text in argv):
-        nearest = get_close_matches(name, names, n=1, cutoff=0.8)
-        if nearest and name not in names:
-            raise ConfigError(
-                f"launch arguments: unknown key {name!r}, did you mean {nearest[0]!r}?"
-            )
 
 
 def node_arguments(node: NodeSpec) -> dict[str, Any]:
@@ -93,31 +59,38 @@ def node_arguments(node: NodeSpec) -> dict[str, Any]:
     return {
         "package": node.package,
         "executable": node.executable,
-        "name": node.name,
         "namespace": node.namespace,
+        "arguments": list(node.arguments),
         "ros_arguments": parameter_arguments(node),
         "remappings": list(node.remappings),
         "output": "screen",
         "respawn": node.respawn,
         "respawn_delay": _RESPAWN_DELAY_S,
+        **({} if node.names_itself else {"name": node.name}),
+        **({"prefix": shlex.quote(node.python)} if node.python else {}),
         **({"sigterm_timeout": str(node.ending_s)} if node.ending_s else {}),
     }
 
 
-def _actions(graph: str) -> Callable[[Any], list[Any]]:
+def _actions(file: LaunchFile) -> Callable[[Any], list[Any]]:
     def make(context: Any) -> list[Any]:
-        names = [f.name for f in fields(GraphOptions)]
-        check_typed(context.argv, names)
-        texts = {name: context.launch_configurations[name] for name in names}
-        options = read_options(texts)
-        GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
-        _claim(options)
+        actions = import_module("launch.actions")
+        check_typed(context.argv)
+        notes = [f"this launch file has no use for {name}" for name in unused(context.argv, file)]
+        texts = {name: context.launch_configurations[name] for name in file.arguments}
+        options = read_options({**texts, **file.fixed})
+        GRAPHS[file.graph](options)  # refuses what makes no graph before anything is touched
+        if file.is_session:
+            _claim(options)
         options = prepare(options)
-        set_variable = import_module("launch.actions").SetEnvironmentVariable
-        environment = {**environment_of(options), **begun_clock()}
-        variables = [set_variable(*pair) for pair in environment.items()]
-        rendered = [_render(node) for node in checked_graph(graph, options)]
-        return [*variables, *chain.from_iterable(rendered), _end_with_session(options.namespace)]
+        variables = {**environment_of(options), **begun_clock()}.items()
+        rendered = [_render(node) for node in checked_graph(file.graph, options)]
+        return [
+            *(actions.LogInfo(msg=note) for note in notes),
+            *(actions.SetEnvironmentVariable(*pair) for pair in variables),
+            *chain.from_iterable(rendered),
+            *([_end_with_session(options.namespace)] if file.is_session else []),
+        ]
 
     return make
 
@@ -125,7 +98,7 @@ def _actions(graph: str) -> Callable[[Any], list[Any]]:
 def _claim(options: GraphOptions) -> None:
     """Hold the run's directory and the ROS domain until this process ends, as `run_job` does."""
     held = ExitStack()
-    held.enter_context(claimed_run(options.paths.root))
+    held.enter_context(claimed_run(options.paths.root, options.namespace))
     atexit.register(held.close)
 
 
@@ -134,7 +107,20 @@ def _render(node: NodeSpec) -> list[Any]:
     process = import_module("launch_ros.actions").Node(**node_arguments(node))
     handlers = import_module("launch.event_handlers")
     watch = handlers.OnProcessExit(target_action=process, on_exit=_judge_deaths(node))
-    return [process, import_module("launch.actions").RegisterEventHandler(watch)]
+    actions = [process, import_module("launch.actions").RegisterEventHandler(watch)]
+    return [_start_after(node, actions)] if node.after else actions
+
+
+def _start_after(node: NodeSpec, entities: list[Any]) -> Any:
+    """Return an action that starts a node when the first message of a topic has come."""
+
+    async def start(context: Any) -> None:
+        if await first_message(node.namespace, node.after):
+            description = import_module("launch").LaunchDescription(entities)
+            include = import_module("launch.events").IncludeLaunchDescription(description)
+            await context.emit_event(include)
+
+    return import_module("launch.actions").OpaqueCoroutine(coroutine=start)
 
 
 def _end_with_session(namespace: str) -> Any:
@@ -166,6 +152,8 @@ def _judge_deaths(
         is_hopeless = deaths.are_too_many(event.returncode, died_s - born_s)
         born_s = died_s + _RESPAWN_DELAY_S
         is_final = node.is_essential or (node.respawn and is_hopeless)
+        if node.ends_itself:
+            is_final = event.returncode != 0
         if context.is_shutdown or not is_final:
             return None
         if event.returncode == 0:
@@ -173,20 +161,3 @@ def _judge_deaths(
         raise SessionError(f"{node.name} ended with exit code {event.returncode}")
 
     return judge
-
-
-def _to_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _from_text(kind: Any, text: str, name: str) -> Any:
-    if kind is str:
-        return text
-    if kind == tuple[str, ...]:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    value = parse_yaml(text.strip(), name)
-    if isinstance(value, (bool, int, float)):
-        return value
-    raise ConfigError(f"launch arguments: {name}: expected {kind.__name__}, got {text!r}")

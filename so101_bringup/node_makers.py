@@ -1,9 +1,11 @@
 """The processes of the graph one by one: which parameters each node has, from the options."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from so101.servos.calibration_files import calibration_root, find_calibration
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_spec import CAMERA_NODE, NodeSpec, ParameterValue, camera_name
 from so101_bringup.paths import RunPaths
@@ -65,14 +67,29 @@ def _node(options: GraphOptions, executable: str, values: dict[str, Any], **more
     )
 
 
+def _learning_node(options: GraphOptions, executable: str, values: dict[str, Any]) -> NodeSpec:
+    """Return a node that imports torch: it may die and come back, in a Python of its own."""
+    python = options.learning_python
+    path = str(Path(python).expanduser().absolute()) if python else ""
+    return _node(options, executable, values, is_essential=False, respawn=True, python=path)
+
+
 def hardware_node(options: GraphOptions, robot: Robot) -> NodeSpec:
     """Return the servos of the real arm."""
     values = {
         "port": options.usb_port,
-        "calibration": options.calibration,
+        "calibration": _calibration(options),
         "write_eeprom": options.write_eeprom,
     }
     return _node(options, "hardware_node", values, ending_s=REST_S)
+
+
+def _calibration(options: GraphOptions) -> str:
+    """Return the calibration file that was named, or the one of the arm that was named."""
+    if options.calibration or not options.robot_id:
+        return options.calibration
+    root = calibration_root(os.environ, Path.home())
+    return str(find_calibration(root, "follower", options.robot_id))
 
 
 def simulation_node(options: GraphOptions, robot: Robot) -> NodeSpec:
@@ -124,7 +141,7 @@ def policy_node(options: GraphOptions, robot: Robot) -> NodeSpec:
         "seed": options.seed,
         **policy_values(options),
     }
-    return _node(options, "policy_node", values, is_essential=False, respawn=True)
+    return _learning_node(options, "policy_node", values)
 
 
 def recorder_node(options: GraphOptions, robot: Robot) -> NodeSpec:
@@ -153,7 +170,7 @@ def learner_node(options: GraphOptions, robot: Robot) -> NodeSpec:
         "gate.by": options.gate,
         "gate.margin": goals_of(options).gate_margin,
     }
-    return _node(options, "learner_node", values, is_essential=False, respawn=True)
+    return _learning_node(options, "learner_node", values)
 
 
 def reward_node(options: GraphOptions, robot: Robot, job: str, peers: tuple[str, ...]) -> NodeSpec:
@@ -210,27 +227,6 @@ def camera_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
             respawn=True,
         )
         for camera in options.cameras
-    )
-
-
-def rviz_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
-    """Return RViz and what it needs."""
-    from so101.kinematics.urdf import robot_description  # xacro: only who asks for RViz pays
-
-    foreign: dict[str, dict[str, ParameterValue]] = {
-        "robot_state_publisher": {"robot_description": robot_description()},
-        "rviz2": {},
-    }
-    return tuple(
-        NodeSpec(
-            package=name,
-            executable=name,
-            name=name,
-            namespace=options.namespace,
-            parameters=parameters,
-            is_essential=False,
-        )
-        for name, parameters in foreign.items()
     )
 
 

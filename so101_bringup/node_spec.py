@@ -32,28 +32,43 @@ class NodeSpec:
     Attributes:
         executable: Console script of ``package``; of ours also the Python package it runs.
         name: Node name.
+        names_itself: It is several nodes, which a name from outside would make one of.
         package: ROS package the executable belongs to.
         namespace: Namespace of every relative name; empty for none.
         config_files: Names of parameter files in ``config``.
         parameters: Parameter values; they win over ``config_files``.
         own_files: Paths of a person's parameter files; they win over everything.
         remappings: Pairs of a topic's or service's name and its new name.
-        is_essential: The graph ends with an error when this process does.
+        arguments: What its command line has before ``--ros-args``.
+        python: Path of the interpreter that runs it; empty for the one it was installed for.
+        is_essential: The graph ends when this process does: with an error, unless it was ended.
+        ends_itself: It does its work and ends with exit code 0, as a spawner.
         respawn: Started again when it dies, with growing pauses.
         ending_s: It may take so long to end [s]; 0 for as long as everybody.
+        after: Name of a topic whose first message it waits for before it starts; empty for none.
     """
 
     executable: str
     name: str
+    names_itself: bool = False
     package: str = PACKAGE
     namespace: str = ""
     config_files: tuple[str, ...] = ()
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     own_files: tuple[str, ...] = ()
     remappings: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = ()
+    python: str = ""
     is_essential: bool = True
+    ends_itself: bool = False
     respawn: bool = False
     ending_s: float = 0.0
+    after: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a node of this package, which needs no ROS distribution."""
+        return self.package == PACKAGE
 
 
 def camera_name(camera: str) -> str:

@@ -22,7 +22,7 @@ def check_parameters(nodes: Sequence[NodeSpec]) -> None:
     Raises:
         ConfigError: The message names file, section, key and the nearest valid key.
     """
-    for path in sorted({path for node in nodes for path in node.own_files}):
+    for path in sorted({path for node in nodes if node.is_ours for path in node.own_files}):
         for section, body in load_yaml(Path(path)).items():
             node = str(section).rsplit("/", 1)[-1]
             if executable := executable_of(node):

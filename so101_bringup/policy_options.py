@@ -61,16 +61,22 @@ def decision_ticks_of(options: GraphOptions, space: ActionSpace | None = None) -
     Args:
         options: What was chosen; the rest follows from it.
         space: Of the policy; None takes the default one.
+
+    Raises:
+        ConfigError: It has to be computed, and torch is missing in this Python.
     """
     if options.decision_ticks:
         return options.decision_ticks
     space = space or ActionSpace()
     if options.schedule in ("async", "rtc"):  # they look as soon as the policy says
         return space.decision_ticks
-    from so101.policies.hold_policy import HoldPolicy  # torch: only the other schedules pay
-    from so101.policies.schedules.latency import LatencyEstimate
-    from so101.policies.schedules.scheduling import make_schedule
-    from so101.spec import PolicySpec
+    try:
+        from so101.policies.hold_policy import HoldPolicy  # torch: only the other schedules pay
+        from so101.policies.schedules.latency import LatencyEstimate
+        from so101.policies.schedules.scheduling import make_schedule
+        from so101.spec import PolicySpec
+    except ImportError as error:
+        raise _unknown_rhythm(f"schedule: {options.schedule}", error) from error
 
     latency = LatencyEstimate(nanoseconds(options.simulated_latency))
     policy = HoldPolicy(PolicySpec(action_space=space))
@@ -82,10 +88,22 @@ def with_rhythm(options: GraphOptions) -> GraphOptions:
 
     Raises:
         CheckpointError: It cannot be read.
+        ConfigError: It has to be, and torch is missing in this Python.
     """
     if not options.checkpoint or options.decision_ticks:
         return options
-    from so101.policies.checkpoints.checkpoint import read_spec
+    try:
+        from so101.policies.checkpoints.checkpoint import read_spec
+    except ImportError as error:
+        raise _unknown_rhythm(f"checkpoint: {options.checkpoint}", error) from error
 
     space = read_spec(Path(options.checkpoint).expanduser()).action_space
     return replace(options, decision_ticks=decision_ticks_of(options, space))
+
+
+def _unknown_rhythm(what: str, error: ImportError) -> ConfigError:
+    """Return what is said in a Python without torch, such as that of launch."""
+    return ConfigError(
+        f"{what}: how often it decides is computed with torch, and that is missing in this Python "
+        f"({error}); give decision_ticks"
+    )

@@ -62,7 +62,7 @@ def run_job(
     """
     GRAPHS[graph](options)  # refuses options that make no graph before anything is touched
     uploader = [_uploader(options.paths, check_url(upload_to))] if upload_to else []
-    with claimed_run(options.paths.root):
+    with claimed_run(options.paths.root, options.namespace):
         options = prepare(options)
         if options.episodes:
             goals = {**goals, "demonstrations": options.demonstrations}

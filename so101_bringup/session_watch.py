@@ -1,12 +1,13 @@
-"""Waits for a session's last word inside an event loop that belongs to somebody else."""
+"""Waits for a session's last word, or a topic's first, in an event loop of somebody else."""
 
 import asyncio
 import math
+from typing import Any
 
 from so101.errors import SessionError
 from so101.events import EpisodeEvent
 from so101.ros.client import GraphClient
-from so101.topics import EPISODE
+from so101.topics import EPISODE, JOINT_STATE, Topic
 from so101_bringup.display import Display
 
 
@@ -33,6 +34,32 @@ async def session_end(namespace: str) -> bool:
     if display.summary is not None and not display.is_complete:
         raise SessionError(display.summary)
     return display.is_complete
+
+
+async def first_message(namespace: str, topic: str) -> bool:
+    """Wait for the first joint states of a topic.
+
+    Args:
+        namespace: Namespace of the graph.
+        topic: Name of the topic.
+
+    Returns:
+        Whether it has come; False when this was cancelled, as in `session_end`.
+    """
+    client = GraphClient("so101_launch", namespace)
+    heard: list[Any] = []
+    try:
+        await asyncio.to_thread(_hear, client, topic, heard)
+    except asyncio.CancelledError:
+        client.spinner.stop()
+        return False
+    return bool(heard)
+
+
+def _hear(client: GraphClient, topic: str, heard: list[Any]) -> None:
+    with client:
+        client.hear(Topic(name=topic, type=JOINT_STATE, doc="awaited"), heard.append)
+        client.spinner.spin_until(lambda: bool(heard), math.inf)
 
 
 def _follow(client: GraphClient, display: Display) -> None:

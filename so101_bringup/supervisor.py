@@ -18,7 +18,7 @@ from pathlib import Path
 from so101.errors import ConfigError
 from so101_bringup.deaths import USER_ERROR, Deaths, Patience
 from so101_bringup.node_spec import NodeSpec, ParameterValue, launchable
-from so101_bringup.paths import PACKAGE, config_path
+from so101_bringup.paths import config_path
 from so101_bringup.process import Output, Process
 
 INTERRUPTED = 130
@@ -79,12 +79,17 @@ class Ending:
 def program_of(node: NodeSpec, python: str = sys.executable) -> Program:
     """Return the process that runs a node.
 
+    Args:
+        node: What is run.
+        python: Interpreter of a node that names none.
+
     Raises:
         ConfigError: The node is of a package that only a ROS installation has.
     """
-    if node.package != PACKAGE:
+    if not node.is_ours:
         raise ConfigError(f"{node.name}: {node.package} needs a ROS installation and ros2 launch")
-    argv = [python, "-m", f"{node.executable}.node", "--ros-args", "-r", f"__node:={node.name}"]
+    argv = [node.python or python, "-m", f"{node.executable}.node", *node.arguments]
+    argv += ["--ros-args", "-r", f"__node:={node.name}"]
     if node.namespace:
         argv += ["-r", f"__ns:=/{node.namespace.strip('/')}"]
     for old, new in node.remappings:

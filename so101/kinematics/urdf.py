@@ -1,6 +1,7 @@
 """The robot's URDF as text, made from the xacro files of ``so101_description``."""
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -46,10 +47,23 @@ def robot_description(prefix: str = "", **arguments: str) -> str:
         raise ConfigError(f"URDF: unknown {', '.join(unknown)}; known: {', '.join(ARGUMENTS)}")
     if arguments.get("calibration"):
         read_calibration(Path(arguments["calibration"]))  # xacro would take any numbers
+    return _expand(description_path("urdf", "so101.urdf.xacro"), {"prefix": prefix, **arguments})
+
+
+@cache
+def semantic_description(prefix: str = "") -> str:
+    """Return the SRDF that MoveIt reads beside the URDF: groups, named poses, allowed collisions.
+
+    Args:
+        prefix: That of the URDF's links and joints.
+    """
+    return _expand(description_path("srdf", "so101.srdf.xacro"), {"prefix": prefix})
+
+
+def _expand(source: Path, arguments: Mapping[str, str]) -> str:
     xacro = importlib.import_module("xacro")  # 60 ms; only who asks for the URDF pays
-    source = description_path("urdf", "so101.urdf.xacro")
     try:
-        document = xacro.process_file(str(source), mappings={"prefix": prefix, **arguments})
+        document = xacro.process_file(str(source), mappings=dict(arguments))
     except xacro.XacroException as error:
         raise ConfigError(f"{source}: {str(error).splitlines()[0]}") from error
     return str(document.toxml())

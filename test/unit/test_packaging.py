@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,11 @@ ROSDEP_KEYS = {
     *("rclpy", "ament_index_python", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs"),
     *("rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs"),
     *("trajectory_msgs", "visualization_msgs", "launch", "launch_ros", "xacro"),
-    *("robot_state_publisher", "rviz2", "tf2_ros", "controller_manager"),
+    *("robot_state_publisher", "joint_state_publisher_gui", "rviz2", "tf2_ros", "joy"),
+    *("compressed_image_transport", "rosbag2_transport", "rosbag2_storage_mcap", "ros2launch"),
+    *("controller_manager", "joint_state_broadcaster", "joint_trajectory_controller"),
     *("python3-numpy", "python3-opencv", "python3-psutil", "python3-yaml", "python3-pytest"),
+    "python3-serial",
 }
 
 
@@ -65,6 +69,29 @@ def test_every_dependency_is_a_key_that_rosdep_knows(manifest):
     names = {d.name for d in (*manifest.exec_depends, *manifest.test_depends)}
     assert names <= ROSDEP_KEYS
     assert not manifest.buildtool_depends  # ament_python has no rosdep key
+
+
+def test_every_package_that_a_launch_file_starts_is_a_dependency(manifest):
+    """Drivers and simulators of other people are for those who choose them."""
+    chosen = {"mujoco_ros2_control", "ros_gz_sim", "ros_gz_bridge", "moveit_ros_move_group"}
+    tree = ast.parse((ROOT / "so101_bringup/foreign_nodes.py").read_text(encoding="utf-8"))
+    calls = [c for c in ast.walk(tree) if isinstance(c, ast.Call) and len(c.args) > 1]
+    calls = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "_foreign"]
+    packages = {c.args[1].value for c in calls if isinstance(c.args[1], ast.Constant)}
+    assert {"rviz2", "joy", "rosbag2_transport"} <= packages
+    assert packages <= chosen | {depend.name for depend in manifest.exec_depends}
+
+
+def test_nodes_that_do_not_learn_need_a_part_of_what_all_need():
+    every, some = requirements_of("run.in"), requirements_of("nodes.in")
+    assert some < every
+    assert not {re.split(r"[<>=]", line)[0] for line in some} & {"torch", "safetensors", "numpy"}
+
+
+def requirements_of(file):
+    """Return the lines of a file of requirements."""
+    lines = (ROOT / "requirements" / file).read_text(encoding="utf-8").splitlines()
+    return {line.partition("#")[0].strip() for line in lines} - {""}
 
 
 def test_every_console_script_exists_and_every_node_has_one():
@@ -123,15 +150,21 @@ def test_colcon_installs_both_packages(copy, tmp_path):
     assert {path.name for path in index.iterdir()} == {"so101_bringup", "so101_description"}
     programs = {path.name for path in (prefix / "lib/so101_bringup").iterdir()}
     assert programs == set(console_scripts())
-    for folder in ("launch", "config"):
-        installed = {path.name for path in (prefix / "share/so101_bringup" / folder).iterdir()}
-        assert installed == {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+    for folder in ("launch", "config", "rviz"):
+        installed = files_of(prefix / "share/so101_bringup" / folder)
+        assert installed == files_of(ROOT / folder)
     assistant = prefix / "share/so101_bringup/.setup_assistant"
     assert assistant.read_bytes() == (ROOT / ".setup_assistant").read_bytes()
     assert share_of("so101_description", prefix) == prefix / "share/so101_description"
     check_description(prefix / "share/so101_description")
     (site,) = prefix.glob("lib/python3*/site-packages")
     check_description(site / "so101_description")
+
+
+def files_of(folder):
+    """Return the files below a folder, caches of Python apart."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder) for path in paths if path.suffix != ".pyc"}
 
 
 def share_of(package, prefix):

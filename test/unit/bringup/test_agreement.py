@@ -7,7 +7,7 @@ import pytest
 
 from so101.errors import ConfigError
 from so101_bringup.agreement import check_agreement, checked_graph
-from so101_bringup.graph import GRAPHS, GraphOptions
+from so101_bringup.graph import SESSIONS, GraphOptions
 
 SIM = GraphOptions(robot="sim", checkpoint="somewhere")
 
@@ -15,14 +15,14 @@ SIM = GraphOptions(robot="sim", checkpoint="somewhere")
 def check(tmp_path, content, graph="rl", **options):
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps(content))
-    check_agreement(GRAPHS[graph](replace(SIM, params_file=str(path), **options)))
+    check_agreement(SESSIONS[graph](replace(SIM, params_file=str(path), **options)))
 
 
 def section(**values):
     return {"ros__parameters": values}
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", SESSIONS)
 @pytest.mark.parametrize("options", [{}, {"speed": 1.0}, {"simulated_latency": 0.25}], ids=str)
 def test_what_a_person_can_choose_without_a_file_agrees(tmp_path, graph, options):
     check(tmp_path, {}, graph, **options)
@@ -39,7 +39,7 @@ def test_what_a_persons_file_says_is_not_said_otherwise_on_the_command_line(
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps({name: section(**values)}))
     options = replace(SIM, params_file=str(path))
-    before = {node.name: node.parameters for node in GRAPHS["rl"](options)}
+    before = {node.name: node.parameters for node in SESSIONS["rl"](options)}
     after = {node.name: node.parameters for node in checked_graph("rl", options)}
     assert before["reward_node"].pop("session.groups")
     assert after == before

@@ -18,6 +18,7 @@ from so101.policies.checkpoints.checkpoint import save_checkpoint
 from so101.policies.checkpoints.files import TrainingRecord
 from so101_bringup.graph import (
     GRAPHS,
+    SESSIONS,
     GraphOptions,
     environment_of,
     evaluate_graph,
@@ -38,7 +39,7 @@ REAL = GraphOptions(robot="real", usb_port="/dev/serial/by-id/usb-arm", calibrat
 LED = replace(REAL, teleop="leader", leader_port="/dev/leader", leader_calibration="leader.json")
 ALL = {
     (graph, mode): make(options)
-    for graph, make in GRAPHS.items()
+    for graph, make in SESSIONS.items()
     for mode, options in {
         "cameras": SIM,
         "state": replace(SIM, state=True, namespace="robot1", use_sim_time=True),

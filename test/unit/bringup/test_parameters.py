@@ -5,7 +5,7 @@ import json
 import pytest
 
 from so101.errors import ConfigError
-from so101_bringup.graph import GRAPHS, GraphOptions, record_graph
+from so101_bringup.graph import SESSIONS, GraphOptions, record_graph
 from so101_bringup.node_spec import NODES
 from so101_bringup.parameters import check_parameters
 
@@ -64,7 +64,7 @@ def test_what_they_would_refuse_is_refused_by_file_and_key(tmp_path, content, wo
     assert all(word in str(caught.value) for word in ("mine.yaml", *words))
 
 
-@pytest.mark.parametrize("make", GRAPHS.values(), ids=list(GRAPHS))
+@pytest.mark.parametrize("make", SESSIONS.values(), ids=list(SESSIONS))
 def test_one_file_serves_every_graph(tmp_path, make):
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps({name: section() for name in NODES}))

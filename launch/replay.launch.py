@@ -1,0 +1,13 @@
+"""Plays an episode or any other bag, with the transforms that bags lack.
+
+    ros2 launch so101_bringup replay.launch.py bag:=runs/rl/episodes/... launch_rviz:=true
+
+Not beside a running robot: what is played has the robot's own names. ``--show-args`` lists every
+argument.
+"""
+
+from so101_bringup.launch_rendering import describe
+
+
+def generate_launch_description():
+    return describe("replay")

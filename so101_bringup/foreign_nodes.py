@@ -1,0 +1,289 @@
+"""Nodes of other packages that a graph starts: RViz, transforms, controllers, MoveIt, the player.
+
+Only a ROS distribution has them, so only launch runs them. They take their parameters by value,
+never by a person's file: that has sections for our nodes only.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from so101.config import load_yaml
+from so101.errors import ConfigError
+from so101_bringup.graph_options import GraphOptions
+from so101_bringup.node_makers import calibration_of
+from so101_bringup.node_spec import NodeSpec, ParameterValue
+from so101_bringup.paths import config_path, shared_path
+
+RAW_STATES = "arm/joint_states_raw"
+"""What our driver measured, below ros2_control, whose broadcaster then says `joint_states`."""
+
+SLIDER_STATES = "sliders/joint_states"
+"""What sliders say: never the robot's own topic, where somebody would believe it."""
+
+CLOCK_HZ = 60.0
+"""How often a replay says what time it is [Hz]."""
+
+_OWN_TREE = (("/tf", "tf"), ("/tf_static", "tf_static"))
+_PLANNERS = ("ompl", "pilz_industrial_motion_planner")
+
+MOVEIT_FILES = {
+    "kinematics": "robot_description_kinematics.",
+    "joint_limits": "robot_description_planning.",
+    "pilz_cartesian_limits": "robot_description_planning.",
+    "ompl_planning": "ompl.",
+    "pilz_industrial_motion_planner_planning": "pilz_industrial_motion_planner.",
+    "moveit_controllers": "",
+}
+"""MoveIt's files in ``config``, and what move_group has in front of the names in them."""
+
+
+def description_nodes(
+    options: GraphOptions, *, is_controlled: bool = False, has_sliders: bool = False
+) -> tuple[NodeSpec, ...]:
+    """Return who says where every part of the robot is.
+
+    Args:
+        options: What was chosen.
+        is_controlled: The URDF says what is below ros2_control, where that was chosen.
+        has_sliders: Joint states are those of sliders, where these were chosen.
+    """
+    below = options.below_control if is_controlled else ""
+    values: dict[str, ParameterValue] = {"robot_description": robot_urdf(options, below)}
+    if options.frame_prefix:
+        values["frame_prefix"] = options.frame_prefix
+    remappings = _tree(options)
+    sliders: tuple[NodeSpec, ...] = ()
+    if options.gui and has_sliders:
+        remappings = (*remappings, ("joint_states", SLIDER_STATES))
+        gui = "joint_state_publisher_gui"
+        sliders = (_foreign(options, gui, remappings=(("joint_states", SLIDER_STATES),)),)
+    publisher = _foreign(options, "robot_state_publisher", values, remappings=remappings)
+    return (publisher, *sliders, *_place(options))
+
+
+def rviz_node(options: GraphOptions, use: str, **more: Any) -> NodeSpec:
+    """Return RViz.
+
+    Args:
+        options: What was chosen.
+        use: Name of the shipped file in ``rviz``, without its suffix.
+        **more: Of the `NodeSpec`.
+    """
+    own = options.rviz_config_file
+    path = _existing("rviz_config_file", own) if own else shared_path("rviz", f"{use}.rviz")
+    return _foreign(
+        options, "rviz2", arguments=("-d", str(path)), remappings=_tree(options), **more
+    )
+
+
+def joy_node(options: GraphOptions) -> NodeSpec:
+    """Return ROS's reader of gamepads; its repetitions tell that the gamepad is alive."""
+    values: dict[str, ParameterValue] = {"deadzone": 0.05, "autorepeat_rate": 20.0}
+    return _foreign(options, "joy", values, executable="joy_node", respawn=True)
+
+
+def player_node(options: GraphOptions) -> NodeSpec:
+    """Return who plays a bag; the replay is over when it is."""
+    path = _existing("bag", options.bag)
+    values: dict[str, ParameterValue] = {
+        "storage.uri": str(path),
+        "play.rate": options.rate,
+        "play.loop": options.loop,
+        "play.start_paused": options.start_paused,
+        "play.clock_publish_frequency": CLOCK_HZ,
+        "play.disable_keyboard_controls": True,
+    }
+    return _foreign(options, "rosbag2_transport", values, executable="player", is_essential=True)
+
+
+def control_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
+    """Return ros2_control: who runs the controllers, and who starts them.
+
+    The controllers start when there is something to control: the first joint states of our driver,
+    or else the controller manager, for which a spawner waits by itself.
+    """
+    paths = controllers_files(options)
+    spawner = _foreign(
+        options,
+        "controller_manager",
+        executable="spawner",
+        names_itself=True,
+        arguments=(
+            *(*options.controllers, "-c", "controller_manager"),
+            *(word for path in paths for word in ("--param-file", path)),
+        ),
+        ends_itself=True,
+        after=RAW_STATES if options.below_control == "topic" else "",
+    )
+    return (*_managers(options, paths), spawner)
+
+
+def controllers_files(options: GraphOptions) -> tuple[str, ...]:
+    """Return the paths of the controllers' parameters; later ones win."""
+    own = options.controllers_file
+    files = [_existing("controllers_file", own) if own else config_path("controllers.yaml")]
+    if options.below_control == "topic":  # our driver says joint_states itself
+        files.append(config_path("controllers_topic.yaml"))
+    return tuple(map(str, files))
+
+
+def move_group_node(options: GraphOptions) -> NodeSpec:
+    """Return MoveIt's node, with its files of ``config`` as its parameters."""
+    values: dict[str, ParameterValue] = {
+        "robot_description": robot_urdf(options, ""),
+        "robot_description_semantic": robot_semantics(options),
+        "publish_robot_description_semantic": True,
+        "planning_pipelines": _PLANNERS,
+        "default_planning_pipeline": _PLANNERS[0],
+        **{key: value for pair in MOVEIT_FILES.items() for key, value in _moveit(*pair)},
+    }
+    return _foreign(
+        options,
+        "moveit_ros_move_group",
+        values,
+        executable="move_group",
+        names_itself=True,
+        is_essential=True,
+    )
+
+
+def robot_urdf(options: GraphOptions, below: str) -> str:
+    """Return the robot's URDF.
+
+    Args:
+        options: What was chosen.
+        below: What is below ros2_control; empty for a URDF without that part.
+    """
+    from so101.kinematics.urdf import robot_description  # xacro: only who needs it pays
+
+    if not below:
+        return robot_description(options.prefix)
+    more: dict[str, str] = {}
+    if below == "feetech":
+        more = {"usb_port": options.usb_port, "calibration": calibration_of(options)}
+    elif below == "gazebo":
+        more = {"controllers_file": controllers_files(options)[0]}
+    return robot_description(options.prefix, hardware_type=below, **more)
+
+
+def robot_semantics(options: GraphOptions) -> str:
+    """Return the robot's SRDF: groups, named poses and allowed collisions."""
+    from so101.kinematics.urdf import semantic_description
+
+    return semantic_description(options.prefix)
+
+
+def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[NodeSpec, ...]:
+    """Return the process that the controllers run in; Gazebo has them in its own."""
+    if options.below_control == "gazebo":
+        clock = "/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock"
+        arguments = ("-topic", "robot_description", "-name", "so101")
+        return (
+            _foreign(
+                options,
+                "ros_gz_sim",
+                executable="create",
+                name="create",
+                arguments=arguments,
+                ends_itself=True,
+            ),
+            _foreign(
+                options,
+                "ros_gz_bridge",
+                executable="parameter_bridge",
+                name="clock_bridge",
+                arguments=(clock,),
+            ),
+        )
+    package = "mujoco_ros2_control" if options.below_control == "mujoco" else "controller_manager"
+    return (
+        _foreign(
+            options,
+            package,
+            executable="ros2_control_node",
+            names_itself=True,
+            remappings=(("~/robot_description", "robot_description"),),
+            own_files=controllers,
+            is_essential=True,
+        ),
+    )
+
+
+def _place(options: GraphOptions) -> tuple[NodeSpec, ...]:
+    """Return who places the arm's own world in the common one, where frames have a prefix."""
+    if not options.frame_prefix:
+        return ()
+    try:
+        numbers = [float(word) for word in options.base.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 6:
+        raise ConfigError(f"base: {options.base!r} is not x y z yaw pitch roll")
+    flags = ("--x", "--y", "--z", "--yaw", "--pitch", "--roll")
+    pairs = zip(flags, map(str, numbers), strict=True)
+    arguments = [word for pair in pairs for word in pair]
+    frames = ("--frame-id", "world", "--child-frame-id", f"{options.frame_prefix}world")
+    return (
+        _foreign(
+            options,
+            "tf2_ros",
+            executable="static_transform_publisher",
+            name="base_publisher",
+            arguments=(*arguments, *frames),
+        ),
+    )
+
+
+def _tree(options: GraphOptions) -> tuple[tuple[str, str], ...]:
+    """Return the remappings that give a namespace a tree of transforms of its own.
+
+    ROS's name of it is absolute: two arms without prefixes would be in each other's.
+    """
+    return _OWN_TREE if options.namespace and not options.frame_prefix else ()
+
+
+def _foreign(
+    options: GraphOptions,
+    package: str,
+    parameters: Mapping[str, ParameterValue] | None = None,
+    **more: Any,
+) -> NodeSpec:
+    """Return a node of another package; named like its executable, which is named like it."""
+    values = dict(parameters or {})
+    if options.use_sim_time:
+        values["use_sim_time"] = True
+    executable = more.pop("executable", package)
+    return NodeSpec(
+        **{
+            "package": package,
+            "executable": executable,
+            "name": executable,
+            "namespace": options.namespace,
+            "parameters": values,
+            "is_essential": False,
+            **more,
+        }
+    )
+
+
+def _existing(option: str, text: str) -> Path:
+    """Return the path that an option names."""
+    path = Path(text).expanduser().absolute()
+    if not path.exists():
+        raise ConfigError(f"{option}: {path} does not exist")
+    return path
+
+
+def _moveit(name: str, prefix: str) -> Iterator[tuple[str, ParameterValue]]:
+    """Yield the parameters of one of MoveIt's files."""
+    yield from flat(load_yaml(config_path(f"{name}.yaml")), prefix)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested mappings, their names joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value

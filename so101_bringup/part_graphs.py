@@ -1,0 +1,173 @@
+"""Parts of the graph: one piece of the robot each, and what shows it.
+
+The parts of our own nodes do not overlap: together with a session they are what `up` starts at
+once. They serve several machines, and those who restart one piece beside the others.
+"""
+
+from dataclasses import replace
+
+from so101.errors import ConfigError
+from so101.simulation.tasks.table import make_task
+from so101_bringup.foreign_nodes import (
+    RAW_STATES,
+    control_nodes,
+    description_nodes,
+    joy_node,
+    move_group_node,
+    player_node,
+    rviz_node,
+)
+from so101_bringup.graph_checks import (
+    check_arm,
+    check_files,
+    check_person,
+    check_robot,
+    check_teleop,
+    check_time,
+)
+from so101_bringup.graph_options import GraphOptions
+from so101_bringup.node_makers import (
+    Robot,
+    camera_nodes,
+    hardware_node,
+    intervention_node,
+    learner_node,
+    motion_node,
+    policy_node,
+    simulation_node,
+    teleop_node,
+)
+from so101_bringup.node_spec import NodeSpec
+from so101_bringup.policy_options import check_policy
+
+_Nodes = tuple[NodeSpec, ...]
+
+
+def sim_graph(options: GraphOptions) -> _Nodes:
+    """Return the simulated arm and its arbiter."""
+    options = replace(options, robot="sim")
+    robot = _robot(options)
+    nodes = (simulation_node(options, robot), intervention_node(options, robot))
+    return (*nodes, *viewer_nodes(options))
+
+
+def hardware_graph(options: GraphOptions) -> _Nodes:
+    """Return the real arm: our driver and the arbiter, or ros2_control, or both.
+
+    Raises:
+        ConfigError: The arm is not named whole.
+    """
+    options = replace(options, robot="real")
+    robot = _robot(options)
+    below = options.below_control
+    if below in ("", "topic"):
+        check_arm(options)
+    if below == "feetech" and not options.usb_port:
+        raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
+    ours: _Nodes = ()
+    if below in ("", "topic"):
+        arm = hardware_node(options, robot)
+        if below:
+            arm = replace(arm, remappings=(("joint_states", RAW_STATES),))
+        ours = (arm, intervention_node(options, robot))
+    if not below:
+        return (*ours, *viewer_nodes(options))
+    rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
+    description = description_nodes(options, is_controlled=True)
+    return (*ours, *description, *control_nodes(options), *rviz)
+
+
+def cameras_graph(options: GraphOptions) -> _Nodes:
+    """Return the real robot's cameras.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    options = replace(options, robot="real")
+    _robot(options)
+    if not options.cameras:
+        raise ConfigError("cameras: name at least one")
+    return camera_nodes(options)
+
+
+def teleop_graph(options: GraphOptions) -> _Nodes:
+    """Return whoever teleoperates.
+
+    Raises:
+        ConfigError: Nobody does, or the leader is not named whole.
+    """
+    check_person(options)
+    check_teleop(options)
+    make_task(options.task, options.start)
+    node = teleop_node(options, _robot(options))
+    return (node, joy_node(options)) if options.launch_joy else (node,)
+
+
+def policy_graph(options: GraphOptions) -> _Nodes:
+    """Return the policy.
+
+    Raises:
+        ConfigError: It is two, or has neither eyes nor objects to look at.
+    """
+    check_policy(options)
+    if not (options.state or options.cameras):
+        raise ConfigError("cameras: name at least one, or choose state:=true")
+    return (policy_node(options, _robot(options)),)
+
+
+def learner_graph(options: GraphOptions) -> _Nodes:
+    """Return the learner."""
+    check_files(options)
+    return (learner_node(options, Robot.of(options)),)
+
+
+def motion_graph(options: GraphOptions) -> _Nodes:
+    """Return who brings the arm home."""
+    return (motion_node(options, _robot(options)),)
+
+
+def description_graph(options: GraphOptions) -> _Nodes:
+    """Return who says where every part of the robot is."""
+    return description_nodes(options, is_controlled=True, has_sliders=True)
+
+
+def view_graph(options: GraphOptions) -> _Nodes:
+    """Return a window with the robot, which may run elsewhere; closing it ends everything."""
+    nodes = description_nodes(options, has_sliders=True)
+    return (*nodes, rviz_node(options, "view", is_essential=True))
+
+
+def moveit_graph(options: GraphOptions) -> _Nodes:
+    """Return MoveIt beside a running robot."""
+    rviz = (rviz_node(options, "moveit"),) if options.launch_rviz else ()
+    return (*description_nodes(options), move_group_node(options), *rviz)
+
+
+def replay_graph(options: GraphOptions) -> _Nodes:
+    """Return a bag that is played, with the transforms that bags lack.
+
+    Raises:
+        ConfigError: No bag is named.
+    """
+    if not options.bag:
+        raise ConfigError("bag: name the directory of the episode or bag to replay")
+    options = replace(options, use_sim_time=True)
+    rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
+    return (*description_nodes(options), player_node(options), *rviz)
+
+
+def viewer_nodes(options: GraphOptions) -> _Nodes:
+    """Return RViz beside a robot, with the transforms that it needs, where it was asked for."""
+    if not options.launch_rviz:
+        return ()
+    if options.robot == "sim":  # else what is shown is years older than now
+        options = replace(options, use_sim_time=True)
+    return (*description_nodes(options), rviz_node(options, "robot"))
+
+
+def _robot(options: GraphOptions) -> Robot:
+    """Return what several nodes share, once the options make sense."""
+    check_robot(options)
+    check_time(options)
+    check_files(options)
+    return Robot.of(options)

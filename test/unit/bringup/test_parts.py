@@ -1,0 +1,122 @@
+"""The parts of a graph, and what they have beside our own nodes."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from so101.errors import ConfigError
+from so101_bringup.agreement import checked_graph
+from so101_bringup.foreign_nodes import RAW_STATES, SLIDER_STATES
+from so101_bringup.graph import PARTS, GraphOptions, record_graph, rl_graph, up_graph
+from so101_bringup.part_graphs import hardware_graph
+from so101_bringup.preparation import prepare
+
+ROOT = Path(__file__).parents[3]
+SIM = GraphOptions(robot="sim")
+REAL = GraphOptions(robot="real", usb_port="/dev/serial/by-id/usb-arm", calibration="arm.json")
+LED = replace(REAL, teleop="leader", leader_port="/dev/leader", leader_calibration="leader.json")
+
+
+@pytest.mark.parametrize(
+    ("arm", "options"),
+    [
+        ("sim", replace(SIM, namespace="left")),
+        ("sim", replace(SIM, schedule="sync", simulated_latency=0.1)),
+        ("hardware", replace(LED, checkpoint="here")),
+    ],
+)
+def test_the_parts_and_a_session_are_what_starts_at_once(arm, options):
+    """The same nodes with the same parameters, each of them once."""
+    names = [arm, "teleop", "motion", "policy", *(["cameras"] if arm == "hardware" else [])]
+    parts = [node for name in names for node in PARTS[name](options)]
+    whole = {node.name: node for node in up_graph(options)}
+    session = {"recorder_node", "reward_node"}
+    assert sorted(node.name for node in parts) == sorted(whole.keys() - session)
+    assert [node for node in parts if node != whole[node.name]] == []
+
+
+def test_what_runs_elsewhere_is_awaited_and_not_started():
+    options = replace(SIM, elsewhere=("policy_node", "learner_node"))
+    here = {node.name: node for node in checked_graph("rl", options)}
+    assert not here.keys() & set(options.elsewhere)
+    assert set(options.elsewhere) <= set(here["reward_node"].parameters["peers"])
+    with pytest.raises(ConfigError, match="elsewhere: no node 'learner'"):
+        checked_graph("rl", replace(SIM, elsewhere=("learner",)))
+
+
+def test_what_runs_elsewhere_still_has_to_agree(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("policy_node: {ros__parameters: {decision_ticks: 3}}\n")
+    with pytest.raises(ConfigError, match="say the same"):
+        checked_graph("up", replace(SIM, elsewhere=("policy_node",), params_file=str(path)))
+
+
+def test_only_who_learns_has_a_python_of_its_own():
+    options = replace(SIM, learning_python="~/venv/bin/python")
+    own = {node.name: node.python for node in rl_graph(options) if node.python}
+    assert own == dict.fromkeys(
+        ("policy_node", "learner_node"), str(Path.home() / "venv/bin/python")
+    )
+
+
+def test_an_arms_calibration_is_found_by_its_id(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_LEROBOT_CALIBRATION", str(tmp_path))
+    path = tmp_path / "robots/so_follower/mine.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    named = replace(REAL, calibration="", robot_id="mine")
+    (arm, *_) = up_graph(named)
+    assert arm.parameters["calibration"] == str(path)
+    with pytest.raises(ConfigError, match="so101 calibrate --arm follower --id other"):
+        up_graph(replace(named, robot_id="other"))
+
+
+@pytest.mark.parametrize("below", ["topic", "feetech", "mock", "mujoco", "gazebo"])
+def test_only_in_topic_mode_is_our_gate_below_the_controllers(below):
+    options = replace(REAL, hardware_type=below, controllers_file=str(ROOT / "package.xml"))
+    nodes = hardware_graph(options)
+    ours = {node.name: node for node in nodes if node.is_ours}
+    assert set(ours) == ({"hardware_node", "intervention_node"} if below == "topic" else set())
+    (spawner,) = (node for node in nodes if node.executable == "spawner")
+    assert spawner.after == (RAW_STATES if below == "topic" else "")
+    if ours:  # else two would say what the joints do
+        assert dict(ours["hardware_node"].remappings) == {"joint_states": RAW_STATES}
+    with pytest.raises(ConfigError, match="safety gate would be missing"):
+        record_graph(replace(LED, hardware_type=below))
+
+
+def test_sliders_never_move_a_robot():
+    for node in PARTS["view"](replace(SIM, gui=True)):
+        if node.package in ("robot_state_publisher", "joint_state_publisher_gui"):
+            assert ("joint_states", SLIDER_STATES) in node.remappings
+
+
+@pytest.mark.parametrize(
+    ("namespace", "frame_prefix", "is_own"),
+    [("", "", False), ("left", "", True), ("left", "left/", False)],
+)
+def test_a_namespace_has_its_own_transforms_unless_frames_have_a_prefix(
+    namespace, frame_prefix, is_own
+):
+    options = replace(SIM, namespace=namespace, frame_prefix=frame_prefix)
+    for node in PARTS["view"](options):
+        assert (("/tf", "tf") in node.remappings) == (is_own and node.package != "tf2_ros")
+    names = {node.name for node in PARTS["view"](options)}
+    assert ("base_publisher" in names) == bool(frame_prefix)
+
+
+def test_where_torch_is_missing_the_rhythm_has_to_be_said(monkeypatch):
+    """Launch may run in a Python without it."""
+    options = replace(SIM, schedule="sync")
+    monkeypatch.setitem(sys.modules, "so101.policies.hold_policy", None)
+    monkeypatch.setitem(sys.modules, "so101.policies.checkpoints.checkpoint", None)
+    with pytest.raises(ConfigError, match=r"schedule: sync: .* give decision_ticks"):
+        up_graph(options)
+    with pytest.raises(ConfigError, match=r"checkpoint: here: .* give decision_ticks"):
+        prepare(replace(SIM, checkpoint="here"))
+    chosen = replace(options, checkpoint="here", decision_ticks=12)
+    assert prepare(chosen) == chosen
+    ticks = {n.parameters["decision_ticks"] for n in up_graph(chosen) if n.name == "policy_node"}
+    assert ticks == {12}
