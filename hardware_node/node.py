@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 
+from hardware_node.detour import Detour
 from hardware_node.driver import Driver
 from hardware_node.params import HardwareParams
 from hardware_node.telling import diagnostics_of
@@ -23,7 +25,13 @@ from so101.episode import ControlSource
 from so101.errors import MotionError, SessionError, TrajectoryError
 from so101.events import ControlEvent
 from so101.kinematics.urdf import robot_description
-from so101.ros.convert import to_event, to_joint_command, to_joint_state, to_text
+from so101.ros.convert import (
+    from_joint_command,
+    to_event,
+    to_joint_command,
+    to_joint_state,
+    to_text,
+)
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
@@ -33,9 +41,12 @@ from so101.servos.bus import ServoBus
 from so101.servos.calibration import read_calibration
 from so101.servos.port import SerialPort
 from so101.topics import (
+    ARM_SETPOINTS,
     ARM_STATE,
+    ARM_STATES_RAW,
     ARM_TRAJECTORY,
     CONTROL_SOURCE,
+    CONTROLLER_TRAJECTORY,
     DIAGNOSTICS,
     JOINT_COMMANDS,
     JOINT_STATES,
@@ -65,6 +76,7 @@ class HardwareNode(Node):
         self._driver = Driver(
             params, calibration, lambda: ServoBus(SerialPort(params.port)), self._on_tick
         )
+        self._detour = self._join_ros2_control() if params.use_ros2_control else None
         endpoints.follow(ARM_TRAJECTORY, self._on_trajectory)
         endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         endpoints.switch("arm/arm", self._on_arm)
@@ -74,6 +86,16 @@ class HardwareNode(Node):
         endpoints.publish(ROBOT_DESCRIPTION, to_text(robot_description()))
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
         Health(self, endpoints)
+
+    def _join_ros2_control(self) -> Detour:
+        endpoints = self._endpoints
+        endpoints.offer(ARM_STATES_RAW, CONTROLLER_TRAJECTORY)
+        endpoints.listen(ARM_SETPOINTS, self._on_setpoint)
+
+        def tell(trajectory: JointTrajectory) -> None:
+            endpoints.command(CONTROLLER_TRAJECTORY, trajectory)
+
+        return Detour(self._driver, tell, time.monotonic_ns)
 
     def drive(self, spinner: Spinner) -> None:
         """Run the arm until stopped, then put it down."""
@@ -87,6 +109,7 @@ class HardwareNode(Node):
             while not spinner.is_stopped and driver.thread.is_running:
                 spinner.spin_once(WAIT_S)
                 self._say(driver.supervise())
+                self._say(self._detour.look() if self._detour else "")
             if driver.thread.is_running:
                 self._say(driver.put_down())
         finally:
@@ -100,7 +123,10 @@ class HardwareNode(Node):
         """Publish a tick; called in the arm loop's thread."""
         self._newest_ns = stamp_ns
         if self._driver.arm.is_fresh:  # what was not measured is not said
-            self._endpoints.publish(JOINT_STATES, to_joint_state(stamp_ns, tick.state))
+            state = to_joint_state(stamp_ns, tick.state)
+            self._endpoints.publish(JOINT_STATES, state)
+            if self._detour:
+                self._endpoints.publish(ARM_STATES_RAW, state)
         self._endpoints.publish(JOINT_COMMANDS, to_joint_command(stamp_ns, tick.command))
         self._tell_mode(stamp_ns)
 
@@ -116,11 +142,16 @@ class HardwareNode(Node):
     def _on_control(self, event: ControlEvent) -> None:
         """Stop the arm when control was given up after the trajectory it follows."""
         if event.source is ControlSource.HOLD and event.stamp_ns >= self._trajectory_ns:
-            self._driver.loop.hold(event.reason)
+            (self._detour or self._driver).hold(event.reason)
+
+    def _on_setpoint(self, message: JointState) -> None:
+        """Take what a controller of ros2_control asks for; its stamp is of another clock."""
+        if self._detour:
+            self._detour.take(from_joint_command(message)[1])
 
     def _on_trajectory(self, trajectory: JointTrajectory) -> None:
         try:
-            self._driver.follow(trajectory)
+            (self._detour or self._driver).follow(trajectory)
         except (MotionError, TrajectoryError) as error:
             self.get_logger().warning(
                 f"{trajectory.source}: trajectory refused: {error}", throttle_duration_sec=1.0
