@@ -1,7 +1,7 @@
 """The way through ros2_control: trajectories go to its controller, setpoints come back.
 
 The arbiter's word opens and closes the way; our arm loop and its gate come after it. The
-controller has another clock, so it is sent what is still to come. Pure: who publishes is passed in.
+controller has another clock, so it is sent what is still to come. Pure: publishing is passed in.
 """
 
 from collections.abc import Callable
