@@ -21,7 +21,7 @@ from hardware_node.settings import settings_of, within
 from so101.arrays import FloatArray, frozen
 from so101.clock import seconds
 from so101.control.arm_loop import STILL_SPEED, ArmLoop, ArmTick
-from so101.control.arm_mode import ArmMode
+from so101.control.arm_mode import ArmMode, ArmRequest, next_mode
 from so101.control.arm_thread import ArmThread
 from so101.control.safety import SafetyGate
 from so101.control.trajectory import JointTrajectory
@@ -48,6 +48,7 @@ class Driver:
         arm: The servos.
         loop: The arm loop.
         thread: What paces it.
+        newest: What the newest tick did; None before the first.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Driver:
         self.loop = ArmLoop(self.arm, spec, gate, (slow,))
         self.thread = ArmThread(self.loop, self._on_tick, now_ns=now_ns)
         self._backoff = Backoff()
-        self._newest: ArmTick | None = None
+        self.newest: ArmTick | None = None
         self._ticked = threading.Condition()
         self._rest_ns: int | None = None
         self._rest_reason = ""
@@ -173,6 +174,19 @@ class Driver:
         self._refuse_rest()
         self.loop.follow(trajectory, self._now_ns())
 
+    def check_able(self) -> None:
+        """Make sure that the arm may follow somebody.
+
+        Raises:
+            MotionError: It is not armed, stopped, at fault or on its way to rest.
+        """
+        self._refuse_rest()
+        next_mode(self.loop.mode, ArmRequest.FOLLOW)
+
+    def hold(self, reason: str) -> None:
+        """Come to rest, and wait for the next trajectory."""
+        self.loop.hold(reason)
+
     def put_down(self) -> str:
         """End in order: an armed arm goes to its rest pose; whoever is there goes loose.
 
@@ -210,12 +224,12 @@ class Driver:
 
     @property
     def _tick(self) -> ArmTick:
-        if self._newest is None:
+        if self.newest is None:
             raise HardwareError("arm: no tick yet")
-        return self._newest
+        return self.newest
 
     def _on_tick(self, stamp_ns: int, tick: ArmTick) -> None:
-        self._newest = tick
+        self.newest = tick
         self._tell(stamp_ns, tick)
         with self._ticked:
             self._ticked.notify_all()

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 
 from hardware_node.clocks import Clocks
+from hardware_node.detour import Detour
 from hardware_node.driver import Driver
 from hardware_node.params import HardwareParams
 from hardware_node.telling import diagnostics_of
@@ -25,7 +27,14 @@ from so101.errors import MotionError, SessionError, TrajectoryError
 from so101.events import ControlEvent, from_message
 from so101.kinematics.urdf import robot_description
 from so101.objections import NO_ARMING, Objections
-from so101.ros.convert import stamp_of, to_event, to_joint_command, to_joint_state, to_text
+from so101.ros.convert import (
+    from_joint_command,
+    stamp_of,
+    to_event,
+    to_joint_command,
+    to_joint_state,
+    to_text,
+)
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.params import declare
@@ -36,9 +45,12 @@ from so101.servos.bus import ServoBus
 from so101.servos.calibration import read_calibration
 from so101.servos.port import SerialPort
 from so101.topics import (
+    ARM_SETPOINTS,
     ARM_STATE,
+    ARM_STATES_RAW,
     ARM_TRAJECTORY,
     CONTROL_SOURCE,
+    CONTROLLER_TRAJECTORY,
     DIAGNOSTICS,
     JOINT_COMMANDS,
     JOINT_STATES,
@@ -75,6 +87,7 @@ class HardwareNode(Node):
             graph_clock().now_ns,
         )
         self._clocks = Clocks(self.get_name())
+        self._detour = self._join_ros2_control() if params.use_ros2_control else None
         endpoints.follow(ARM_TRAJECTORY, self._on_trajectory)
         endpoints.hear(CONTROL_SOURCE, ControlEvent, self._on_control)
         endpoints.switch("arm/arm", self._on_arm)
@@ -86,6 +99,16 @@ class HardwareNode(Node):
         endpoints.listen(DIAGNOSTICS, self._on_report)
         repeat(self, DIAGNOSTICS_S, self._on_diagnostics)
         Health(self, endpoints)
+
+    def _join_ros2_control(self) -> Detour:
+        endpoints = self._endpoints
+        endpoints.offer(ARM_STATES_RAW, CONTROLLER_TRAJECTORY)
+        endpoints.listen(ARM_SETPOINTS, self._on_setpoint)
+
+        def tell(trajectory: JointTrajectory) -> None:
+            endpoints.command(CONTROLLER_TRAJECTORY, trajectory)
+
+        return Detour(self._driver, tell, graph_clock().now_ns)
 
     def drive(self, spinner: Spinner) -> None:
         """Run the arm until stopped, then put it down."""
@@ -99,6 +122,7 @@ class HardwareNode(Node):
             while not spinner.is_stopped and driver.thread.is_running:
                 spinner.spin_once(WAIT_S)
                 self._say(driver.supervise())
+                self._say(self._detour.look() if self._detour else "")
             if driver.thread.is_running:
                 self._say(driver.put_down())
         finally:
@@ -112,7 +136,10 @@ class HardwareNode(Node):
         """Publish a tick; called in the arm loop's thread."""
         self._newest_ns = stamp_ns
         if self._driver.arm.is_fresh:  # what was not measured is not said
-            self._endpoints.publish(JOINT_STATES, to_joint_state(stamp_ns, tick.state))
+            state = to_joint_state(stamp_ns, tick.state)
+            self._endpoints.publish(JOINT_STATES, state)
+            if self._detour:
+                self._endpoints.publish(ARM_STATES_RAW, state)
         self._endpoints.publish(JOINT_COMMANDS, to_joint_command(stamp_ns, tick.command))
         self._tell_mode(stamp_ns)
 
@@ -128,11 +155,16 @@ class HardwareNode(Node):
     def _on_control(self, event: ControlEvent) -> None:
         """Stop the arm when control was given up after the trajectory it follows."""
         if event.source is ControlSource.HOLD and event.stamp_ns >= self._trajectory_ns:
-            self._driver.loop.hold(event.reason)
+            (self._detour or self._driver).hold(event.reason)
+
+    def _on_setpoint(self, message: JointState) -> None:
+        """Take what a controller of ros2_control asks for; its stamp is of another clock."""
+        if self._detour:
+            self._detour.take(from_joint_command(message)[1])
 
     def _on_trajectory(self, trajectory: JointTrajectory) -> None:
         try:
-            self._driver.follow(trajectory)
+            (self._detour or self._driver).follow(trajectory)
         except (MotionError, TrajectoryError) as error:
             self.get_logger().warning(
                 f"{trajectory.source}: trajectory refused: {error}", throttle_duration_sec=1.0

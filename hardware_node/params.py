@@ -15,6 +15,9 @@ class HardwareParams:
     write_eeprom: bool = option(
         False, "put right what the servos remember (limits, gains, protection); torque must be off"
     )
+    use_ros2_control: bool = option(
+        False, "trajectories go through ros2_control's controller, its setpoints through the gate"
+    )
     check_collisions: bool = option(True, "the safety gate checks self and table collisions")
     torque_limit: int = option(
         700, "most torque of a body joint [0.1 % of stall torque]", range=(100, 950)

@@ -57,6 +57,24 @@ ARM_TRAJECTORY = Topic(
     type=JOINT_TRAJECTORY,
     doc="what the controller follows",
 )
+ARM_STATES_RAW = Topic(
+    name="arm/joint_states_raw",
+    type=JOINT_STATE,
+    is_recorded=False,
+    doc="the readings of joint_states, for ros2_control's topic hardware",
+)
+ARM_SETPOINTS = Topic(
+    name="arm/joint_setpoints",
+    type=JOINT_STATE,
+    is_recorded=False,
+    doc="what ros2_control's controllers ask of the arm, before the gate",
+)
+CONTROLLER_TRAJECTORY = Topic(
+    name="joint_trajectory_controller/joint_trajectory",
+    type=JOINT_TRAJECTORY,
+    is_recorded=False,
+    doc="the rest of arm_controller/joint_trajectory from now on, for ros2_control's controller",
+)
 POLICY_TRAJECTORY = Topic(
     name="policy/joint_trajectory", type=JOINT_TRAJECTORY, doc="what the policy wants"
 )
@@ -151,6 +169,9 @@ TOPICS = (
     JOINT_COMMANDS,
     ARM_STATE,
     ARM_TRAJECTORY,
+    ARM_STATES_RAW,
+    ARM_SETPOINTS,
+    CONTROLLER_TRAJECTORY,
     POLICY_TRAJECTORY,
     TELEOP_TRAJECTORY,
     MOTION_TRAJECTORY,

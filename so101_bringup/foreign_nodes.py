@@ -161,7 +161,8 @@ def robot_urdf(options: GraphOptions, below: str) -> str:
         return robot_description(options.prefix)
     more: dict[str, str] = {}
     if below == "feetech":
-        more = {"usb_port": options.usb_port, "calibration": calibration_of(options)}
+        calibration = Path(calibration_of(options)).expanduser().absolute()
+        more = {"usb_port": options.usb_port, "calibration": str(calibration)}
     elif below == "gazebo":
         more = {"controllers_file": controllers_files(options)[0]}
     return robot_description(options.prefix, hardware_type=below, **more)

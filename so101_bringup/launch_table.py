@@ -124,7 +124,16 @@ LAUNCH_FILES: Mapping[str, LaunchFile] = {
     "view": _file("view", "gui", "rviz_config_file", *_TREE, *_ROS),
     "moveit": _file("moveit", *_RVIZ, *_ROS),
     "replay": _file(
-        "replay", "bag", "rate", "loop", "start_paused", *_RVIZ, "namespace", "discovery", "images"
+        "replay",
+        "bag",
+        "rate",
+        "loop",
+        "start_paused",
+        *_RVIZ,
+        "namespace",
+        "discovery",
+        "params_file",
+        "images",
     ),
 }
 """By the name of the file, without ``.launch.py``."""

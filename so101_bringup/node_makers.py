@@ -78,13 +78,13 @@ def hardware_node(options: GraphOptions, robot: Robot) -> NodeSpec:
     """Return the servos of the real arm."""
     values = {
         "port": options.usb_port,
-        "calibration": _calibration(options),
+        "calibration": calibration_of(options),
         "write_eeprom": options.write_eeprom,
     }
     return _node(options, "hardware_node", values, ending_s=REST_S)
 
 
-def _calibration(options: GraphOptions) -> str:
+def calibration_of(options: GraphOptions) -> str:
     """Return the calibration file that was named, or the one of the arm that was named."""
     if options.calibration or not options.robot_id:
         return options.calibration
@@ -228,6 +228,12 @@ def camera_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
         )
         for camera in options.cameras
     )
+
+
+def marker_node(options: GraphOptions) -> NodeSpec:
+    """Return who draws the session for RViz; nothing depends on it."""
+    values = {"frame_prefix": options.frame_prefix + options.prefix}
+    return _node(options, "marker_node", values, is_essential=False, respawn=True)
 
 
 def own_files(options: GraphOptions) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ NODES = (
     "reward_node",
     "recorder_node",
     "learner_node",
+    "marker_node",
 )
 """Every node of ours that is there once, named like its executable; a graph has some of them."""
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from so101.errors import ConfigError
 from so101.simulation.tasks.table import make_task
 from so101_bringup.foreign_nodes import (
-    RAW_STATES,
     control_nodes,
     description_nodes,
     joy_node,
@@ -32,6 +31,7 @@ from so101_bringup.node_makers import (
     hardware_node,
     intervention_node,
     learner_node,
+    marker_node,
     motion_node,
     policy_node,
     simulation_node,
@@ -60,15 +60,13 @@ def hardware_graph(options: GraphOptions) -> _Nodes:
     options = replace(options, robot="real")
     robot = _robot(options)
     below = options.below_control
-    if below in ("", "topic"):
+    if below in ("", "topic", "feetech"):
         check_arm(options)
-    if below == "feetech" and not options.usb_port:
-        raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
     ours: _Nodes = ()
     if below in ("", "topic"):
         arm = hardware_node(options, robot)
         if below:
-            arm = replace(arm, remappings=(("joint_states", RAW_STATES),))
+            arm = replace(arm, parameters={**arm.parameters, "use_ros2_control": True})
         ours = (arm, intervention_node(options, robot))
     if not below:
         return (*ours, *viewer_nodes(options))
@@ -152,8 +150,8 @@ def replay_graph(options: GraphOptions) -> _Nodes:
     if not options.bag:
         raise ConfigError("bag: name the directory of the episode or bag to replay")
     options = replace(options, use_sim_time=True)
-    rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
-    return (*description_nodes(options), player_node(options), *rviz)
+    shown = _shown(options) if options.launch_rviz else ()
+    return (*description_nodes(options), player_node(options), *shown)
 
 
 def viewer_nodes(options: GraphOptions) -> _Nodes:
@@ -162,7 +160,12 @@ def viewer_nodes(options: GraphOptions) -> _Nodes:
         return ()
     if options.robot == "sim":  # else what is shown is years older than now
         options = replace(options, use_sim_time=True)
-    return (*description_nodes(options), rviz_node(options, "robot"))
+    return (*description_nodes(options), *_shown(options))
+
+
+def _shown(options: GraphOptions) -> _Nodes:
+    """Return RViz with the robot, its cameras and what is drawn of the session."""
+    return (marker_node(options), rviz_node(options, "robot"))
 
 
 def _robot(options: GraphOptions) -> Robot:

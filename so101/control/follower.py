@@ -108,7 +108,7 @@ class TrajectoryFollower:
         self._ticks = [_ticks(stamp_ns, self._due[0]) for stamp_ns in self._due]
         self._positions = _rows(start.positions, trajectory.positions[first:])
         self._velocities = (
-            _slopes(self._ticks, self._positions, start.velocities)
+            point_velocities(self._ticks, self._positions, start.velocities)
             if given is None
             else _rows(start.velocities, given)
         )
@@ -214,11 +214,16 @@ def _rows(first: FloatArray, rest: FloatArray) -> FloatArray:
     return rows
 
 
-def _slopes(ticks: list[float], positions: FloatArray, first: FloatArray) -> FloatArray:
+def point_velocities(ticks: list[float], positions: FloatArray, first: FloatArray) -> FloatArray:
     """Return a velocity for every point: between its neighbours' slopes, 0 at the end.
 
     Limited so that the cubic runs monotonously from point to point (Fritsch and Carlson 1980):
     between points inside a range it stays inside.
+
+    Args:
+        ticks: When each point is due [control periods], rising.
+        positions: [rad]. Shape (points, joints).
+        first: Velocity of the first point [rad/s]. Shape (joints,).
     """
     slopes = np.zeros_like(positions)
     slopes[0] = first

@@ -9,19 +9,29 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from trajectory_controller import TrajectoryController
 from twin_process import Program, Twin, hardware_node
 
 from so101.clock import nanoseconds, seconds
+from so101.control.retiming import stay_at
 from so101.control.trajectory import JointTrajectory
 from so101.events import Event, from_message
 from so101.objections import NO_ARMING, NO_EPISODE
 from so101.robot import GRIPPER, JOINTS, so101
-from so101.ros.convert import from_joint_command, from_joint_state, to_event
+from so101.ros.convert import (
+    from_joint_command,
+    from_joint_state,
+    to_event,
+    to_joint_command,
+)
 from so101.ros.endpoints import Endpoints, interface_class
 from so101.ros.spin import Spinner, wait_for_matched
 from so101.topics import (
+    ARM_SETPOINTS,
     ARM_STATE,
+    ARM_STATES_RAW,
     ARM_TRAJECTORY,
+    CONTROLLER_TRAJECTORY,
     DIAGNOSTICS,
     JOINT_COMMANDS,
     JOINT_STATES,
@@ -113,6 +123,23 @@ class Person:
                 positions=np.array([goal]),
                 source="motion",
             ),
+        )
+
+    def follow_until(self, goal, duration_s, is_so):
+        """Follow, again where a busy machine made the controller so late that the arm held."""
+        end_s = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < end_s, [m.message for m in self.modes[-5:]]
+            if self.mode not in ("armed", "holding"):
+                self.arm()
+            self.follow(goal, duration_s)
+            sent = len(self.commands)
+            self.until(lambda: is_so() or self.stands(sent + 30))  # noqa: B023  same round
+
+    def stands(self, since):
+        """Tell whether half a second of commands after a number of them are the same."""
+        return len(self.commands) > since + 30 and all(
+            (position == self.commands[-1][1]).all() for _, position in self.commands[-30:]
         )
 
     @property
@@ -242,6 +269,67 @@ def test_an_arm_that_is_not_as_wanted_ends_the_node_with_one_line(twin, ros_doma
     (line,) = (line for line in errors.splitlines() if "error:" in line)
     assert words in line
     assert not any(truth(twin)["torque"])
+
+
+class Controller:
+    """A controller behind ros2_control's topic hardware, in the person's process."""
+
+    def __init__(self, node):
+        self.endpoints = Endpoints(node)
+        self.endpoints.offer(ARM_SETPOINTS)
+        self.endpoints.listen(ARM_STATES_RAW, self._on_state)
+        self.endpoints.follow(CONTROLLER_TRAJECTORY, self._on_trajectory)
+        self.controller = TrajectoryController(np.zeros(len(JOINTS)))  # until the first reading
+        self.is_active, self.is_alive, self.raw = False, True, 0
+        node.create_timer(0.01, self._on_update)
+
+    def _on_state(self, message):
+        self.raw += 1
+        if not self.is_active:
+            self.is_active = True
+            self.controller.desired = from_joint_state(message)[1].positions.copy()
+
+    def _on_trajectory(self, trajectory):
+        self.controller.take(trajectory, time.monotonic_ns())
+
+    def _on_update(self):
+        if self.is_active and self.is_alive:
+            setpoint = self.controller.sample(time.monotonic_ns())
+            self.endpoints.publish(ARM_SETPOINTS, to_joint_command(0, setpoint))
+
+
+@pytest.mark.timeout(200)
+def test_through_ros2_control_and_the_gate(twin, ros_domain, person):
+    """Trajectories by way of a controller; without it the arm holds."""
+    controller = Controller(person.node)
+    with hardware_node(twin, ros_domain, use_ros2_control=True) as arm:
+        person.match()
+        person.until(lambda: controller.raw > 30 and person.mode == "disarmed")
+        assert person.states, "joint_states are the driver's, with its stamps"
+        person.arm()
+        goal = SPEC.home + np.array([0.4, 0.1, -0.2, -0.2, 0.5, 0.3])
+        at_goal = lambda: np.allclose(person.commands[-1][1], goal, atol=1e-6)  # noqa: E731
+        person.follow_until(goal, 1.0, at_goal)
+        assert controller.controller.refused == []
+
+        is_away = lambda: np.abs(person.commands[-1][1] - goal).max() > 0.05  # noqa: E731
+        person.follow_until(SPEC.home, 3.0, is_away)
+        controller.is_alive = False
+        sent = len(person.commands)
+        person.until(lambda: person.stands(sent))
+        held = person.commands[-1][1]
+        assert np.abs(person.commands[-1][1] - SPEC.home).max() > 0.05, "it stopped on the way"
+
+        controller.is_alive, controller.controller.desired = True, np.zeros(len(JOINTS))
+        controller.controller.take(stay_at(np.zeros(len(JOINTS)), JOINTS), 0)
+        heard = len(person.commands)
+        person.until(lambda: len(person.commands) > heard + 20)
+        np.testing.assert_array_equal(person.commands[heard + 10][1], held)
+        assert arm.end(signal.SIGINT) == 0
+        said = arm.process.stderr.read()
+    if all(mode.message != "fault" for mode in person.modes):  # a twin too busy to answer
+        assert "the controller is silent" in said
+        assert "rad from where the arm is" in said
 
 
 def test_no_torch_and_no_lerobot_in_the_process():

@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 
 import pytest
+from factories import make_calibration
 
 from so101.clock import NS_PER_S
 from so101.errors import ConfigError, SessionError, StoreError
@@ -51,7 +52,7 @@ GRID = {
         ARM,
         {**ARM, **RVIZ, "teleop": "leader"},
         {**ARM, "use_ros2_control": "true", "prefix": "a_"},
-        {"hardware_type": "feetech", "usb_port": "/dev/arm", "controllers": "arm_controller"},
+        {**ARM, "hardware_type": "feetech", "controllers": "arm_controller"},
         {"use_mock_hardware": "true", **RVIZ},
         {"use_fake_hardware": "true"},
         {"hardware_type": "mujoco", "namespace": "left"},
@@ -130,8 +131,9 @@ def launch(monkeypatch, tmp_path, ros_domain, at_exit):
 
 @pytest.fixture
 def files(tmp_path):
-    """What some graphs name: a bag."""
+    """What some graphs name: a bag and a calibration."""
     (tmp_path / "bag").mkdir()
+    (tmp_path / "arm.json").write_text(json.dumps(make_calibration()))
 
 
 def load(name):

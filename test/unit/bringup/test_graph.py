@@ -144,7 +144,8 @@ def test_every_parameter_is_documented():
 
 def test_the_main_job_has_every_node():
     packages = {path.parent.name for path in ROOT.glob("*_node/node.py")}
-    names = {node.name for node in rl_graph(SIM)} | {"hardware_node"}
+    names = {node.name for node in rl_graph(replace(SIM, launch_rviz=True)) if node.is_ours}
+    names |= {"hardware_node"}
     assert sorted(names) == sorted(NODES)
     assert {*NODES, CAMERA_NODE} == packages
 
@@ -281,10 +282,11 @@ def test_a_person_can_take_over_when_every_learning_process_is_dead():
 
 
 def test_rviz_needs_a_ros_installation_and_nothing_of_ours_depends_on_it():
-    *_, publisher, viewer = rl_graph(replace(SIM, launch_rviz=True))
+    *_, publisher, drawer, viewer = rl_graph(replace(SIM, launch_rviz=True))
     assert "<robot" in publisher.parameters["robot_description"]
     assert (publisher.package, viewer.package) == ("robot_state_publisher", "rviz2")
-    assert not publisher.is_essential and not viewer.is_essential
+    assert drawer.name == "marker_node"
+    assert not any(node.is_essential for node in (publisher, drawer, viewer))
 
 
 def test_state_mode_has_no_cameras():
@@ -365,7 +367,8 @@ def test_no_groups_can_be_chosen_where_the_mode_has_some():
     [
         ({"robot": ""}, "never guessed"),
         ({"robot": "real"}, "simulated cell"),
-        ({"use_ros2_control": True}, "safety gate would be missing"),
+        ({"use_ros2_control": True}, "elsewhere:=hardware_node"),
+        ({"hardware_type": "mock"}, "safety gate would be missing"),
         ({"cameras": ()}, "state:=true"),
         ({"start": "moon"}, "region 'moon'"),
         ({"task": "dance"}, "task 'dance'"),

@@ -57,3 +57,12 @@ def test_every_service_is_documented_as_it_is(service):
 def test_nothing_else_is_documented():
     assert set(rows("Topics")) == {topic.name for topic in ALL_TOPICS}
     assert set(rows("Services")) == set(SERVICES)
+
+
+def test_the_parameters_of_every_node_are_documented():
+    root = Path(__file__).parents[3]
+    found = rows("Parameters")
+    assert set(found) == {path.parent.name for path in root.glob("*_node/params.py")}
+    for node, (_, file, meaning) in found.items():
+        assert file.strip("`") == f"config/{node}.yaml"
+        assert (root / file.strip("`")).exists() and meaning

@@ -1,10 +1,12 @@
 """The parts of a graph, and what they have beside our own nodes."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories import make_calibration
 
 from so101.errors import ConfigError
 from so101_bringup.agreement import checked_graph
@@ -74,16 +76,20 @@ def test_an_arms_calibration_is_found_by_its_id(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("below", ["topic", "feetech", "mock", "mujoco", "gazebo"])
-def test_only_in_topic_mode_is_our_gate_below_the_controllers(below):
-    options = replace(REAL, hardware_type=below, controllers_file=str(ROOT / "package.xml"))
+def test_only_in_topic_mode_is_our_gate_below_the_controllers(below, tmp_path):
+    path = tmp_path / "arm.json"
+    path.write_text(json.dumps(make_calibration()))
+    options = replace(REAL, hardware_type=below, calibration=str(path))
+    options = replace(options, controllers_file=str(ROOT / "package.xml"))
     nodes = hardware_graph(options)
     ours = {node.name: node for node in nodes if node.is_ours}
     assert set(ours) == ({"hardware_node", "intervention_node"} if below == "topic" else set())
     (spawner,) = (node for node in nodes if node.executable == "spawner")
     assert spawner.after == (RAW_STATES if below == "topic" else "")
-    if ours:  # else two would say what the joints do
-        assert dict(ours["hardware_node"].remappings) == {"joint_states": RAW_STATES}
-    with pytest.raises(ConfigError, match="safety gate would be missing"):
+    if ours:  # else it would say what the joints do without its controllers
+        assert ours["hardware_node"].parameters["use_ros2_control"] is True
+    words = "hardware.launch.py" if below == "topic" else "safety gate would be missing"
+    with pytest.raises(ConfigError, match=words):
         record_graph(replace(LED, hardware_type=below))
 
 

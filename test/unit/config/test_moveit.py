@@ -161,9 +161,8 @@ def test_the_solver_knows_that_five_joints_are_five(name):
         assert values.get("position_only_ik") or values["rotation_scale"] < 0.5
 
 
-@pytest.mark.parametrize("name", ["moveit_controllers.yaml", "moveit_controllers_direct.yaml"])
-def test_plans_go_to_a_controller_of_all_joints(name):
-    values = load_yaml(CONFIG / name)
+def test_plans_go_to_a_controller_of_all_joints():
+    values = load_yaml(CONFIG / "moveit_controllers.yaml")
     listed = values["moveit_simple_controller_manager"]
     names = listed["controller_names"]
     assert wrong(values, EXECUTION, {"<controller>": names}) == []
@@ -174,12 +173,6 @@ def test_plans_go_to_a_controller_of_all_joints(name):
         "FollowJointTrajectory",
         "follow_joint_trajectory",
     )
-
-
-def test_the_direct_controller_is_one_of_ros2_control():
-    values = load_yaml(CONFIG / "moveit_controllers_direct.yaml")
-    (name,) = values["moveit_simple_controller_manager"]["controller_names"]
-    assert f"/**/{name}" in load_yaml(CONFIG / "controllers.yaml")
 
 
 def test_pipelines_are_named_as_moveit_looks_for_them():

@@ -16,6 +16,7 @@ from so101.kinematics.urdf import ARGUMENTS, HARDWARE_TYPES, robot_description
 from so101.robot import GRIPPER, JOINTS, description_path, so101
 from so101.servos.calibration import LAST_TICK, Calibration, JointCalibration
 from so101.simulation import gl
+from so101.topics import ARM_SETPOINTS, ARM_STATES_RAW, CONTROLLER_TRAJECTORY
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ("controllers.yaml", "controllers_split.yaml", "controllers_topic.yaml")
@@ -36,10 +37,10 @@ CALIBRATION = Calibration(
 )
 
 
-@pytest.fixture
-def arguments(tmp_path):
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
     """What every kind of hardware needs."""
-    path = tmp_path / "arm.json"
+    path = tmp_path_factory.mktemp("calibration") / "arm.json"
     path.write_text(CALIBRATION.to_text(), encoding="utf-8")
     return {
         "usb_port": "/dev/so101_follower",
@@ -107,8 +108,8 @@ def test_the_list_of_arguments_is_that_of_the_file():
 
 def test_in_topic_mode_every_command_is_published_and_no_pose_made_up():
     _, values, joints = hardware(robot_description(hardware_type="topic"))
-    assert values["joint_commands_topic"] == "arm/joint_setpoints"
-    assert values["joint_states_topic"] == "arm/joint_states_raw"
+    assert values["joint_commands_topic"] == ARM_SETPOINTS.name
+    assert values["joint_states_topic"] == ARM_STATES_RAW.name
     assert float(values["trigger_joint_command_threshold"]) == -1.0
     for joint in joints.values():
         assert not [param for param in joint.iter("param") if param.get("name") == "initial_value"]
@@ -239,6 +240,19 @@ def test_trajectories_are_streamed_and_end_at_rest(name, controller):
     limits = values["constraints"]
     assert values["cmd_timeout"] > limits["goal_time"] > 0.0, "else it is ignored"
     assert set(values["joints"]) <= set(limits), "a joint without tolerances"
+
+
+def test_the_driver_speaks_to_the_controller_of_all_joints():
+    controller, topic = CONTROLLER_TRAJECTORY.name.split("/")
+    known = controllers_of(sections("controllers.yaml"))
+    assert topic == "joint_trajectory"
+    assert known[controller] == "joint_trajectory_controller/JointTrajectoryController"
+
+
+def test_in_topic_mode_nobody_else_says_joint_states():
+    assert sections("controllers_topic.yaml") == {
+        "joint_state_broadcaster": {"use_local_topics": True}
+    }
 
 
 def test_the_checker_finds_what_it_looks_for():

@@ -39,7 +39,7 @@ class Rig:
         )
         self.driver.connect()
         self.driver.thread.start()
-        self.until(lambda: self.driver._newest is not None)
+        self.until(lambda: self.driver.newest is not None)
 
     def put_at(self, pose):
         for servo, ticks in zip(self.port.servos, CALIBRATION.to_ticks(pose), strict=True):
@@ -134,7 +134,7 @@ def test_moving_torque_stays_on(make):
     rig = make()
     rig.driver.switch_torque(True)
     rig.port.by_id(2).set(reg.PRESENT_VELOCITY, 400)
-    rig.until(lambda: abs(rig.driver._newest.state.velocities[1]) > 0.1)
+    rig.until(lambda: abs(rig.driver.newest.state.velocities[1]) > 0.1)
     with pytest.raises(MotionError, match="it moves"):
         rig.driver.switch_torque(False)
 
@@ -145,7 +145,7 @@ def test_an_arm_moved_by_hand_does_not_jump_when_it_is_armed(make):
     for share in np.linspace(0.1, 1.0, 10):  # as fast as a hand, not as a jump
         at = SPEC.home + share * (moved - SPEC.home)
         rig.put_at(at)
-        rig.until(lambda at=at: np.allclose(rig.driver._newest.state.positions, at, atol=1e-2))
+        rig.until(lambda at=at: np.allclose(rig.driver.newest.state.positions, at, atol=1e-2))
     rig.port.requests.clear()
     rig.driver.switch_arm(True)
     rig.until(lambda: len(rig.port.writes(reg.GOAL_POSITION)) > 5)
