@@ -77,7 +77,7 @@ class TwinRig:
     """The driver's arm and loop, tick by tick, with a twin behind its bus."""
 
     def __init__(self, path, *, pose=SPEC.home, is_armed=True, gate_spec=SPEC):
-        self.port = TwinPort(pose)
+        self.port, self.path = TwinPort(pose), path
         Assembly().write_calibration(path)
         self.calibration = read_calibration(path)
         limits = HealthLimits(voltage_dip=0.8, warm=55.0, hot=60.0, too_hot=65.0)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -135,6 +136,7 @@ def truth(twin):
     return json.loads(twin.command("state"))
 
 
+@pytest.mark.case(3, 23)
 @pytest.mark.timeout(300)
 def test_a_whole_evening(twin, arm, person):
     """Inert, armed, moved, stopped, unplugged, brought back, put down: one life of the node."""
@@ -188,6 +190,7 @@ def test_a_whole_evening(twin, arm, person):
     assert not any(final["torque"])
 
 
+@pytest.mark.case(46)
 @pytest.mark.timeout(200)
 def test_a_killed_driver_leaves_the_arm_near_where_it_was_and_holding(twin, arm, person):
     person.match()
@@ -205,6 +208,7 @@ def test_a_killed_driver_leaves_the_arm_near_where_it_was_and_holding(twin, arm,
     assert np.abs(np.array(state["positions"]) - at_kill).max() <= 0.35
 
 
+@pytest.mark.case(9, 45)
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     ("params", "words"),
@@ -222,6 +226,27 @@ def test_an_arm_that_is_not_as_wanted_ends_the_node_with_one_line(twin, ros_doma
     (line,) = (line for line in errors.splitlines() if "error:" in line)
     assert words in line
     assert not any(truth(twin)["torque"])
+
+
+@pytest.mark.case(45)
+@pytest.mark.timeout(100)
+def test_a_file_with_a_mistake_ends_the_node_before_it_asks_a_servo(twin, ros_domain, tmp_path):
+    path, given = tmp_path / "mine.yaml", ["-p", f"port:={twin.port}"]
+    given += ["-p", f"calibration:={twin.calibration}", "-p", "write_eeprom:=true"]
+    mistakes = {
+        "torque_limits: 500": "unknown key 'torque_limits', did you mean 'torque_limit'?",
+        "warm: 50.0\n    warm: 51.0": "line 4: duplicate key 'warm'",
+    }
+    for text, words in mistakes.items():
+        path.write_text(f"hardware_node:\n  ros__parameters:\n    {text}\n")
+        argv = ["-m", "hardware_node.node", "--ros-args", *given, "--params-file", str(path)]
+        with Program(argv, ros_domain, stderr=subprocess.PIPE) as node:
+            _, errors = node.process.communicate(timeout=60.0)
+            assert node.process.returncode == 2
+        (line,) = (line for line in errors.splitlines() if "error:" in line)
+        assert words in line
+        assert not any(truth(twin)["torque"])
+    assert truth(twin)["requests"] == 0
 
 
 def test_no_torch_and_no_lerobot_in_the_process():
