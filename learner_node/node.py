@@ -17,6 +17,7 @@ from learner_node import training
 from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
 from learner_node.group_update import group_update_of
 from learner_node.lineage import check_promotable
+from learner_node.memory import go_first
 from learner_node.params import LearnerParams
 from learner_node.trainer import Progress, TrainerConfig
 from so101.data.stores.episode_store import EpisodeStore
@@ -218,6 +219,7 @@ def _answering(spinner: Spinner) -> Callable[[], bool]:
 def main() -> int:
     """Run the learner node."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    go_first()
     return run(LearnerNode, loop=lambda node, spinner: node.work(spinner))
 
 

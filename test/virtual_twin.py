@@ -128,7 +128,7 @@ class TwinRig:
     """The driver's arm and loop, tick by tick, with a twin behind its bus."""
 
     def __init__(self, path, *, pose=SPEC.home, is_armed=True, gate_spec=SPEC):
-        self.port = TwinPort(pose)
+        self.port, self.path = TwinPort(pose), path
         Assembly().write_calibration(path)
         self.calibration = read_calibration(path)
         settings = settings_of(HardwareParams(write_eeprom=True))

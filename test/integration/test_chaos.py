@@ -49,6 +49,7 @@ def check_store(store, before):
         assert checked.problems == () or checked.entry.is_incomplete, checked
 
 
+@pytest.mark.case(46)
 @pytest.mark.parametrize("trial", ROUNDS)
 @pytest.mark.parametrize("node", ESSENTIAL)
 def test_a_killed_node_that_is_needed_ends_the_session_which_then_goes_on(tmp_path, node, trial):
@@ -71,6 +72,7 @@ def test_a_killed_node_that_is_needed_ends_the_session_which_then_goes_on(tmp_pa
     assert good == RECORDING["demonstrations"]
 
 
+@pytest.mark.case(17, 46)
 @pytest.mark.parametrize("trial", ROUNDS)
 @pytest.mark.parametrize("node", RESPAWNED)
 def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, node, trial):
@@ -88,6 +90,7 @@ def test_a_killed_learning_process_comes_back_and_the_session_goes_on(tmp_path, 
         assert entry.outcome is not Outcome.TRUNCATED or entry.duration_s >= LIMIT_S - 0.1
 
 
+@pytest.mark.case(17, 46)
 @pytest.mark.parametrize("node", RESPAWNED)
 @pytest.mark.parametrize("moment", ["group-00-rollout-00", "reading", "steps", "gate"])
 def test_a_process_killed_in_a_group_comes_back_and_the_gate_still_decides(tmp_path, node, moment):
@@ -114,6 +117,7 @@ def test_a_process_killed_in_a_group_comes_back_and_the_gate_still_decides(tmp_p
     assert is_promoted == candidate.record.gate["accepted"]
 
 
+@pytest.mark.case(46)
 @pytest.mark.parametrize("node", RESPAWNED)
 @pytest.mark.parametrize("moment", ["group-00-rollout", "steps", "group-01-rollout", "group 1"])
 def test_a_process_killed_while_a_candidate_is_on_trial_changes_no_verdict(tmp_path, node, moment):
@@ -137,6 +141,7 @@ def test_a_process_killed_while_a_candidate_is_on_trial_changes_no_verdict(tmp_p
     check_who_acted(store, options["rollouts"])
 
 
+@pytest.mark.case(46)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("moment", ["group-01-rollout-00", "group 1"])
 @pytest.mark.parametrize("node", [*ESSENTIAL, *RESPAWNED, "supervisor"])
@@ -223,6 +228,7 @@ def test_ctrl_c_at_any_stage_ends_within_seconds_and_the_same_command_goes_on(tm
     check_store(store, before)
 
 
+@pytest.mark.case(46)
 @pytest.mark.parametrize("trial", ROUNDS)
 def test_a_killed_supervisor_leaves_no_process_behind(tmp_path, trial):
     store = tmp_path / "run"

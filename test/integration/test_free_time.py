@@ -179,6 +179,7 @@ def start_episode(person):
     graphs.wait_until(has_started, graphs.PATIENCE_S, lambda: f"refused: {Counter(refusals)}")
 
 
+@pytest.mark.case(18, 22, 42)
 def test_a_silent_policy_a_person_in_between_and_a_way_home_around(tmp_path, monkeypatch):
     """One long story, because every graph takes seconds to start."""
     store = tmp_path / "run"

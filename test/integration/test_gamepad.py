@@ -7,6 +7,7 @@ import os
 import struct
 
 import numpy as np
+import pytest
 from contracts.policy_factories import make_policy
 from integration import graphs
 from integration.conftest import SEED, START
@@ -70,6 +71,7 @@ class Pad:
         os.write(self._descriptor, struct.pack("<IhBB", 0, value, kind, number))
 
 
+@pytest.mark.case(17, 22, 25)
 def test_takeover_in_mid_chunk_loss_of_the_pad_and_return(tmp_path, monkeypatch):
     """One long story, because every graph takes seconds to start."""
     store, pad = tmp_path / "run", Pad(tmp_path / "js0")

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -179,6 +180,7 @@ def truth(twin):
     return json.loads(twin.command("state"))
 
 
+@pytest.mark.case(3, 23)
 @pytest.mark.timeout(300)
 def test_a_whole_evening(twin, arm, person):
     """Inert, armed, moved, stopped, unplugged, brought back, put down: one life of the node."""
@@ -235,6 +237,7 @@ def test_a_whole_evening(twin, arm, person):
     assert not any(final["torque"])
 
 
+@pytest.mark.case(46)
 @pytest.mark.timeout(200)
 def test_a_killed_driver_leaves_the_arm_near_where_it_was_and_holding(twin, arm, person):
     person.match()
@@ -252,6 +255,7 @@ def test_a_killed_driver_leaves_the_arm_near_where_it_was_and_holding(twin, arm,
     assert np.abs(np.array(state["positions"]) - at_kill).max() <= 0.35
 
 
+@pytest.mark.case(9, 45)
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     ("params", "words"),
@@ -330,6 +334,27 @@ def test_through_ros2_control_and_the_gate(twin, ros_domain, person):
     if all(mode.message != "fault" for mode in person.modes):  # a twin too busy to answer
         assert "the controller is silent" in said
         assert "rad from where the arm is" in said
+
+
+@pytest.mark.case(45)
+@pytest.mark.timeout(100)
+def test_a_file_with_a_mistake_ends_the_node_before_it_asks_a_servo(twin, ros_domain, tmp_path):
+    path, given = tmp_path / "mine.yaml", ["-p", f"port:={twin.port}"]
+    given += ["-p", f"calibration:={twin.calibration}", "-p", "write_eeprom:=true"]
+    mistakes = {
+        "torque_limits: 500": "unknown key 'torque_limits', did you mean 'torque_limit'?",
+        "warm: 50.0\n    warm: 51.0": "line 4: duplicate key 'warm'",
+    }
+    for text, words in mistakes.items():
+        path.write_text(f"hardware_node:\n  ros__parameters:\n    {text}\n")
+        argv = ["-m", "hardware_node.node", "--ros-args", *given, "--params-file", str(path)]
+        with Program(argv, ros_domain, stderr=subprocess.PIPE) as node:
+            _, errors = node.process.communicate(timeout=60.0)
+            assert node.process.returncode == 2
+        (line,) = (line for line in errors.splitlines() if "error:" in line)
+        assert words in line
+        assert not any(truth(twin)["torque"])
+    assert truth(twin)["requests"] == 0
 
 
 def test_no_torch_and_no_lerobot_in_the_process():

@@ -152,6 +152,7 @@ def server():
     one.kill()
 
 
+@pytest.mark.case(18, 19)
 @pytest.mark.timeout(300)  # 45 s on idle cores, and twice that beside whatever keeps them busy
 def test_whatever_befalls_its_server_the_arm_stands_smoothly_and_goes_on(
     tmp_path, monkeypatch, server

@@ -132,6 +132,7 @@ def positions(twin, arm="follower"):
     return np.array(twin.state(arm)["positions"])
 
 
+@pytest.mark.case(46)
 @pytest.mark.chaos  # the twin falls behind on a machine that is busy with other tests
 @pytest.mark.timeout(300)
 def test_an_evening_with_a_leader_arm_and_a_driver_that_dies(robot, tmp_path, monkeypatch):

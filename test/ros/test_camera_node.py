@@ -160,6 +160,7 @@ def test_without_a_calibration_it_says_so_as_ros_does(watch, source):
     assert watcher.infos[0].k[0] == 0.0 and watcher.infos[0].width == 64
 
 
+@pytest.mark.case(28, 29, 30)
 @pytest.mark.parametrize(
     ("mood", "words"),
     [
@@ -187,6 +188,7 @@ def test_a_bad_camera_is_silent_says_so_and_comes_back(watch, source, mood, word
     watcher.until_said("live")
 
 
+@pytest.mark.case(29)
 def test_a_replugged_camera_is_opened_again(watch, source):
     watcher = watch(source)
     watcher.until_live()
@@ -210,6 +212,7 @@ def test_recorded_images_are_played_and_a_directory_may_come_back(watch, tmp_pat
     assert [jpeg for _, jpeg in watcher.images[:3]] == [picture(n) for n in range(3)]
 
 
+@pytest.mark.case(28)
 def test_one_picture_over_and_over_is_a_frozen_camera(watch, tmp_path):
     (tmp_path / "only.jpg").write_bytes(picture(1))
     watcher = watch(backend="recorded", device=str(tmp_path))
@@ -247,6 +250,7 @@ class Staring(ScriptedSource):
         return replace(frame, jpeg=encode_jpeg(image))
 
 
+@pytest.mark.case(31)
 @pytest.mark.parametrize("refuses", [False, True])
 def test_a_swapped_camera_is_warned_of_and_kept_back_when_asked(watch, tmp_path, refuses):
     remember(tmp_path)
@@ -379,6 +383,7 @@ def make_arm(ros_context, make_node, source):
         node.destroy_node()
 
 
+@pytest.mark.case(28, 29, 30)
 @pytest.mark.parametrize("mood", ["frozen", "unplugged", "cut"])
 def test_a_policy_plans_nothing_by_a_bad_camera_and_goes_on_with_a_good_one(
     make_arm, source, mood

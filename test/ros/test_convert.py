@@ -65,6 +65,7 @@ def test_joint_order_is_by_name(stamp_ns, positions, names):
     np.testing.assert_array_equal(read, positions)
 
 
+@pytest.mark.case(42)
 @pytest.mark.parametrize(
     "message",
     [
@@ -72,6 +73,7 @@ def test_joint_order_is_by_name(stamp_ns, positions, names):
         JointState(name=list(JOINTS), position=[0.0] * 5),
         JointState(name=list(JOINTS)),
         JointState(),
+        JointState(name=[f"other_{name}" for name in JOINTS], position=[0.0] * 6),  # another robot
     ],
 )
 def test_incomplete_joint_states_are_refused(message):

@@ -108,6 +108,7 @@ def test_defaults_are_listed_with_dotted_names():
     assert defaults(Params)["cameras"] == ()
 
 
+@pytest.mark.case(45)
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -192,6 +192,7 @@ def test_decisions_that_came_due_while_it_thought_are_counted_and_the_next_is_ab
     assert robot.infos[-1].schedule == "async"
 
 
+@pytest.mark.case(18)
 def test_who_hangs_falls_silent_and_says_why_and_comes_back(make_robot):
     policy = Moody("hang")
     robot = make_robot(policy)
@@ -234,6 +235,7 @@ def test_a_bug_is_told_and_silences_the_policy_until_the_next_episode(make_robot
     robot.until(lambda: robot.chunks)
 
 
+@pytest.mark.case(11)
 def test_what_is_not_finite_is_refused_and_counted_and_the_next_decision_is_made(make_robot):
     robot = make_robot(Moody(None, "nan", "nan"))
     robot.step(2)

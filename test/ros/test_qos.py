@@ -52,6 +52,7 @@ def test_a_late_subscriber_gets_the_present_state(make_node):
     spinner.close()
 
 
+@pytest.mark.case(42)
 def test_a_silent_source_misses_its_deadline(make_node):
     talker, listener = make_node("talker"), make_node("listener")
     publisher = talker.create_publisher(Header, POLICY_ALIVE.name, publisher_qos(POLICY_ALIVE))

@@ -251,6 +251,7 @@ def tapped(topic, received_ns, sequence):
     return Tapped(topic, b"", received_ns, sequence, b"me")
 
 
+@pytest.mark.case(41)
 def test_a_clock_that_is_set_back_neither_holds_nor_reorders_messages(make_node, monkeypatch):
     hour = 3600 * 10**9
     before = [tapped(JOINT_STATES, 2 * hour + k, k) for k in range(5)]

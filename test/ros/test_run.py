@@ -123,6 +123,7 @@ def test_what_hangs_is_interrupted_by_a_later_signal(start):
     assert "Traceback" not in err
 
 
+@pytest.mark.case(45)
 @pytest.mark.parametrize(
     ("ros_args", "message"),
     [

@@ -127,6 +127,7 @@ def pad(tmp_path):
     return SimpleNamespace(path=path, send=send, pull_out=lambda: os.close(descriptor))
 
 
+@pytest.mark.case(25)
 def test_a_pad_that_is_pulled_out_with_its_stick_pushed(make_robot, pad):
     robot = make_robot(device="gamepad", pad__path=str(pad.path))
     robot.step_until(lambda: robot.words and robot.words[-1] == "")
@@ -149,6 +150,7 @@ def test_a_pad_that_is_pulled_out_with_its_stick_pushed(make_robot, pad):
     assert len(robot.wishes) == sent
 
 
+@pytest.mark.case(25)
 def test_a_silent_joy_node(make_robot):
     robot = make_robot(device="joy", pad__layout="keyboard")
     robot.control(ControlSource.TELEOP)

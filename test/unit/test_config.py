@@ -96,6 +96,7 @@ def test_any_value_is_taken_as_what_it_is_or_refused_with_file_and_key(key, valu
         assert isinstance(taken, dict) or taken == value or taken == float(value)
 
 
+@pytest.mark.case(45)
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused_with_the_file(text):
     problem = "f.yaml: "
@@ -178,6 +179,7 @@ def test_a_tuple_as_launch_writes_it_is_a_list():
     assert parse_yaml("size: !!python/tuple [1, [2]]", "f.yaml") == {"size": [1, [2]]}
 
 
+@pytest.mark.case(45)
 @pytest.mark.parametrize("text", BAD, ids=lambda text: text[:40])
 def test_bad_configuration_is_refused_with_file_key_and_reason(text):
     with pytest.raises(ConfigError) as caught:
@@ -247,6 +249,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         assert str(path) in str(caught.value)
 
 
+@pytest.mark.case(45)
 def test_only_a_file_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "f.yaml"
     path.write_bytes(b"#" * (MAX_BYTES + 1))
@@ -260,6 +263,7 @@ def test_only_a_file_beyond_the_limit_is_refused(tmp_path, monkeypatch):
         load_yaml(path)
 
 
+@pytest.mark.case(45)
 def test_an_endless_file_is_refused(tmp_path):
     path = tmp_path / "endless.yaml"
     path.symlink_to("/dev/zero")

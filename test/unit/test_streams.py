@@ -148,6 +148,7 @@ def test_a_free_running_camera_may_lag_up_to_its_age_limit():
     assert waiting.reason == f"{FRONT}: no image within 0.05 s of the tick"
 
 
+@pytest.mark.case(32)
 @given(
     st.lists(st.integers(0, 120), min_size=1, max_size=30),
     st.lists(st.integers(0, 120), min_size=1, max_size=30),

@@ -409,6 +409,7 @@ def test_an_own_file_that_ros_would_ignore_is_refused(tmp_path, section, namespa
     assert f"did you mean {nearest!r}?" in str(caught.value)
 
 
+@pytest.mark.case(42)
 def test_discovery_stays_on_this_machine_unless_asked():
     assert environment_of(SIM)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     subnet = environment_of(replace(SIM, discovery="subnet"))

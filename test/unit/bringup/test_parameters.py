@@ -40,6 +40,7 @@ def test_what_the_nodes_take_passes(tmp_path, content):
     check(tmp_path, content)
 
 
+@pytest.mark.case(45)
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -156,6 +156,7 @@ def test_the_death_of_an_unimportant_program_is_only_told():
     assert "extra ended with exit code 3; going on without it" in screen.text()
 
 
+@pytest.mark.case(46)
 def test_a_respawning_program_is_started_again_with_growing_pauses_then_given_up():
     screen = Screen()
     code = "print('born'); raise SystemExit(4)"
@@ -261,6 +262,7 @@ def outer(request):
         process.communicate()
 
 
+@pytest.mark.case(46)
 @pytest.mark.parametrize("code", [WAITING, STUBBORN], ids=["waiting", "stubborn"])
 def test_no_orphans_when_the_supervisor_itself_is_killed(outer, code):
     process, pids = outer(code)

@@ -65,6 +65,7 @@ def test_an_absent_camera_is_awaited_and_complained_of_once(desk):
     assert len(desk.run(6.0)) >= 30
 
 
+@pytest.mark.case(30)
 def test_a_camera_that_gives_something_else_is_for_a_person(desk):
     desk.source.mood = "another"
     with pytest.raises(ConfigError):

@@ -22,6 +22,7 @@ def links(tmp_path):
     return tmp_path / "v4l"
 
 
+@pytest.mark.case(29)
 def test_the_same_name_finds_a_renumbered_camera(links):
     name = links / "by-id/usb-Cam_1-video-index0"
     assert resolve(str(name)) == str(links.parent / "video2")

@@ -26,6 +26,7 @@ def segments(data):
     return found
 
 
+@pytest.mark.case(30)
 @given(st.integers(0, len(WHOLE) - 1))
 def test_no_beginning_of_a_jpeg_is_whole(length):
     with pytest.raises(BagError):
@@ -65,6 +66,7 @@ def test_headers_that_count_frames_do_not_make_another_picture():
     assert one.data != other.data and one.picture == other.picture
 
 
+@pytest.mark.case(30)
 @pytest.mark.parametrize(
     ("data", "words"),
     [

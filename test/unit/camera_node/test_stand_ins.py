@@ -123,6 +123,7 @@ def opencv(capture, now_ns=lambda: 7):
     return OpenCvSource("cam", WANTED, 90, find=str, capture=lambda path: capture, now_ns=now_ns)
 
 
+@pytest.mark.case(30)
 def test_opencv_frames_are_rgb_compressed_and_stamped_at_arrival():
     source = opencv(FakeCapture(frames=2))
     assert "stamped at arrival" in source.open()
@@ -135,6 +136,7 @@ def test_opencv_frames_are_rgb_compressed_and_stamped_at_arrival():
         source.read(0.0)
 
 
+@pytest.mark.case(30)
 @pytest.mark.parametrize("capture", [FakeCapture(size=(32, 24)), FakeCapture(rate=15)])
 def test_opencv_with_another_size_or_rate_is_refused(capture):
     with pytest.raises(ConfigError, match="would give"):

@@ -61,6 +61,7 @@ def test_a_frame_that_the_driver_calls_damaged_is_handed_on_as_that():
     assert source.read(0.0).problem
 
 
+@pytest.mark.case(30)
 @pytest.mark.parametrize(
     ("offers", "wanted", "words"),
     [
@@ -113,6 +114,7 @@ def test_a_camera_that_another_program_has_says_so():
         source_of(driver).open()
 
 
+@pytest.mark.case(29)
 def test_unplugged_while_streaming_and_found_again_at_another_number():
     driver = FakeDriver()
     places = ["/dev/video2"]

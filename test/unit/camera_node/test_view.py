@@ -22,6 +22,7 @@ def views(identities=("", "")):
     return {name: view_of(name, one, scene(n)) for n, (name, one) in enumerate(pairs)}
 
 
+@pytest.mark.case(31)
 @pytest.mark.parametrize("noise", [0, 20])
 @pytest.mark.parametrize("light", [0.6, 1.0, 1.1])
 def test_swapped_pictures_are_noticed_and_the_right_ones_are_not(noise, light):
@@ -40,6 +41,7 @@ def test_a_new_scene_is_no_proof_of_anything():
     assert suspicion(dark, views()) == ""
 
 
+@pytest.mark.case(31)
 def test_where_cameras_have_names_the_name_decides():
     remembered = views(("usb-A", "usb-B"))
     assert suspicion(view_of("wrist", "usb-A", scene(1)), remembered) == ""

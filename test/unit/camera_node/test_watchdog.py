@@ -74,6 +74,7 @@ def test_only_new_whole_pictures_in_order_pass(script):
         assert jpeg not in [other for _, other in passed[max(0, at - REMEMBERED) : at]]
 
 
+@pytest.mark.case(28)
 def test_a_frozen_picture_with_live_stamps_stops_at_once_and_is_said_within_300_ms():
     watchdog = Watchdog(CONFIG)
     now_ns = froze_ns = live_until(watchdog)
@@ -88,6 +89,7 @@ def test_a_frozen_picture_with_live_stamps_stops_at_once_and_is_said_within_300_
     assert watchdog.state(now_ns + PERIOD_NS) is CameraState.LIVE
 
 
+@pytest.mark.case(28)
 def test_a_driver_that_goes_round_its_buffers_is_frozen():
     watchdog = Watchdog(CONFIG)
     now_ns = live_until(watchdog)
@@ -104,6 +106,7 @@ def test_a_picture_may_come_back_later():
     assert watchdog.judge(frame(0, now_ns), now_ns) is not None
 
 
+@pytest.mark.case(30)
 @pytest.mark.parametrize(
     ("spoil", "state"),
     [

@@ -85,6 +85,7 @@ def test_motion_interrupts_the_policy_until_it_is_finished():
     assert arbiter.offer(POLICY, wish(later), later).event.source is POLICY
 
 
+@pytest.mark.case(22)
 def test_a_takeover_holds_at_once_and_begins_aligned():
     arbiter = running(POLICY)
     event = arbiter.take_over(NOW)
@@ -113,6 +114,7 @@ def test_after_a_release_the_policy_returns_with_its_next_chunk_only():
     assert arbiter.offer(POLICY, wish(NOW + 3 * MS), NOW + 3 * MS).event.source is POLICY
 
 
+@pytest.mark.case(17, 18)
 @pytest.mark.parametrize("source", PRIORITY)
 def test_silence_of_100_ms_means_hold(source):
     arbiter = running(source)
@@ -149,6 +151,7 @@ def test_where_time_waits_control_begins_with_the_trajectory(source):
         assert (event.source, event.stamp_ns) == (source, NOW + since * MS)
 
 
+@pytest.mark.case(15)
 @pytest.mark.parametrize("source", PRIORITY)
 def test_what_is_over_gives_no_control(source):
     arbiter = running(source)
@@ -244,6 +247,7 @@ def test_after_a_release_nothing_passes_that_the_policy_planned_before(released_
             assert passed is not None
 
 
+@pytest.mark.case(23)
 @pytest.mark.parametrize("source", [*PRIORITY, HOLD])
 def test_an_estop_beats_everybody_and_is_latched(source):
     arbiter = running(source)
@@ -280,6 +284,7 @@ def test_disabling_the_policy_in_control_means_hold():
     assert arbiter.offer(POLICY, wish(), NOW).reason == "not enabled"
 
 
+@pytest.mark.case(11)
 def test_a_broken_trajectory_gives_no_control_and_is_counted():
     arbiter = Arbiter(CONFIG)
     arbiter.enable(POLICY, NOW)
@@ -297,6 +302,7 @@ requests = st.one_of(
 )
 
 
+@pytest.mark.case(20)
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(requests, st.integers(0, 150 * MS)), max_size=40))
 def test_in_any_order_only_the_announced_source_passes(steps):

@@ -153,6 +153,7 @@ def test_a_trajectory_that_ends_is_held_at_its_last_point():
     assert rig.tick().mode is ArmMode.ARMED
 
 
+@pytest.mark.case(23)
 @pytest.mark.parametrize("stop", ["hold", "estop", "disarm"])
 def test_every_stop_is_smooth_and_quick(stop):
     rig = armed()
@@ -171,6 +172,7 @@ def test_every_stop_is_smooth_and_quick(stop):
     assert rig.loop.mode is expected[stop]
 
 
+@pytest.mark.case(23)
 def test_an_estop_is_latched_until_recovered_at_rest_and_armed_again():
     rig = armed()
     rig.follow(np.linspace(SPEC.home, SPEC.home + 0.5, 9)[1:])
@@ -251,6 +253,7 @@ def test_filters_come_before_the_gate_and_only_while_following():
     np.testing.assert_array_equal(result.command, SPEC.home)
 
 
+@pytest.mark.case(11)
 def test_invalid_trajectories_are_refused_counted_and_change_nothing():
     rig = armed()
     rig.follow(slide())

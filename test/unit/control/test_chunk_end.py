@@ -79,6 +79,7 @@ def run_up(speed, points=16):
     return SPEC.home + np.cumsum(pace)[:, None] * np.array([1.0, -0.5, 0.5, 0.3, -1.0, 0.4])
 
 
+@pytest.mark.case(19)
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.1, 1.2), st.integers(1, 16))
 def test_an_arm_whose_chunk_ends_at_speed_comes_to_rest_and_stays(speed, points):
@@ -92,6 +93,7 @@ def test_an_arm_whose_chunk_ends_at_speed_comes_to_rest_and_stays(speed, points)
     assert travelled > 0.5 * np.abs(run_up(speed, points)[-1] - SPEC.home).max()
 
 
+@pytest.mark.case(19)
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.1, 1.2), st.integers(0, 60), st.floats(-0.1, 0.1))
 def test_a_successor_is_taken_up_smoothly_whenever_it_comes(speed, waited_ticks, off):
@@ -106,6 +108,7 @@ def test_a_successor_is_taken_up_smoothly_whenever_it_comes(speed, waited_ticks,
     np.testing.assert_allclose(rig.commands[-1], target, atol=1e-9)
 
 
+@pytest.mark.case(15)
 def test_past_points_of_a_late_chunk_are_left_out():
     rig = Rig()
     rig.tick(20)
@@ -118,6 +121,7 @@ def test_past_points_of_a_late_chunk_are_left_out():
     rig.assert_smooth()
 
 
+@pytest.mark.case(15)
 def test_a_chunk_that_is_past_as_a_whole_is_refused_and_counted():
     rig = Rig()
     rig.tick(40)

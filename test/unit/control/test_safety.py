@@ -80,6 +80,7 @@ def test_no_input_at_all_breaks_finiteness_or_the_lead(goals, measurements):
             assert not moved.any() or (np.abs(positions - measured) <= LEAD).all()
 
 
+@pytest.mark.case(14)
 @LAWS
 @given(seeds)
 def test_velocity_acceleration_and_jerk_hold_for_every_sequence_of_goals(seed):
@@ -89,6 +90,7 @@ def test_velocity_acceleration_and_jerk_hold_for_every_sequence_of_goals(seed):
     assert (path >= SPEC.lower).all() and (path <= SPEC.upper).all()
 
 
+@pytest.mark.case(14)
 @LAWS
 @given(anything)
 def test_limits_hold_for_arbitrary_numbers_too(goals):
@@ -164,6 +166,7 @@ def test_a_goal_that_stays_is_reached_without_swinging(seed):
     assert beyond.max() <= 0.006  # a jump of a few mrad may be crossed within a tick
 
 
+@pytest.mark.case(11)
 @given(st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 5))
 @LAWS
 def test_one_bad_number_stops_all_joints_within_the_limits(bad, joint):
@@ -176,6 +179,7 @@ def test_one_bad_number_stops_all_joints_within_the_limits(bad, joint):
     assert path[-1].max() < 0.9
 
 
+@pytest.mark.case(13)
 def test_nonsense_is_not_approached_and_a_near_miss_is():
     gate = SafetyGate(SPEC, None)
     path, reasons = run(gate, [np.full(6, 1e9)] * 5, np.zeros(6))
@@ -216,6 +220,7 @@ def test_an_arm_found_out_of_range_is_led_back_and_never_snapped(seed):
     np.testing.assert_array_equal(home[-1], SPEC.home)
 
 
+@pytest.mark.case(23)
 def test_a_stop_from_full_speed_takes_a_quarter_of_a_second_at_most():
     gate = SafetyGate(SPEC, None)
     start = np.full(6, -1.4)
@@ -257,6 +262,7 @@ class Wall:
         return (near,) if distance < near.slow else ()
 
 
+@pytest.mark.case(21)
 @LAWS
 @given(seeds)
 def test_no_request_leads_closer_than_the_stop_distance(seed):
@@ -267,6 +273,7 @@ def test_no_request_leads_closer_than_the_stop_distance(seed):
     assert max(differences(path)) <= 1 + 1e-6
 
 
+@pytest.mark.case(21)
 def test_approach_slows_down_and_stops_and_leaving_is_free():
     gate = SafetyGate(SPEC, Wall())
     goal = np.zeros(6)
@@ -290,6 +297,7 @@ def test_a_pose_in_violation_can_be_left_but_not_made_worse():
     np.testing.assert_array_equal(path[-1], np.zeros(6))
 
 
+@pytest.mark.case(21)
 @settings(max_examples=40, deadline=None)
 @given(seeds)
 @example(367)  # both fell below in the middle of a stop, as only its end was looked at

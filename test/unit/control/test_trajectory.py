@@ -194,6 +194,7 @@ def test_replanning_the_same_curve_changes_nothing_at_its_points():
     np.testing.assert_array_equal(sampled[1:], curve[:23])
 
 
+@pytest.mark.case(15)
 def test_points_in_the_past_are_skipped():
     points = np.arange(5.0)[:, None] * np.ones(6) * 0.1
     times = tuple(100 * MS * (k + 1) for k in range(5))

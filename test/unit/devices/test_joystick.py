@@ -85,6 +85,7 @@ def test_any_bytes_are_read_or_left(data):
         os.close(writer)
 
 
+@pytest.mark.case(25)
 def test_a_closed_pipe_is_a_lost_pad(pipe):
     joystick, writer = pipe
     os.write(writer, event(32767, AXIS, 0))
@@ -93,6 +94,7 @@ def test_a_closed_pipe_is_a_lost_pad(pipe):
         joystick.look()
 
 
+@pytest.mark.case(25)
 def test_a_terminal_whose_other_end_is_closed_is_a_lost_pad():
     master, slave = pty.openpty()
     tty.setraw(slave)

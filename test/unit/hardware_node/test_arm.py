@@ -119,6 +119,7 @@ def test_it_follows_and_says_what_it_sent():
     assert CALIBRATION.to_rad(sent) == pytest.approx(goal, abs=TICK_RAD / 1.9)
 
 
+@pytest.mark.case(1)
 def test_a_lost_reply_changes_nothing_and_is_counted():
     rig = Rig()
     rig.port.spoil = iter_spoiler([b"" if n == 3 else None for n in range(6)])
@@ -138,6 +139,7 @@ def iter_spoiler(deeds):
     return spoil
 
 
+@pytest.mark.case(2)
 def test_three_silent_readings_are_a_fault_within_100_ms_and_nothing_is_sent_then():
     rig = Rig()
     rig.tick()
@@ -168,6 +170,7 @@ def test_after_silence_only_a_person_brings_it_back():
     assert rig.loop.mode is ArmMode.DISARMED
 
 
+@pytest.mark.case(3)
 def test_a_pulled_plug_is_a_fault_at_once_and_closes_the_port():
     rig = Rig()
     rig.port.is_gone = True
@@ -177,6 +180,7 @@ def test_a_pulled_plug_is_a_fault_at_once_and_closes_the_port():
     assert rig.port.is_closed
 
 
+@pytest.mark.case(3)
 def test_plugged_in_again_it_holds_on_until_a_person_arms_it_and_never_jumps():
     rig = Rig()
     rig.port.is_gone = True
@@ -195,6 +199,7 @@ def test_plugged_in_again_it_holds_on_until_a_person_arms_it_and_never_jumps():
     assert all(goal == at for goal in rig.goals())
 
 
+@pytest.mark.case(4)
 @given(st.integers(0, 5), st.sampled_from([-1000, 1000]))
 def test_an_encoder_that_jumps_is_left_out_twice_and_then_a_fault(joint, ticks):
     rig = Rig()
@@ -212,6 +217,7 @@ def test_an_encoder_that_jumps_is_left_out_twice_and_then_a_fault(joint, ticks):
     assert len({tuple(goal.items()) for goal in rig.goals()}) == 1  # no command came of it
 
 
+@pytest.mark.case(5)
 @given(st.integers(0, 4))
 def test_a_frozen_encoder_is_a_fault_within_300_ms(joint):
     rig = Rig()
@@ -227,6 +233,7 @@ def test_a_frozen_encoder_is_a_fault_within_300_ms(joint):
     assert f"{JOINTS[joint]}: does not follow" in rig.fault()
 
 
+@pytest.mark.case(7)
 def test_a_voltage_dip_is_a_fault():
     rig = Rig()
     for servo in rig.port.servos:
@@ -235,6 +242,7 @@ def test_a_voltage_dip_is_a_fault():
     assert "5.5 V, expected at least 9.6 V" in rig.fault()
 
 
+@pytest.mark.case(8)
 @given(st.integers(0, 5))
 def test_an_overloaded_joint_lets_go_by_two_degrees_and_the_arm_goes_on(joint):
     rig = Rig()
@@ -247,6 +255,7 @@ def test_an_overloaded_joint_lets_go_by_two_degrees_and_the_arm_goes_on(joint):
     assert rig.arm.overloads[joint] == 1
 
 
+@pytest.mark.case(8)
 def test_the_third_overload_needs_a_person():
     rig = Rig()
     for _ in range(3):
@@ -267,6 +276,7 @@ def test_a_servo_without_force_is_a_fault(bits):
     assert f"wrist_flex (id 4) reports {bits.name.lower()}" in rig.fault()
 
 
+@pytest.mark.case(10)
 @given(st.integers(0, 5))
 def test_a_restarted_servo_is_a_fault_within_a_second_and_is_set_up_again(joint):
     rig = Rig()

@@ -35,6 +35,7 @@ def test_an_arm_as_wanted_is_taken_and_nothing_is_written():
     assert writes_of(port) == []
 
 
+@pytest.mark.case(9)
 @given(st.data())
 def test_what_differs_is_refused_by_name_or_mended_and_then_as_wanted(data):
     port, bus = make()
@@ -80,6 +81,7 @@ def test_nothing_is_mended_while_a_servo_holds():
     assert port.by_id(4).get(reg.TORQUE_ENABLE) == 1
 
 
+@pytest.mark.case(9)
 def test_a_missing_servo_is_named_with_those_that_are_there():
     port, bus = make()
     port.servos = [servo for servo in port.servos if servo.id != 3]
@@ -92,6 +94,7 @@ def test_a_missing_servo_is_named_with_those_that_are_there():
         boot(bus, CALIBRATION, write_eeprom=False)
 
 
+@pytest.mark.case(9)
 def test_two_servos_of_one_id_are_told_apart_from_none():
     port, bus = make()
     port.servos.append(Servo(3))
@@ -103,6 +106,7 @@ def test_two_servos_of_one_id_are_told_apart_from_none():
         boot(bus, CALIBRATION, write_eeprom=False)
 
 
+@pytest.mark.case(9)
 def test_another_model_is_refused():
     port, bus = make()
     port.by_id(6).set(reg.MODEL_NUMBER, 1029)

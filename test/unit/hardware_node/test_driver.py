@@ -184,6 +184,7 @@ def test_an_arm_that_is_not_armed_is_not_moved_at_the_end(make, stop):
     assert rig.torque == [1] * 6
 
 
+@pytest.mark.case(3)
 def test_a_lost_port_is_tried_again_and_a_person_brings_it_back(make):
     rig = make()
     rig.driver.switch_arm(True)
@@ -203,6 +204,7 @@ def test_a_lost_port_is_tried_again_and_a_person_brings_it_back(make):
     assert rig.mode is ArmMode.HOLDING
 
 
+@pytest.mark.case(6)
 def test_a_servo_too_hot_sends_the_arm_to_rest_and_it_stays_there(make):
     rig = make()
     rig.driver.switch_arm(True)
@@ -214,6 +216,7 @@ def test_a_servo_too_hot_sends_the_arm_to_rest_and_it_stays_there(make):
         rig.driver.switch_arm(True)
 
 
+@pytest.mark.case(6)
 def test_nobody_commands_an_arm_on_its_way_to_rest(make):
     rig = make()
     rig.driver.switch_arm(True)
@@ -225,6 +228,7 @@ def test_nobody_commands_an_arm_on_its_way_to_rest(make):
     assert rig.mode is ArmMode.ESTOPPED
 
 
+@pytest.mark.case(23)
 def test_an_estop_is_latched(make):
     rig = make()
     rig.driver.switch_arm(True)
@@ -236,6 +240,7 @@ def test_an_estop_is_latched(make):
     assert rig.mode is ArmMode.ESTOPPED
 
 
+@pytest.mark.case(2, 6)
 def test_diagnostics_say_what_is_wrong_where(make):
     rig = make()
     event = diagnostics_of(rig.driver, rig.driver.judge(), 7)

@@ -23,6 +23,7 @@ def test_what_keeps_the_velocity_limit_is_believed(speeds):
         encoders.check(positions, CONTROL_GRID.stamp(tick))
 
 
+@pytest.mark.case(4)
 @given(st.integers(0, 5), st.sampled_from([-1, 1]), st.floats(1.01, 20.0))
 def test_a_jump_is_named_and_one_that_was_none_forgotten(joint, sign, factor):
     encoders = Encoders(SPEC)
@@ -49,6 +50,7 @@ def test_a_jump_that_stays_is_believed_in_the_end():
     encoders.check(jumped, CONTROL_GRID.stamp(10))
 
 
+@pytest.mark.case(4)
 def test_readings_that_contradict_each_other_are_never_believed():
     encoders = Encoders(SPEC)
     encoders.check(SPEC.home, 0)
@@ -73,6 +75,7 @@ def run_frozen(joint, speed, frozen_tick=10, ticks=200):
     return None, ""
 
 
+@pytest.mark.case(5)
 @given(BODY, st.floats(0.5, 3.0), st.sampled_from([-1, 1]))
 def test_a_frozen_encoder_is_found_within_300_ms(joint, speed, sign):
     ticks, words = run_frozen(joint, sign * speed)

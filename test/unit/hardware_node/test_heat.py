@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def test_a_cool_arm_follows_to_the_last_bit(offsets):
         assert np.array_equal(slow(goal, None, CONTROL_GRID.stamp(tick)), goal)
 
 
+@pytest.mark.case(6)
 @given(OFFSETS)
 def test_a_hot_arm_keeps_to_its_share_of_the_speed_and_gets_there(offsets):
     slow = SlowWhenHot(SPEC, 0.2, lambda: True)

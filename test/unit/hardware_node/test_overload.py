@@ -28,6 +28,7 @@ def test_without_overload_goals_pass_unchanged():
     assert np.array_equal(retreat.apply(SPEC.home + 0.05, SPEC.home), SPEC.home + 0.05)
 
 
+@pytest.mark.case(8)
 @given(st.integers(0, 5), st.sampled_from([-1.0, 1.0]), st.floats(0.0, 0.3))
 def test_it_lets_go_by_two_degrees_within_the_velocity_limit(joint, side, push):
     retreat, measured = OverloadRetreat(SPEC, PERIOD_S), SPEC.home
@@ -62,6 +63,7 @@ def test_who_withdraws_is_followed_again_without_a_step(joint, side):
     assert np.array_equal(last, wish)
 
 
+@pytest.mark.case(8)
 def test_an_alarm_that_lasts_counts_once_and_the_third_one_asks_for_a_person():
     retreat = OverloadRetreat(SPEC, PERIOD_S)
     for count in range(1, MOST_OVERLOADS):

@@ -5,9 +5,9 @@ import pytest
 from virtual_twin import SPEC, TwinRig
 
 from hardware_node.boot import compare
-from so101.clock import nanoseconds, seconds
+from so101.clock import CONTROL_HZ, nanoseconds, seconds
 from so101.control.arm_mode import ArmMode
-from so101.errors import HardwareError
+from so101.errors import HardwareError, TrajectoryError
 from so101.robot import JOINTS
 from so101.servos import registers as reg
 
@@ -62,6 +62,7 @@ def test_arming_does_not_move_the_arm(tmp_path):
     assert rig.loop.mode is ArmMode.HOLDING
 
 
+@pytest.mark.case(1)
 def test_case_1_five_percent_of_lost_replies_change_nothing(tmp_path):
     calm = track(TwinRig(tmp_path / "calm.json"))
     rig = TwinRig(tmp_path / "arm.json")
@@ -73,6 +74,7 @@ def test_case_1_five_percent_of_lost_replies_change_nothing(tmp_path):
     assert rig.arm.bus.counts.corrupt > 0
 
 
+@pytest.mark.case(2)
 def test_case_2_a_silent_bus_is_a_fault_within_100_ms_and_nothing_is_sent(rig):
     rig.follow(WAYS, 2.0)
     rig.tick(20)
@@ -83,6 +85,7 @@ def test_case_2_a_silent_bus_is_a_fault_within_100_ms_and_nothing_is_sent(rig):
     assert rig.state["goals"] == goals
 
 
+@pytest.mark.case(3)
 def test_case_3_after_a_pulled_plug_only_a_person_lets_it_move_again(rig):
     rig.follow(WAYS, 2.0)
     rig.tick(20)
@@ -101,11 +104,13 @@ def test_case_3_after_a_pulled_plug_only_a_person_lets_it_move_again(rig):
     assert np.abs(rig.truth - before).max() < 0.05
 
 
+@pytest.mark.case(4)
+@pytest.mark.parametrize("ticks", [1000, 3000])  # 3000 more wrap around the turn's end
 @pytest.mark.parametrize("joint", range(6))
-def test_case_4_an_encoder_that_jumps_is_a_fault_and_no_command_comes_of_it(rig, joint):
+def test_case_4_an_encoder_that_jumps_is_a_fault_and_no_command_comes_of_it(rig, joint, ticks):
     before = rig.tick(5)
     goals = rig.state["goals"]
-    rig.port.run(f"jump {JOINTS[joint]} 1000")
+    rig.port.run(f"jump {JOINTS[joint]} {ticks}")
     assert until_fault(rig, 0.1) <= 0.1
     assert f"{JOINTS[joint]}: its encoder jumped" in rig.reason
     after = rig.tick(2)
@@ -113,6 +118,7 @@ def test_case_4_an_encoder_that_jumps_is_a_fault_and_no_command_comes_of_it(rig,
     assert rig.state["goals"] == goals
 
 
+@pytest.mark.case(5)
 @pytest.mark.parametrize("joint", range(5))
 def test_case_5_an_encoder_that_freezes_on_the_way_is_a_fault_within_300_ms(rig, joint):
     goal = SPEC.home.copy()
@@ -125,6 +131,7 @@ def test_case_5_an_encoder_that_freezes_on_the_way_is_a_fault_within_300_ms(rig,
     assert all(rig.state["torque"])
 
 
+@pytest.mark.case(7)
 def test_case_7_a_brown_out_stops_the_arm(rig):
     rig.follow(WAYS, 2.0)
     rig.tick(20)
@@ -135,6 +142,7 @@ def test_case_7_a_brown_out_stops_the_arm(rig):
     assert rig.loop.mode is ArmMode.FAULT
 
 
+@pytest.mark.case(8)
 def test_case_8_an_overloaded_joint_lets_go_and_the_third_time_asks_for_a_person(rig):
     for count in (1, 2):
         pushed = rig.tick().command[1]
@@ -148,6 +156,7 @@ def test_case_8_an_overloaded_joint_lets_go_and_the_third_time_asks_for_a_person
     assert "shoulder_lift: overloaded 3 times" in rig.reason
 
 
+@pytest.mark.case(9)
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -166,6 +175,7 @@ def test_case_9_servos_that_are_not_as_wanted_are_not_armed(tmp_path, fault, wor
     assert not any(rig.state["torque"])
 
 
+@pytest.mark.case(10)
 @pytest.mark.parametrize("joint", range(6))
 def test_case_10_a_restarted_servo_is_found_within_a_second_and_set_up_again(rig, joint):
     rig.tick(10)
@@ -181,6 +191,48 @@ def test_case_10_a_restarted_servo_is_found_within_a_second_and_set_up_again(rig
     assert memory.get(reg.TORQUE_LIMIT) == (400 if joint == 5 else 700)
 
 
+@pytest.mark.case(11)
+def test_case_11_a_chunk_with_one_bad_number_is_refused_and_the_one_before_ends_in_hold(rig):
+    """Not a single goal comes of it: those that follow are the good chunk's."""
+    calm = TwinRig(rig.path)
+    goals = {}
+    for one in (calm, rig):
+        one.follow(WAYS[0], 0.5)
+        one.tick(10)
+        if one is rig:
+            for bad in (np.nan, np.inf, -np.inf, 1e9, 2.0**31 * 0.0015):
+                wrong = WAYS[1].copy()
+                wrong[2] = bad
+                with pytest.raises(TrajectoryError, match=r"not all finite|positions reach"):
+                    one.follow(wrong, 0.5)
+        goals[one] = [one.tick() and one.state["goals"] for _ in range(50)]
+    assert goals[rig] == goals[calm]
+    assert rig.loop.mode is ArmMode.HOLDING
+    assert rig.loop.refused == {"invalid": 5}
+
+
+@pytest.mark.case(14)
+@pytest.mark.parametrize("factor", [10, 100])
+def test_case_14_a_chunk_far_too_fast_is_followed_within_the_limits(rig, factor):
+    """As sent to the servos, which round to ticks, and as the arm really moves."""
+    rig.tick(10)
+    rig.follow(WAYS[0], 1.0 / factor)
+    goals, truth = [], []
+    while rig.loop.mode is ArmMode.ARMED:
+        rig.tick()
+        goals.append(rig.calibration.to_rad(np.array(rig.state["goals"])))
+        truth.append(rig.truth)
+    tick_rad = rig.calibration.rad_per_tick
+    for order, limit in ((1, SPEC.max_velocity), (2, SPEC.max_acceleration)):
+        made = np.abs(np.diff(goals, n=order, axis=0)).max(axis=0)
+        assert (made <= limit / CONTROL_HZ**order + 2**order * tick_rad / 2 + 1e-9).all(), order
+    speeds = np.abs(np.diff(truth, axis=0)) * CONTROL_HZ
+    assert speeds.max() > 1.0
+    assert (speeds <= 1.2 * SPEC.max_velocity + 0.1).all()
+    assert np.abs(truth[-1] - WAYS[0]).max() < 0.1
+
+
+@pytest.mark.case(46)
 @pytest.mark.parametrize("seed", range(3))
 def test_whenever_the_driver_dies_its_last_goals_are_near(tmp_path, seed):
     """The servos go to their last goals and stay: they must be near wherever the arm is then."""

@@ -570,6 +570,7 @@ def test_an_operator_ends_at_the_last_rated_tick():
     assert stage.take()[0].stamp_ns == rated_ns
 
 
+@pytest.mark.case(2, 7)
 @pytest.mark.parametrize(
     ("is_running", "state"), [(True, TRUNCATED), (False, DISCARDED)], ids=["running", "resetting"]
 )

@@ -75,6 +75,7 @@ def test_whatever_becomes_of_replies_what_is_returned_is_true(deeds):
     assert found == {servo: 100 * servo for servo in IDS}
 
 
+@pytest.mark.case(1)
 def test_one_lost_reply_costs_one_more_request_for_that_servo_only():
     port, bus = make()
     port.spoil = Spoiler(["pass", "pass", "lose"])
@@ -83,6 +84,7 @@ def test_one_lost_reply_costs_one_more_request_for_that_servo_only():
     assert (bus.counts.repeated, bus.counts.lost, bus.counts.corrupt) == (1, 1, 0)
 
 
+@pytest.mark.case(1)
 def test_a_garbled_reply_is_asked_again_without_waiting():
     port, bus = make()
     port.spoil = Spoiler(["flip"])

@@ -94,6 +94,7 @@ class TestConversion:
         )
         np.testing.assert_allclose(calibration.half_range[:GRIPPER], calibration.upper[:GRIPPER])
 
+    @pytest.mark.case(13)
     @pytest.mark.parametrize("position", [math.nan, math.inf, -math.inf, 1e300, 3.3])
     def test_what_is_no_position_is_refused_by_name(self, position):
         calibration = calibration_from(make_calibration(), "here")

@@ -45,6 +45,7 @@ def test_silence_ends_a_wait_in_time(pty):
     port.close()
 
 
+@pytest.mark.case(3)
 def test_a_pulled_plug_is_no_silence():
     far, near = os.openpty()
     tty.setraw(near)

@@ -117,6 +117,7 @@ def test_a_leader_that_is_held_back_is_not_torn_away():
     assert guide.phase is Phase.DRIVEN
 
 
+@pytest.mark.case(22)
 @settings(max_examples=60, deadline=None)
 @given(
     poses=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=100),
@@ -138,6 +139,7 @@ def test_however_it_is_thrown_about_the_follower_starts_softly_and_stays_bounded
     assert ((np.array(path) >= SPEC.lower) & (np.array(path) <= SPEC.upper)).all()
 
 
+@pytest.mark.case(25)
 def test_a_leader_that_breaks_is_told_and_aligned_anew():
     leader, guide, follower = made(at=SPEC.home, is_driven=False)
     follower.step()

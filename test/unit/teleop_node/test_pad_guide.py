@@ -120,6 +120,7 @@ def test_whatever_is_done_to_the_pad_the_wish_moves_by_bounded_steps(data):
         assert steps[:5].max() <= 0.02 + 1e-9 and steps[5] <= 1.2 / 60 + 1e-9
 
 
+@pytest.mark.case(25)
 def test_a_silent_pad_is_lost_and_its_last_value_forgotten(arm, guide):
     arm.step(pad(x=1.0))
     silent = [arm.step() is None for _ in range(12)]
@@ -132,6 +133,7 @@ def test_a_silent_pad_is_lost_and_its_last_value_forgotten(arm, guide):
     assert arm.step(pad(x=1.0)) is not None
 
 
+@pytest.mark.case(25)
 def test_a_pad_that_is_pulled_out_is_lost_at_once(arm, guide):
     arm.step(pad(x=1.0))
     guide.lose("/dev/input/js0: gone: No such device")
