@@ -112,8 +112,12 @@ class GraphClient:
                 return
             callback(event)
 
+        self.listen(topic, read)
+
+    def listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
+        """Call back for every message of a topic while spinning."""
         self._node.create_subscription(
-            interface_class(topic.type), topic.name, read, subscriber_qos(topic)
+            interface_class(topic.type), topic.name, callback, subscriber_qos(topic)
         )
 
     def wait_for(
