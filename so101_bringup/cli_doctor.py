@@ -22,6 +22,8 @@ def add_verbs(verbs: Any) -> None:
     add("--gpu", action="store_true", help="ask torch for the graphics card; takes seconds")
     add("--checkpoint", default="", metavar="DIR", help="does it fit, is it quick enough?")
     add("--simulation", action="store_true", help="an arm that holds still must not succeed")
+    add("--graph", action="store_true", help="does the policy of the running graph keep up?")
+    add("--namespace", default="", help="of that graph's robot")
     add(
         "--store",
         default="",
@@ -61,4 +63,6 @@ def _rounds(arguments: argparse.Namespace) -> "Rounds":
         checkpoint=checkpoint,
         gpu=arguments.gpu,
         simulation=arguments.simulation,
+        graph=arguments.graph,
+        namespace=arguments.namespace,
     )

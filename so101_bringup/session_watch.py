@@ -58,7 +58,7 @@ async def first_message(namespace: str, topic: str) -> bool:
 
 def _hear(client: GraphClient, topic: str, heard: list[Any]) -> None:
     with client:
-        client.hear(Topic(name=topic, type=JOINT_STATE, doc="awaited"), heard.append)
+        client.listen(Topic(name=topic, type=JOINT_STATE, doc="awaited"), heard.append)
         client.spinner.spin_until(lambda: bool(heard), math.inf)
 
 

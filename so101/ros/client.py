@@ -113,9 +113,9 @@ class GraphClient:
                 return
             callback(event)
 
-        self.hear(topic, read)
+        self.listen(topic, read)
 
-    def hear(self, topic: Topic, callback: Callable[[Any], None]) -> None:
+    def listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
         """Call back for every message of a topic while spinning."""
         self._node.create_subscription(
             interface_class(topic.type), topic.name, callback, subscriber_qos(topic)

@@ -41,6 +41,8 @@ class Rounds:
         checkpoint: Of a policy; None for none.
         gpu: Ask torch for the graphics card.
         simulation: Try the simulated task.
+        graph: Listen to the graph that is running.
+        namespace: Of its robot.
     """
 
     disk: Path
@@ -52,6 +54,8 @@ class Rounds:
     checkpoint: Path | None = None
     gpu: bool = False
     simulation: bool = False
+    graph: bool = False
+    namespace: str = ""
 
 
 def make_rounds(rounds: Rounds) -> Iterator[Finding]:
@@ -66,6 +70,8 @@ def make_rounds(rounds: Rounds) -> Iterator[Finding]:
         yield from _checkpoint(rounds.checkpoint, rounds)
     if rounds.simulation or rounds.checkpoint is not None:
         yield _simulation()
+    if rounds.graph:
+        yield from _graph(rounds.namespace)
     if rounds.store is not None:
         yield from _store(rounds.store)
 
@@ -206,6 +212,12 @@ def _simulation() -> Finding:
     from so101_bringup.doctor.null_policy import check_null, hold_still
 
     return check_null(hold_still())
+
+
+def _graph(namespace: str) -> list[Finding]:
+    from so101_bringup.doctor.live_rounds import look_at_graph
+
+    return look_at_graph(namespace)
 
 
 def _store(path: Path) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ from so101.topics import (
     TELEOP_ALIVE,
     TELEOP_TRAJECTORY,
 )
+from so101_bringup.doctor.live_rounds import look_at_graph
 
 ROBOT, COLLISION = so101(), CollisionModel()
 HIGH = np.array([-0.51, -0.96, 0.69, 1.47, -0.59, 0.1])
@@ -205,6 +206,7 @@ def test_a_silent_policy_a_person_in_between_and_a_way_home_around(tmp_path, mon
         refuse_a_broken_checkpoint(person, made, tmp_path)
         start_episode(person)
         person.until_control(ControlSource.POLICY)
+        ask_the_doctor(made)
         silence(graph, person)
         intervene(person)
         assert person.client.call("episode/success") == "success"
@@ -212,6 +214,16 @@ def test_a_silent_policy_a_person_in_between_and_a_way_home_around(tmp_path, mon
         person.close()
         assert graph.interrupt() < 5.0
     check_bag(store, made)
+
+
+def ask_the_doctor(made):
+    """He hears who acts, how long its chunks are and how often it decides."""
+    policy, latency = look_at_graph("")
+    print(policy, latency, sep="\n")
+    assert made.sha256[:12] in policy.text
+    space = make_policy().spec.action_space
+    assert latency.numbers["chunk_s"] == pytest.approx(space.horizon / space.rate_hz)
+    assert latency.numbers["decision_s"] >= space.execute_steps / space.rate_hz - 1e-6
 
 
 def silence(graph, person):
