@@ -1,6 +1,6 @@
 """Draws docs/images/arm_joints.png and arm_poses.png for the guide to a real arm.
 
-Run it from the repository's root: ``.venv/bin/python -m tools.render_arm``. The arm is the
+Run it from the repository's root: ``.venv/bin/python tools/render_arm.py``. The arm is the
 simulation's own, so what is drawn is what the driver believes.
 """
 
@@ -16,7 +16,6 @@ from so101.robot import GRIPPER, JOINTS, description_path, so101
 from so101.simulation import gl
 from so101.simulation.tasks.task import Start
 from so101.simulation.world import World
-from tools.render_readme import pretty_scene
 
 FOLDER = Path("docs/images")
 SIZE = (900, 1200)
@@ -33,6 +32,17 @@ LABELS = {  # where a joint's name is written, in shares of the picture
     "gripper": (0.80, 0.62),
 }
 INK, PAPER, ACCENT = "#24292f", "#ffffff", "#c2410c"
+
+
+def shaded_scene(folder: Path) -> Path:
+    """Write the pick scene with fine shadows and edges, too slow for training; return its path."""
+    spec = gl.load_mujoco().MjSpec.from_file(str(description_path("mjcf", "pick.xml")))
+    spec.visual.quality.shadowsize = 4096
+    spec.visual.quality.offsamples = 8
+    spec.visual.map.shadowclip = 2.0
+    path = folder / "shaded.xml"
+    path.write_text(spec.to_xml(), encoding="utf-8")
+    return path
 
 
 def middle() -> FloatArray:
@@ -127,7 +137,7 @@ def save(figure: Any, name: str) -> None:
 def main() -> None:
     """Draw both."""
     with tempfile.TemporaryDirectory() as folder:
-        world = World(camera_size=SIZE, scene=pretty_scene(Path(folder)))
+        world = World(camera_size=SIZE, scene=shaded_scene(Path(folder)))
     draw_joints(world)
     draw_poses(world)
     world.close()
