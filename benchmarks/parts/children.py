@@ -54,11 +54,10 @@ class Children:
         return process
 
     def end(self) -> None:
-        """Ask all of them to end, the newest first, and wait for it."""
-        for process in reversed(self._running):
-            process.terminate()
+        """Ask each of them to end and wait for it, the newest first."""
         while self._running:
             process = self._running.pop()
+            process.terminate()
             try:
                 process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
