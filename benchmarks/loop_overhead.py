@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from parts.children import Children
 from parts.loop_notes import ROLES, Setting, command_of, decisions
 
 DECISION_TICKS = 2
@@ -84,19 +84,14 @@ def measure(setting: Setting, root: Path, domain: int) -> dict[str, Any]:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     outs = {name: root / f"{name}.json" for name in ROLES}
-    processes = {
-        name: subprocess.Popen(command_of(name, setting, out), env=environment)
-        for name, out in outs.items()
-    }
-    try:
+    with Children() as children:
+        processes = {
+            name: children.start(command_of(name, setting, out), environment=environment)
+            for name, out in outs.items()
+        }
         if processes["play"].wait(setting.seconds + 240.0):
             raise SystemExit("the streams were not played to their end")
         time.sleep(0.3)
-    finally:
-        for process in processes.values():
-            process.terminate()
-        for process in processes.values():
-            process.wait(30.0)
     rows = {name: json.loads(out.read_text(encoding="utf-8")) for name, out in outs.items()}
     found = sorted(decisions(rows, setting), key=lambda one: one["stamp"])
     decoded = [(end - begin) * 1e-6 for begin, end in rows["act"].get("decoded", [])]
