@@ -60,7 +60,7 @@ def repeat(stage: Any, name: str, plan: tuple[int, int, float], rows: Path) -> N
         plan: Seed, number of trials, and when to begin no other one that would be late [s].
         rows: The file.
     """
-    from parts.guarantee_stage import DisturbedError
+    from parts.guarantee_person import DisturbedError
     from parts.guarantee_trials import TRIALS
 
     seed, wanted, end_s = plan

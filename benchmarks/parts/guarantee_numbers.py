@@ -13,10 +13,10 @@ from parts.guarantee_wave import OFF_WAVE_RAD
 COUNTS = {
     "policy_death": 50,
     "estop": 100,
-    "driver_death": 30,
+    "driver_death": 20,
     "bus_silent": 50,
     "start_up": 10,
-    "single_commander": 20,
+    "single_commander": 8,
 }
 """Trials of each measurement that are published."""
 
@@ -79,7 +79,12 @@ FIGURES = (
         ("goal_rad", "start-up: first goals from the pose [rad]", 0.01),
         ("moved_held_rad", "start-up: moved when torque came on [rad]", 0.01),
     ),
-    *_of("single_commander", ("off_rad", "another commander: goals off [rad]", OFF_WAVE_RAD)),
+    *_of(
+        "single_commander",
+        ("off_rad", "another source commands: goals off [rad]", OFF_WAVE_RAD),
+        ("off_same_rad", "a second policy commands: goals off [rad]", OFF_WAVE_RAD),
+        ("off_bypass_rad", "past the arbiter: goals off [rad]", None),
+    ),
 )
 
 

@@ -53,6 +53,7 @@ class Commander(Node):
             self.create_timer(ALIVE_PERIOD_S, self._on_alive)
         self._endpoints.listen(JOINT_STATES, self._on_state)
         signal.signal(signal.SIGUSR1, self._on_signal)
+        print("ready", flush=True)
 
     def _wait(self) -> None:
         sys.stdin.read()

@@ -9,37 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from parts.guarantee_person import Person
 from parts.guarantee_trace import Motion, TraceReader
-from parts.guarantee_wave import OFF_WAVE_RAD, WAVES, Wave
-from rclpy.context import Context
-from rclpy.node import Node
+from parts.guarantee_wave import WAVES
 
 from so101.arrays import FloatArray
 from so101.clock import nanoseconds
-from so101.episode import EpisodeFacts, EpisodeState
-from so101.events import ControlEvent, EpisodeEvent, from_message
-from so101.ros.convert import from_joint_command
-from so101.ros.endpoints import Endpoints, interface_class
-from so101.ros.spin import Spinner
 from so101.servos.calibration import read_calibration
-from so101.topics import ARM_STATE, CONTROL_SOURCE, EPISODE, JOINT_COMMANDS, SERVICES
 from so101_bringup.environment import clean_environment
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 40.0
-ANSWER_S = 3.0
-ON_WAVE = 12
-"""So many commands on the wave are following it."""
-
-
-class DisturbedError(Exception):
-    """The machine was too busy for the twin to answer, so the driver was at fault, rightly."""
 
 
 class Process:
@@ -47,6 +31,7 @@ class Process:
 
     def __init__(self, argv: list[str], domain: int, **pipes: Any) -> None:
         """Start it in a ROS domain."""
+        self.is_ready = False
         path = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
         environment = {**clean_environment(os.environ), "PYTHONPATH": path}
         environment["ROS_DOMAIN_ID"] = str(domain)
@@ -122,99 +107,13 @@ def commander(domain: int, source: str, wave: str) -> Process:
     return Process(argv, domain, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-class Person:
-    """Listens to the arm, keeps what it heard and when, and asks things of it."""
-
-    def __init__(self, domain: int) -> None:
-        """Join the graph."""
-        self.commands: list[tuple[int, FloatArray]] = []
-        self.modes: list[tuple[str, int]] = []
-        self.controls: list[ControlEvent] = []
-        self._context = Context()
-        self._context.init(args=[], domain_id=domain)
-        self._node = Node("person", context=self._context, use_global_arguments=False)
-        self._endpoints = endpoints = Endpoints(self._node)
-        endpoints.offer(EPISODE)
-        endpoints.listen(JOINT_COMMANDS, lambda m: self.commands.append(from_joint_command(m)))
-        endpoints.listen(ARM_STATE, self._on_mode)
-        endpoints.hear(CONTROL_SOURCE, ControlEvent, self.controls.append)
-        self._clients = {
-            name: self._node.create_client(interface_class(SERVICES[name].type), name)
-            for name in ("arm/arm", "arm/estop", "arm/torque", "arm/recover")
-        }
-        self._spinner = Spinner(self._node)
-
-    def _on_mode(self, message: Any) -> None:
-        self.modes.append((from_message(message).message, time.monotonic_ns()))
-
-    @property
-    def mode(self) -> str:
-        """What the arm was last heard to be."""
-        return self.modes[-1][0] if self.modes else ""
-
-    def is_on(self, wave: Wave) -> bool:
-        """Tell whether the newest commands are a wave's."""
-        newest = self.commands[-ON_WAVE:]
-        return len(newest) == ON_WAVE and max(wave.off(*one) for one in newest) < OFF_WAVE_RAD
-
-    def spin(self, duration_s: float) -> None:
-        """Listen for a while."""
-        self._spinner.spin_for(duration_s)
-
-    def until(self, holds: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
-        """Listen until something holds."""
-        if not self._spinner.spin_until(holds, timeout_s):
-            raise SystemExit(f"in vain: {what}; the arm is {self.mode!r}, {self.controls[-1:]}")
-
-    def call(self, name: str, value: bool | None = None) -> Any:
-        """Send a request; return its future."""
-        client: Any = self._clients[name]
-        request = client.srv_type.Request()
-        if value is not None:
-            request.data = value
-        return client.call_async(request)
-
-    def ask(self, name: str, value: bool | None = None) -> bool:
-        """Ask for something and tell whether it was done; a driver that is gone says nothing."""
-        future = self.call(name, value)
-        return self._spinner.spin_until(future.done, ANSWER_S) and bool(future.result().success)
-
-    def undisturbed(self) -> None:
-        """Look whether the arm is at fault.
-
-        Raises:
-            DisturbedError: It is, though nobody did anything to its bus.
-        """
-        if self.mode == "fault":
-            raise DisturbedError
-
-    def arm(self) -> None:
-        """Arm the arm, whatever had happened to it."""
-        end_s = time.monotonic() + PATIENCE_S
-        while not self.ask("arm/arm", True):
-            if time.monotonic() > end_s:
-                raise SystemExit(f"the arm cannot be armed; it is {self.mode!r}")
-            self.ask("arm/recover")
-            self.spin(0.02)
-        self.until(lambda: self.mode in ("holding", "armed"), "the arm holds")
-
-    def begin_episode(self, number: int) -> None:
-        """Let the policy act."""
-        facts = EpisodeFacts(id=f"trial-{number}", source="policy")
-        event = EpisodeEvent(
-            stamp_ns=self.commands[-1][0], state=EpisodeState.RUNNING, facts=facts
-        )
-        self._endpoints.tell(EPISODE, event)
-
-    def forget(self) -> None:
-        """Forget what was heard, but for the present mode."""
-        del self.commands[:], self.modes[:-1], self.controls[:-1]
-
-    def close(self) -> None:
-        """Leave the graph."""
-        self._spinner.close()
-        self._node.destroy_node()
-        self._context.try_shutdown()
+def _wait_until_ready(process: Process) -> None:
+    """Wait for the one line that a commander says at its start, if it was not heard yet."""
+    if not process.is_ready:
+        assert process.process.stdout is not None
+        process.is_ready = process.process.stdout.readline() == "ready\n"
+        if not process.is_ready:
+            raise SystemExit("a commander has died at its start")
 
 
 class Stage(ExitStack):
@@ -270,6 +169,7 @@ class Stage(ExitStack):
         assert self.policy.process.stdin is not None
         self.policy.process.stdin.close()
         self._spare = commander(self.domain, "policy", self._wave_name)
+        _wait_until_ready(self.policy)
 
     def move(self, trial: int) -> None:
         """See that the policy moves the arm, whatever was before."""
@@ -280,6 +180,8 @@ class Stage(ExitStack):
         if self.policy is None:
             self.start_policy()
         person = self.person
+        if self._spare is not None:  # so that its start takes nobody's time later
+            _wait_until_ready(self._spare)
         while True:
             person.arm()
             person.begin_episode(trial)

@@ -37,6 +37,9 @@ POSES = ("rest", "home")
 OTHERS = ("nobody", "teleop", "policy", "controller")
 """Who else commands, in turn, and on which topic."""
 
+OFF_KEYS = {"policy": "off_same_rad", "controller": "off_bypass_rad"}
+"""Names of what is found with those who are no other source of the arbiter."""
+
 COMPARED_S = 4.0
 
 
@@ -206,7 +209,7 @@ def single_commander(stage: Stage, rng: np.random.Generator, trial: int) -> Row:
     off = [stage.wave.off(*one) for one in person.commands]
     return {
         "other": who,
-        "off_rad": round(max(off), 6),
+        OFF_KEYS.get(who, "off_rad"): round(max(off), 6),
         "off_share": round(float(np.mean(np.array(off) > OFF_WAVE_RAD)), 4),
         "changes": sorted({event.reason for event in person.controls[1:]}),
         "commands": len(off),
