@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from parts.guarantee_person import DisturbedError
 from parts.guarantee_stage import Stage, commander
 from parts.guarantee_trace import Motion
 from parts.guarantee_wave import CHUNK_TICKS, OFF_WAVE_RAD
@@ -174,7 +175,7 @@ def start_up(stage: Stage, rng: np.random.Generator, trial: int) -> Row:
     loose = twin.trace.since(begun_ns)
     held_ns = time.monotonic_ns()
     if not person.ask("arm/torque", True):
-        raise SystemExit("the torque cannot be switched on")
+        raise DisturbedError
     person.spin(1.0)
     held = twin.trace.since(held_ns)
     pose, goals = held.positions[0], stage.goals_rad(held.told)
@@ -226,7 +227,8 @@ def _wait_until_it_lies(stage: Stage) -> None:
     assert stage.twin is not None
     while time.monotonic() < end_s:
         stage.person.spin(1.0)
-        if _way(stage.twin.trace.since(time.monotonic_ns() - nanoseconds(0.9))) < LYING_RAD:
+        seen = stage.twin.trace.since(time.monotonic_ns() - nanoseconds(0.9))
+        if len(seen.times_ns) and _way(seen) < LYING_RAD:  # a starved twin writes nothing
             return
     raise SystemExit("the loose arm does not come to lie")
 
