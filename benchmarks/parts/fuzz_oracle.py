@@ -68,14 +68,20 @@ class Oracle:
         self._tick = self._scale * ROUNDING + 1e-9
         self._goals: list[FloatArray] = []
         self._at_lead: list[FloatArray] = []
+        self._armed_at: FloatArray | None = None
 
     def to_rad(self, ticks: IntArray) -> FloatArray:
         """Convert ticks to joint positions [rad]. Shape (joints,)."""
         return (ticks - self._zero) * self._scale
 
-    def begin(self) -> None:
-        """Expect the next goal to be where the arm is: a person switched it on."""
+    def begin(self, measured_ticks: IntArray) -> None:
+        """Expect the next goal to be where the arm was as a person switched it on.
+
+        Args:
+            measured_ticks: What the servos said last. A loose arm moves on until the goal comes.
+        """
         self._goals, self._at_lead = [], []
+        self._armed_at = self.to_rad(measured_ticks)
 
     def judge(self, goal_ticks: IntArray, measured_ticks: IntArray) -> list[str]:
         """Return what is wrong with a goal; mostly nothing.
@@ -101,7 +107,8 @@ class Oracle:
         step_limit = self.spec.max_velocity * PERIOD_S
         if not self._goals:
             near = step_limit + self._tick
-            self._expect(found, "no beginning where it is", goal - measured, -near, near)
+            began = measured if self._armed_at is None else self._armed_at
+            self._expect(found, "no beginning where it is", goal - began, -near, near)
             return
         step = goal - self._goals[-1]
         self._expect(found, "too fast", step, -step_limit, step_limit, roundings=2)

@@ -238,7 +238,7 @@ def _act(path: Path, rng: np.random.Generator, story: Story) -> None:
         except (HardwareError, MotionError, SessionError):
             return  # it still moves
         path.servos.take()
-        story.oracle.begin()
+        story.oracle.begin(path.servos.measured)
         story.counts["armed again"] += 1
 
 

@@ -150,3 +150,12 @@ def test_an_error_that_would_end_a_node_is_a_violation(monkeypatch):
     told = tell(1, 0, 5, check_collisions=False)
     assert len(told.violations) == 1
     assert "ZeroDivisionError" in told.violations[0]
+
+
+def test_an_arm_begins_where_it_was_as_it_was_armed_though_it_moves_on():
+    middle = np.array([(one.range_min + one.range_max) // 2 for one in calibration().joints])
+    moved = middle + 50
+    for goal, is_fine in ((middle, True), (moved, False)):
+        oracle = Oracle(SPEC, calibration())
+        oracle.begin(middle)
+        assert (oracle.judge(goal, moved) == []) == is_fine
