@@ -58,6 +58,8 @@ class Driver:
         open_bus: Callable[[], ServoBus],
         on_tick: Callable[[int, ArmTick], None],
         now_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        steady_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Put the parts together; no device is touched.
 
@@ -66,14 +68,15 @@ class Driver:
             calibration: Of this arm.
             open_bus: Opens the port.
             on_tick: Called in the arm loop's thread, see `ArmThread`.
-            now_ns: The clock that stamps are of [ns]; deadlines on the bus go by the steady one.
+            now_ns: The clock that stamps are of [ns].
+            steady_ns: The clock of deadlines on the bus, and of how long something lasts [ns].
         """
         self._params, self._open_bus, self._tell = params, open_bus, on_tick
         self._now_ns = now_ns
         self._spec = spec = within(so101(), calibration)
         self._planned = CollisionModel() if params.check_collisions else None
         gate = SafetyGate(spec, CollisionModel() if params.check_collisions else None)
-        self.arm = ServoArm(calibration, spec, settings_of(params))
+        self.arm = ServoArm(calibration, spec, settings_of(params), steady_ns)
         slow = SlowWhenHot(spec, params.hot_speed, lambda: self.arm.vitals.health.is_hot)
         self.loop = ArmLoop(self.arm, spec, gate, (slow,))
         self.thread = ArmThread(self.loop, self._on_tick, now_ns=now_ns)

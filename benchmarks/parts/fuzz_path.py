@@ -61,6 +61,7 @@ class Path:
             lambda: ServoBus(self.servos, now_ns=self.servos.now_ns),
             lambda stamp_ns, tick: None,
             now_ns=self.servos.now_ns,
+            steady_ns=self.servos.now_ns,
         )
         arbiter = InterventionParams(lockstep=False, teleop_device="gamepad")
         self._intervention = Intervention(arbiter)

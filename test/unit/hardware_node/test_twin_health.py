@@ -34,6 +34,7 @@ class Arm:
             lambda: ServoBus(self.port, now_ns=self.port.now_ns),
             lambda stamp_ns, tick: None,
             now_ns=self.port.now_ns,
+            steady_ns=self.port.now_ns,
         )
         self.driver.connect()
         self.index, self.commands, self.said = 0, [], []
