@@ -33,6 +33,7 @@ KEPT = {
 """What held in every trial that was published; the arm's own standstill is not among it."""
 
 
+@pytest.mark.case(2, 17, 18, 20, 23, 46)
 @pytest.mark.chaos  # times are measured, so nothing else may keep the cores busy
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", TRIALS)

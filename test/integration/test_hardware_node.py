@@ -180,7 +180,7 @@ def truth(twin):
     return json.loads(twin.command("state"))
 
 
-@pytest.mark.case(3, 23)
+@pytest.mark.case(3, 23, 31)
 @pytest.mark.timeout(300)
 def test_a_whole_evening(twin, arm, person):
     """Inert, armed, moved, stopped, unplugged, brought back, put down: one life of the node."""

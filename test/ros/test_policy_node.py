@@ -281,6 +281,7 @@ def test_who_is_told_to_be_silent_drops_what_it_thinks_of(make_robot):
     robot.until(lambda: robot.chunks)
 
 
+@pytest.mark.case(32)
 def test_cameras_that_are_too_far_apart_stop_the_planning_and_are_told_of(make_robot):
     """Case 32, at a limit of one's own: 45 ms are more than 40, but not more than the usual 50."""
     policy, reports = Moody(), []

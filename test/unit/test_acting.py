@@ -228,6 +228,7 @@ def test_nothing_is_decided_blind_and_a_long_blindness_has_a_reason():
     assert loop.blindness(0.0) == ""
 
 
+@pytest.mark.case(32)
 @pytest.mark.parametrize(("lag_ms", "is_skewed"), [(30, False), (50, False), (60, True)])
 def test_ticks_of_cameras_that_are_too_far_apart_are_left_out_and_counted(lag_ms, is_skewed):
     """Case 32: one stream is delayed."""

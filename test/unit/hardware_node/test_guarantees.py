@@ -87,6 +87,7 @@ def graph(tmp_path):
     return Graph(tmp_path / "arm.json")
 
 
+@pytest.mark.case(17, 18)
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_dead_policy_means_standstill_within_400_ms_and_no_drift(graph, phase):
     died_ns = graph.run_to_phase(phase)
@@ -100,6 +101,7 @@ def test_a_dead_policy_means_standstill_within_400_ms_and_no_drift(graph, phase)
     assert np.abs(graph.rig.truth - held).max() <= math.radians(0.5)
 
 
+@pytest.mark.case(23)
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_estop_begins_with_the_next_tick_and_stands_within_250_ms(graph, phase):
     asked_ns = graph.run_to_phase(phase)
@@ -112,6 +114,7 @@ def test_an_estop_begins_with_the_next_tick_and_stands_within_250_ms(graph, phas
     assert graph.rig.loop.mode is ArmMode.ESTOPPED
 
 
+@pytest.mark.case(46)
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_dead_driver_leaves_no_goal_beyond_what_100_ms_of_full_speed_explain(graph, phase):
     graph.run_to_phase(phase)
@@ -122,6 +125,7 @@ def test_a_dead_driver_leaves_no_goal_beyond_what_100_ms_of_full_speed_explain(g
     assert np.abs(rig.truth - pose).max() <= LEAD_RAD
 
 
+@pytest.mark.case(20)
 def test_another_source_changes_no_bit_of_the_motion(graph, tmp_path):
     alone = graph
     beside = Graph(tmp_path / "other.json")

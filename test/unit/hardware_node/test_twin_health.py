@@ -93,6 +93,7 @@ def arm(tmp_path):
     return Arm(tmp_path / "arm.json")
 
 
+@pytest.mark.case(6)
 def test_case_6_a_warm_arm_is_warned_of_and_goes_on_as_fast(arm):
     arm.heats("elbow_flex", 57)
     warned = arm.until(lambda judgement: judgement.level == WARN)
@@ -104,6 +105,7 @@ def test_case_6_a_warm_arm_is_warned_of_and_goes_on_as_fast(arm):
     assert (arm.speeds() > HOT).all()
 
 
+@pytest.mark.case(6)
 def test_case_6_a_hot_arm_ends_its_way_slowly_and_begins_no_other_until_it_has_cooled(arm):
     arm.heats("elbow_flex", 62)
     paused = arm.until(lambda judgement: judgement.pause)
@@ -129,6 +131,7 @@ def test_case_6_a_hot_arm_ends_its_way_slowly_and_begins_no_other_until_it_has_c
     assert (arm.speeds() > HOT).all()
 
 
+@pytest.mark.case(6)
 def test_case_6_an_arm_that_is_too_hot_goes_to_rest_and_is_loose_there(arm):
     arm.heats("wrist_flex", 66)
     arm.until(lambda judgement: arm.mode is ArmMode.DISARMED)
@@ -143,6 +146,7 @@ def test_case_6_an_arm_that_is_too_hot_goes_to_rest_and_is_loose_there(arm):
     assert arm.driver.switch_arm(True) == "armed"
 
 
+@pytest.mark.case(7)
 def test_case_7_a_supply_that_gives_in_is_told_of_before_it_is_a_fault(arm):
     arm.port.run("voltage 10.4 0.3")
     low = arm.until(lambda judgement: judgement.pause, 2)
@@ -151,6 +155,7 @@ def test_case_7_a_supply_that_gives_in_is_told_of_before_it_is_a_fault(arm):
     arm.until(lambda judgement: not judgement.pause, 3)
 
 
+@pytest.mark.case(8)
 def test_case_8_a_joint_that_was_overloaded_twice_waits_for_a_person(arm):
     for _ in range(2):
         arm.port.run("overload shoulder_lift 0.1")

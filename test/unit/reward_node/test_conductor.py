@@ -891,6 +891,7 @@ def test_a_learner_that_was_started_anew_is_asked_again():
 HOT = "hardware_node: servos: elbow_flex: temperature reached 61 °C; going on below 55 °C"
 
 
+@pytest.mark.case(6, 7)
 def test_an_obstacle_lets_the_episode_end_and_no_other_begin_until_it_is_gone():
     stage = Stage()
     stage.poll()
