@@ -5,6 +5,7 @@ never by a person's file: that has sections for our nodes only.
 """
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.robot import description_path
 from so101_bringup.graph_options import GraphOptions
+from so101_bringup.node_makers import calibration_of
 from so101_bringup.node_spec import NodeSpec, ParameterValue
 from so101_bringup.paths import config_path, shared_path
 
 RAW_STATES = "arm/joint_states_raw"
-"""What our driver measured, below ros2_control, whose broadcaster then says `joint_states`."""
+"""What our driver measures, for ros2_control's topic hardware."""
+
+BROADCAST_STATES = "joint_state_broadcaster/joint_states"
+"""The same from ros2_control in topic mode: with the system's time, which MoveIt and RViz want."""
 
 SLIDER_STATES = "sliders/joint_states"
 """What sliders say: never the robot's own topic, where somebody would believe it."""
@@ -32,10 +37,10 @@ MOVEIT_FILES = {
     "joint_limits": "robot_description_planning.",
     "pilz_cartesian_limits": "robot_description_planning.",
     "ompl_planning": "ompl.",
-    "pilz_planning": "pilz_industrial_motion_planner.",
+    "pilz_industrial_motion_planner_planning": "pilz_industrial_motion_planner.",
     "moveit_controllers": "",
 }
-"""Files of ``config/moveit``, and what move_group has in front of the names in them."""
+"""MoveIt's files in ``config``, and what move_group has in front of the names in them."""
 
 
 def description_nodes(
@@ -52,10 +57,10 @@ def description_nodes(
     values: dict[str, ParameterValue] = {"robot_description": robot_urdf(options, below)}
     if options.frame_prefix:
         values["frame_prefix"] = options.frame_prefix
-    remappings = _tree(options)
+    remappings = (*_tree(options), *_states(options))
     sliders: tuple[NodeSpec, ...] = ()
     if options.gui and has_sliders:
-        remappings = (*remappings, ("joint_states", SLIDER_STATES))
+        remappings = (*_tree(options), ("joint_states", SLIDER_STATES))
         gui = "joint_state_publisher_gui"
         sliders = (_foreign(options, gui, remappings=(("joint_states", SLIDER_STATES),)),)
     publisher = _foreign(options, "robot_state_publisher", values, remappings=remappings)
@@ -103,22 +108,26 @@ def control_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
     The controllers start when there is something to control: the first joint states of our driver,
     or else the controller manager, for which a spawner waits by itself.
     """
-    own = options.controllers_file
-    path = str(_existing("controllers_file", own) if own else config_path("controllers.yaml"))
+    files = _controllers(options)
     spawner = _foreign(
         options,
         "controller_manager",
         executable="spawner",
         names_itself=True,
-        arguments=(*options.controllers, "-c", "controller_manager", "--param-file", path),
+        arguments=(
+            *options.controllers,
+            "--controller-manager",
+            "controller_manager",
+            *(word for file in files for word in ("--param-file", file)),
+        ),
         ends_itself=True,
         after=RAW_STATES if options.below_control == "topic" else "",
     )
-    return (*_managers(options, path), spawner)
+    return (*_managers(options, files), spawner)
 
 
 def move_group_node(options: GraphOptions) -> NodeSpec:
-    """Return MoveIt's node, with the files of ``config/moveit`` as its parameters."""
+    """Return MoveIt's node, with its files in ``config`` as its parameters."""
     values: dict[str, ParameterValue] = {
         "robot_description": robot_urdf(options, ""),
         "robot_description_semantic": robot_srdf(),
@@ -133,6 +142,7 @@ def move_group_node(options: GraphOptions) -> NodeSpec:
         values,
         executable="move_group",
         names_itself=True,
+        remappings=(*_tree(options), *_states(options)),
         is_essential=True,
     )
 
@@ -146,34 +156,33 @@ def robot_urdf(options: GraphOptions, below: str) -> str:
     """
     from so101.kinematics.urdf import robot_description  # xacro: only who needs it pays
 
-    if not below:
-        return robot_description(options.prefix)
-    return robot_description(
-        options.prefix,
-        use_ros2_control="true",
-        hardware_type=below,
-        usb_port=options.usb_port,
-        calibration=options.calibration,
-    )
+    arguments = {"hardware_type": below} if below else {}
+    if below == "feetech":
+        arguments |= {"usb_port": options.usb_port, "calibration": calibration_of(options)}
+    if below == "gazebo":
+        arguments |= {"controllers_file": _controllers(options)[0]}
+    return robot_description(options.prefix, **arguments)
 
 
 def robot_srdf() -> str:
     """Return the robot's groups, named poses and allowed collisions."""
-    return description_path("srdf", "so101.srdf").read_text(encoding="utf-8")
+    source = description_path("srdf", "so101.srdf.xacro")
+    if not source.exists():
+        raise ConfigError(f"{source}: does not exist, so there is nothing to plan for")
+    return str(import_module("xacro").process_file(str(source)).toxml())
 
 
-def _managers(options: GraphOptions, controllers: str) -> tuple[NodeSpec, ...]:
+def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[NodeSpec, ...]:
     """Return the process that the controllers run in; Gazebo has them in its own."""
     if options.below_control == "gazebo":
         clock = "/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock"
-        arguments = ("-topic", "robot_description", "-name", "so101")
         return (
             _foreign(
                 options,
                 "ros_gz_sim",
                 executable="create",
                 name="create",
-                arguments=arguments,
+                arguments=("-topic", "robot_description", "-name", "so101"),
                 ends_itself=True,
             ),
             _foreign(
@@ -192,10 +201,24 @@ def _managers(options: GraphOptions, controllers: str) -> tuple[NodeSpec, ...]:
             executable="ros2_control_node",
             names_itself=True,
             remappings=(("~/robot_description", "robot_description"),),
-            own_files=(controllers,),
+            own_files=controllers,
             is_essential=True,
         ),
     )
+
+
+def _controllers(options: GraphOptions) -> tuple[str, ...]:
+    """Return the paths of the controllers' parameters, the later ones on top."""
+    own = options.controllers_file
+    paths = [_existing("controllers_file", own) if own else config_path("controllers.yaml")]
+    if options.below_control == "topic":
+        paths.append(config_path("controllers_topic.yaml"))
+    return tuple(map(str, paths))
+
+
+def _states(options: GraphOptions) -> tuple[tuple[str, str], ...]:
+    """Return the remappings to the joint states that have the system's time."""
+    return (("joint_states", BROADCAST_STATES),) if options.below_control == "topic" else ()
 
 
 def _place(options: GraphOptions) -> tuple[NodeSpec, ...]:
@@ -264,8 +287,8 @@ def _existing(option: str, text: str) -> Path:
 
 
 def _moveit(name: str, prefix: str) -> Iterator[tuple[str, ParameterValue]]:
-    """Yield the parameters of a file of ``config/moveit``."""
-    yield from flat(load_yaml(config_path(f"moveit/{name}.yaml")), prefix)
+    """Yield the parameters of one of MoveIt's files."""
+    yield from flat(load_yaml(config_path(f"{name}.yaml")), prefix)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

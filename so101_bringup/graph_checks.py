@@ -25,10 +25,11 @@ def check_session(options: GraphOptions, job: str) -> None:
         ConfigError: The message names the option and what to do.
     """
     check_robot(options)
-    if options.below_control:
+    if options.below_control and (options.robot, options.below_control) != ("real", "topic"):
         raise ConfigError(
-            "use_ros2_control: not yet: joint_commands and the safety gate would be missing, "
-            "and nothing that was executed could be learned from"
+            "use_ros2_control: a session takes it on the real arm with hardware_type:=topic: "
+            "elsewhere joint_commands and the safety gate would be missing, and nothing that was "
+            "executed could be learned from"
         )
     if options.robot == "real":
         _check_real_session(options, job)

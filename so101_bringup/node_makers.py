@@ -76,15 +76,17 @@ def _learning_node(options: GraphOptions, executable: str, values: dict[str, Any
 
 def hardware_node(options: GraphOptions, robot: Robot) -> NodeSpec:
     """Return the servos of the real arm."""
-    values = {
+    values: dict[str, Any] = {
         "port": options.usb_port,
-        "calibration": _calibration(options),
+        "calibration": calibration_of(options),
         "write_eeprom": options.write_eeprom,
     }
+    if options.below_control == "topic":
+        values["use_ros2_control"] = True
     return _node(options, "hardware_node", values, ending_s=REST_S)
 
 
-def _calibration(options: GraphOptions) -> str:
+def calibration_of(options: GraphOptions) -> str:
     """Return the calibration file that was named, or the one of the arm that was named."""
     if options.calibration or not options.robot_id:
         return options.calibration

@@ -9,7 +9,6 @@ from dataclasses import replace
 from so101.errors import ConfigError
 from so101.simulation.tasks.table import make_task
 from so101_bringup.foreign_nodes import (
-    RAW_STATES,
     control_nodes,
     description_nodes,
     joy_node,
@@ -28,6 +27,7 @@ from so101_bringup.graph_checks import (
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_makers import (
     Robot,
+    calibration_of,
     camera_nodes,
     hardware_node,
     intervention_node,
@@ -45,10 +45,10 @@ _Nodes = tuple[NodeSpec, ...]
 
 def sim_graph(options: GraphOptions) -> _Nodes:
     """Return the simulated arm and its arbiter."""
-    options = replace(options, robot="sim")
+    options = replace(_without_control(options), robot="sim")
     robot = _robot(options)
     nodes = (simulation_node(options, robot), intervention_node(options, robot))
-    return (*nodes, *viewer_nodes(options))
+    return (*nodes, *around(options))
 
 
 def hardware_graph(options: GraphOptions) -> _Nodes:
@@ -60,21 +60,13 @@ def hardware_graph(options: GraphOptions) -> _Nodes:
     options = replace(options, robot="real")
     robot = _robot(options)
     below = options.below_control
-    if below in ("", "topic"):
-        check_arm(options)
-    if below == "feetech" and not options.usb_port:
-        raise ConfigError("usb_port: name the serial adapter of the arm (/dev/serial/by-id/...)")
+    if below == "feetech" and not (options.usb_port and calibration_of(options)):
+        raise ConfigError("feetech: name usb_port, and calibration or robot_id")
     ours: _Nodes = ()
     if below in ("", "topic"):
-        arm = hardware_node(options, robot)
-        if below:
-            arm = replace(arm, remappings=(("joint_states", RAW_STATES),))
-        ours = (arm, intervention_node(options, robot))
-    if not below:
-        return (*ours, *viewer_nodes(options))
-    rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
-    description = description_nodes(options, is_controlled=True)
-    return (*ours, *description, *control_nodes(options), *rviz)
+        check_arm(options)
+        ours = (hardware_node(options, robot), intervention_node(options, robot))
+    return (*ours, *around(options))
 
 
 def cameras_graph(options: GraphOptions) -> _Nodes:
@@ -151,18 +143,34 @@ def replay_graph(options: GraphOptions) -> _Nodes:
     """
     if not options.bag:
         raise ConfigError("bag: name the directory of the episode or bag to replay")
-    options = replace(options, use_sim_time=True)
+    options = replace(_without_control(options), use_sim_time=True)
     rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
     return (*description_nodes(options), player_node(options), *rviz)
 
 
-def viewer_nodes(options: GraphOptions) -> _Nodes:
-    """Return RViz beside a robot, with the transforms that it needs, where it was asked for."""
+def around(options: GraphOptions) -> _Nodes:
+    """Return what is around a robot where it was asked for: RViz, transforms, ros2_control."""
+    rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
+    if options.below_control:
+        description = description_nodes(options, is_controlled=True)
+        return (*description, *control_nodes(options), *rviz)
     if not options.launch_rviz:
         return ()
     if options.robot == "sim":  # else what is shown is years older than now
         options = replace(options, use_sim_time=True)
-    return (*description_nodes(options), rviz_node(options, "robot"))
+        rviz = (rviz_node(options, "robot"),)
+    return (*description_nodes(options), *rviz)
+
+
+def _without_control(options: GraphOptions) -> GraphOptions:
+    """Return the options without ros2_control, where there can be none."""
+    return replace(
+        options,
+        use_ros2_control=False,
+        hardware_type="",
+        use_mock_hardware=False,
+        use_fake_hardware=False,
+    )
 
 
 def _robot(options: GraphOptions) -> Robot:

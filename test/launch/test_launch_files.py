@@ -41,14 +41,19 @@ SESSIONS = [
 ]
 GRID = {
     "rl": [*SESSIONS, {**SIM, "learning_python": "/opt/my venv/bin/python", "schedule": "sync"}],
-    "record": [*SESSIONS, {**REAL, **LEADER}, {**REAL, **RVIZ, "teleop": "gamepad"}],
+    "record": [
+        *SESSIONS,
+        {**REAL, **LEADER},
+        {**REAL, **RVIZ, "teleop": "gamepad"},
+        {**REAL, **LEADER, "use_ros2_control": "true"},
+    ],
     "up": [*SESSIONS, REAL, {**REAL, **LEADER, "server": "ws://gpu:8000"}],
     "sim": [{}, {"state": "true", "namespace": "left", "schedule": "sync"}, RVIZ],
     "hardware": [
         ARM,
         {**ARM, **RVIZ, "teleop": "leader"},
         {**ARM, "use_ros2_control": "true", "prefix": "a_"},
-        {"hardware_type": "feetech", "usb_port": "/dev/arm", "controllers": "arm_controller"},
+        {**ARM, "hardware_type": "feetech", "controllers": "arm_controller"},
         {"use_mock_hardware": "true", **RVIZ},
         {"use_fake_hardware": "true"},
         {"hardware_type": "mujoco", "namespace": "left"},
@@ -65,7 +70,7 @@ GRID = {
     "motion": [SIM, {"robot": "real", "namespace": "left"}],
     "description": [{}, RVIZ, {"gui": "true", "prefix": "a_"}],
     "view": [{}, {**RVIZ, "gui": "true"}, {"namespace": "left", "use_sim_time": "true"}],
-    "moveit": [{}, RVIZ],
+    "moveit": [{}, RVIZ, {"use_ros2_control": "true"}],
     "replay": [{"bag": "bag"}, {"bag": "bag", "rate": "0.5", "loop": "true", **RVIZ}],
 }
 """What is typed after each launch file."""
@@ -129,9 +134,9 @@ def launch(monkeypatch, tmp_path, ros_domain, at_exit):
 def files(monkeypatch, tmp_path):
     """What some graphs name: a bag, a controllers file, and MoveIt's."""
     (tmp_path / "bag").mkdir()
-    contents = {"controllers": {}, "kinematics": {"arm": {"kinematics_solver": "pick_ik"}}}
+    contents = {"kinematics": {"arm": {"kinematics_solver": "pick_ik"}}}
     monkeypatch.setattr(foreign_nodes, "config_path", lambda name: tmp_path / "config" / name)
-    for name in ("controllers", *(f"moveit/{each}" for each in foreign_nodes.MOVEIT_FILES)):
+    for name in ("controllers", "controllers_topic", *foreign_nodes.MOVEIT_FILES):
         path = tmp_path / "config" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(contents.get(Path(name).name, {"of": {"arm": [1.5, 2.5]}})))
