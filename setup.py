@@ -51,9 +51,10 @@ setup(
         *share(PACKAGE, "rviz/*.rviz"),
         *description_share(),
     ],
-    extras_require={  # remote stores; file and memory need nothing more
-        "s3": ["s3fs"],
+    extras_require={
+        "s3": ["s3fs"],  # remote stores; file and memory need nothing more
         "sftp": ["paramiko"],
+        "test": ["pytest"],  # by which colcon test knows how these tests are run
     },
     zip_safe=False,
     entry_points={

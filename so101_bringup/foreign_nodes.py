@@ -16,7 +16,10 @@ from so101_bringup.node_spec import NodeSpec, ParameterValue
 from so101_bringup.paths import config_path, shared_path
 
 RAW_STATES = "arm/joint_states_raw"
-"""What our driver measured, below ros2_control, whose broadcaster then says `joint_states`."""
+"""What our driver measures, for ros2_control's topic hardware."""
+
+BROADCAST_STATES = "joint_state_broadcaster/joint_states"
+"""The same from ros2_control in topic mode: with the system's time, which MoveIt and RViz want."""
 
 SLIDER_STATES = "sliders/joint_states"
 """What sliders say: never the robot's own topic, where somebody would believe it."""
@@ -52,10 +55,10 @@ def description_nodes(
     values: dict[str, ParameterValue] = {"robot_description": robot_urdf(options, below)}
     if options.frame_prefix:
         values["frame_prefix"] = options.frame_prefix
-    remappings = _tree(options)
+    remappings = (*_tree(options), *_states(options))
     sliders: tuple[NodeSpec, ...] = ()
     if options.gui and has_sliders:
-        remappings = (*remappings, ("joint_states", SLIDER_STATES))
+        remappings = (*_tree(options), ("joint_states", SLIDER_STATES))
         gui = "joint_state_publisher_gui"
         sliders = (_foreign(options, gui, remappings=(("joint_states", SLIDER_STATES),)),)
     publisher = _foreign(options, "robot_state_publisher", values, remappings=remappings)
@@ -103,33 +106,26 @@ def control_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
     The controllers start when there is something to control: the first joint states of our driver,
     or else the controller manager, for which a spawner waits by itself.
     """
-    paths = controllers_files(options)
+    files = _controllers(options)
     spawner = _foreign(
         options,
         "controller_manager",
         executable="spawner",
         names_itself=True,
         arguments=(
-            *(*options.controllers, "-c", "controller_manager"),
-            *(word for path in paths for word in ("--param-file", path)),
+            *options.controllers,
+            "--controller-manager",
+            "controller_manager",
+            *(word for file in files for word in ("--param-file", file)),
         ),
         ends_itself=True,
         after=RAW_STATES if options.below_control == "topic" else "",
     )
-    return (*_managers(options, paths), spawner)
-
-
-def controllers_files(options: GraphOptions) -> tuple[str, ...]:
-    """Return the paths of the controllers' parameters; later ones win."""
-    own = options.controllers_file
-    files = [_existing("controllers_file", own) if own else config_path("controllers.yaml")]
-    if options.below_control == "topic":  # our driver says joint_states itself
-        files.append(config_path("controllers_topic.yaml"))
-    return tuple(map(str, files))
+    return (*_managers(options, files), spawner)
 
 
 def move_group_node(options: GraphOptions) -> NodeSpec:
-    """Return MoveIt's node, with its files of ``config`` as its parameters."""
+    """Return MoveIt's node, with its files in ``config`` as its parameters."""
     values: dict[str, ParameterValue] = {
         "robot_description": robot_urdf(options, ""),
         "robot_description_semantic": robot_semantics(options),
@@ -144,6 +140,7 @@ def move_group_node(options: GraphOptions) -> NodeSpec:
         values,
         executable="move_group",
         names_itself=True,
+        remappings=(*_tree(options), *_states(options)),
         is_essential=True,
     )
 
@@ -157,15 +154,13 @@ def robot_urdf(options: GraphOptions, below: str) -> str:
     """
     from so101.kinematics.urdf import robot_description  # xacro: only who needs it pays
 
-    if not below:
-        return robot_description(options.prefix)
-    more: dict[str, str] = {}
+    arguments = {"hardware_type": below} if below else {}
     if below == "feetech":
         calibration = Path(calibration_of(options)).expanduser().absolute()
-        more = {"usb_port": options.usb_port, "calibration": str(calibration)}
-    elif below == "gazebo":
-        more = {"controllers_file": controllers_files(options)[0]}
-    return robot_description(options.prefix, hardware_type=below, **more)
+        arguments |= {"usb_port": options.usb_port, "calibration": str(calibration)}
+    if below == "gazebo":
+        arguments |= {"controllers_file": _controllers(options)[0]}
+    return robot_description(options.prefix, **arguments)
 
 
 def robot_semantics(options: GraphOptions) -> str:
@@ -179,14 +174,13 @@ def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[Node
     """Return the process that the controllers run in; Gazebo has them in its own."""
     if options.below_control == "gazebo":
         clock = "/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock"
-        arguments = ("-topic", "robot_description", "-name", "so101")
         return (
             _foreign(
                 options,
                 "ros_gz_sim",
                 executable="create",
                 name="create",
-                arguments=arguments,
+                arguments=("-topic", "robot_description", "-name", "so101"),
                 ends_itself=True,
             ),
             _foreign(
@@ -209,6 +203,20 @@ def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[Node
             is_essential=True,
         ),
     )
+
+
+def _controllers(options: GraphOptions) -> tuple[str, ...]:
+    """Return the paths of the controllers' parameters, the later ones on top."""
+    own = options.controllers_file
+    paths = [_existing("controllers_file", own) if own else config_path("controllers.yaml")]
+    if options.below_control == "topic":
+        paths.append(config_path("controllers_topic.yaml"))
+    return tuple(map(str, paths))
+
+
+def _states(options: GraphOptions) -> tuple[tuple[str, str], ...]:
+    """Return the remappings to the joint states that have the system's time."""
+    return (("joint_states", BROADCAST_STATES),) if options.below_control == "topic" else ()
 
 
 def _place(options: GraphOptions) -> tuple[NodeSpec, ...]:

@@ -26,6 +26,7 @@ from so101_bringup.node_makers import (
 )
 from so101_bringup.node_spec import NodeSpec
 from so101_bringup.part_graphs import (
+    around,
     cameras_graph,
     description_graph,
     hardware_graph,
@@ -37,7 +38,6 @@ from so101_bringup.part_graphs import (
     sim_graph,
     teleop_graph,
     view_graph,
-    viewer_nodes,
 )
 from so101_bringup.policy_options import refuse_server
 
@@ -155,4 +155,4 @@ def _graph(options: GraphOptions, makers: tuple[Maker, ...], job: str) -> tuple[
     nodes.append(reward_node(options, robot, job, tuple(node.name for node in nodes)))
     check_files(options)
     nodes += [joy_node(options)] if options.launch_joy else []
-    return (*nodes, *viewer_nodes(options))
+    return (*nodes, *around(options))

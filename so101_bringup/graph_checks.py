@@ -26,7 +26,12 @@ def check_session(options: GraphOptions, job: str) -> None:
         ConfigError: The message names the option and what to do.
     """
     check_robot(options)
-    _check_control(options)
+    if options.below_control and (options.robot, options.below_control) != ("real", "topic"):
+        raise ConfigError(
+            "use_ros2_control: a session takes it on the real arm with hardware_type:=topic: "
+            "elsewhere joint_commands and the safety gate would be missing, and nothing that was "
+            "executed could be learned from"
+        )
     if options.robot == "real":
         _check_real_session(options, job)
     check_policy(options)
@@ -38,20 +43,6 @@ def check_session(options: GraphOptions, job: str) -> None:
         raise ConfigError(f"cameras: name at least one; {way}")
     check_teleop(options)
     make_task(options.task, options.start)
-
-
-def _check_control(options: GraphOptions) -> None:
-    """Refuse to record or learn without our gate, and to start ros2_control from here."""
-    if options.below_control == "topic":
-        raise ConfigError(
-            "use_ros2_control: start the arm with hardware.launch.py use_ros2_control:=true, and "
-            "this with elsewhere:=hardware_node,intervention_node"
-        )
-    if options.below_control:
-        raise ConfigError(
-            f"hardware_type: with {options.below_control} joint_commands and the safety gate "
-            "would be missing, and nothing that was executed could be learned from"
-        )
 
 
 def check_robot(options: GraphOptions) -> None:

@@ -130,7 +130,8 @@ class GraphOptions:
     use_fake_hardware: bool = option(False, "the older name of use_mock_hardware")
     controllers_file: str = option("", "your own controllers.yaml, in place of the shipped one")
     controllers: tuple[str, ...] = option(
-        ("joint_state_broadcaster", "arm_controller"), "controllers of it that are started"
+        ("joint_state_broadcaster", "joint_trajectory_controller"),
+        "controllers of it that are started",
     )
     prefix: str = option(
         "", "in front of every link and joint of the URDF, for a scene of your own; ours have none"

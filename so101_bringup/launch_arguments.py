@@ -83,7 +83,7 @@ def _argument(spec: Any) -> Argument:
     bounds = spec.metadata.get("range")
     doc = str(spec.metadata["doc"]) + (f" ({bounds[0]:g} to {bounds[1]:g})" if bounds else "")
     if spec.name == "robot":
-        return Argument(name="robot", default=None, doc="sim or real", choices=choices[1:])
+        return Argument(name="robot", default=None, doc="simulated or real", choices=choices[1:])
     return Argument(name=spec.name, default=_to_text(spec.default), doc=doc, choices=choices)
 
 

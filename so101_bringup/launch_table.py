@@ -12,6 +12,7 @@ _OURS = (*_ROS, "params_file")
 _TREE = ("prefix", "frame_prefix", "base")
 _RVIZ = ("launch_rviz", "rviz_config_file", *_TREE)
 _CONTROL = ("use_ros2_control", "hardware_type", "use_mock_hardware", "use_fake_hardware")
+_CONTROLLERS = ("controllers_file", "controllers")
 _ARM = ("usb_port", "calibration", "robot_id", "write_eeprom")
 _PERSON = ("teleop", "leader_port", "leader_calibration", "launch_joy")
 _CAMERAS = ("cameras", "camera_height", "camera_width")
@@ -67,8 +68,8 @@ def _session(graph: str, *arguments: str) -> LaunchFile:
 
 LAUNCH_FILES: Mapping[str, LaunchFile] = {
     "rl": _session("rl", "episodes", *_GOALS, *_POLICY, "algorithm", "gate", "learning_python"),
-    "record": _session("record", "demonstrations", "continuous", *_ARM),
-    "up": _session("up", "continuous", *_ARM, *_POLICY, "learning_python"),
+    "record": _session("record", "demonstrations", "continuous", *_ARM, *_CONTROLLERS),
+    "up": _session("up", "continuous", *_ARM, *_CONTROLLERS, *_POLICY, "learning_python"),
     "sim": _file(
         "sim",
         "state",
@@ -87,8 +88,7 @@ LAUNCH_FILES: Mapping[str, LaunchFile] = {
         "schedule",
         "decision_ticks",
         *_CONTROL,
-        "controllers_file",
-        "controllers",
+        *_CONTROLLERS,
         *_RVIZ,
         *_OURS,
         robot="real",
@@ -119,10 +119,18 @@ LAUNCH_FILES: Mapping[str, LaunchFile] = {
     ),
     "motion": _file("motion", "robot", *_OURS),
     "description": _file(
-        "description", "gui", *_CONTROL, "usb_port", "calibration", *_TREE, *_ROS
+        "description",
+        "gui",
+        *_CONTROL,
+        "usb_port",
+        "calibration",
+        "robot_id",
+        "controllers_file",
+        *_TREE,
+        *_ROS,
     ),
-    "view": _file("view", "gui", "rviz_config_file", *_TREE, *_ROS),
-    "moveit": _file("moveit", *_RVIZ, *_ROS),
+    "view": _file("view", "gui", "rviz_config_file", *_CONTROL, *_TREE, *_ROS),
+    "moveit": _file("moveit", *_CONTROL, *_RVIZ, *_ROS),
     "replay": _file(
         "replay",
         "bag",

@@ -76,11 +76,13 @@ def _learning_node(options: GraphOptions, executable: str, values: dict[str, Any
 
 def hardware_node(options: GraphOptions, robot: Robot) -> NodeSpec:
     """Return the servos of the real arm."""
-    values = {
+    values: dict[str, Any] = {
         "port": options.usb_port,
         "calibration": calibration_of(options),
         "write_eeprom": options.write_eeprom,
     }
+    if options.below_control == "topic":
+        values["use_ros2_control"] = True
     return _node(options, "hardware_node", values, ending_s=REST_S)
 
 

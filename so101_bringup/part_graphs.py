@@ -27,6 +27,7 @@ from so101_bringup.graph_checks import (
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_makers import (
     Robot,
+    calibration_of,
     camera_nodes,
     hardware_node,
     intervention_node,
@@ -45,10 +46,10 @@ _Nodes = tuple[NodeSpec, ...]
 
 def sim_graph(options: GraphOptions) -> _Nodes:
     """Return the simulated arm and its arbiter."""
-    options = replace(options, robot="sim")
+    options = replace(_without_control(options), robot="sim")
     robot = _robot(options)
     nodes = (simulation_node(options, robot), intervention_node(options, robot))
-    return (*nodes, *viewer_nodes(options))
+    return (*nodes, *around(options))
 
 
 def hardware_graph(options: GraphOptions) -> _Nodes:
@@ -60,19 +61,13 @@ def hardware_graph(options: GraphOptions) -> _Nodes:
     options = replace(options, robot="real")
     robot = _robot(options)
     below = options.below_control
-    if below in ("", "topic", "feetech"):
-        check_arm(options)
+    if below == "feetech" and not (options.usb_port and calibration_of(options)):
+        raise ConfigError("feetech: name usb_port, and calibration or robot_id")
     ours: _Nodes = ()
     if below in ("", "topic"):
-        arm = hardware_node(options, robot)
-        if below:
-            arm = replace(arm, parameters={**arm.parameters, "use_ros2_control": True})
-        ours = (arm, intervention_node(options, robot))
-    if not below:
-        return (*ours, *viewer_nodes(options))
-    rviz = (rviz_node(options, "robot"),) if options.launch_rviz else ()
-    description = description_nodes(options, is_controlled=True)
-    return (*ours, *description, *control_nodes(options), *rviz)
+        check_arm(options)
+        ours = (hardware_node(options, robot), intervention_node(options, robot))
+    return (*ours, *around(options))
 
 
 def cameras_graph(options: GraphOptions) -> _Nodes:
@@ -149,13 +144,15 @@ def replay_graph(options: GraphOptions) -> _Nodes:
     """
     if not options.bag:
         raise ConfigError("bag: name the directory of the episode or bag to replay")
-    options = replace(options, use_sim_time=True)
-    shown = _shown(options) if options.launch_rviz else ()
-    return (*description_nodes(options), player_node(options), *shown)
+    options = replace(_without_control(options), use_sim_time=True)
+    return (*description_nodes(options), player_node(options), *_shown(options))
 
 
-def viewer_nodes(options: GraphOptions) -> _Nodes:
-    """Return RViz beside a robot, with the transforms that it needs, where it was asked for."""
+def around(options: GraphOptions) -> _Nodes:
+    """Return what is around a robot where it was asked for: RViz, transforms, ros2_control."""
+    if options.below_control:
+        description = description_nodes(options, is_controlled=True)
+        return (*description, *control_nodes(options), *_shown(options))
     if not options.launch_rviz:
         return ()
     if options.robot == "sim":  # else what is shown is years older than now
@@ -164,8 +161,21 @@ def viewer_nodes(options: GraphOptions) -> _Nodes:
 
 
 def _shown(options: GraphOptions) -> _Nodes:
-    """Return RViz with the robot, its cameras and what is drawn of the session."""
+    """Return RViz with the robot, its cameras and what is drawn of the session, if asked for."""
+    if not options.launch_rviz:
+        return ()
     return (marker_node(options), rviz_node(options, "robot"))
+
+
+def _without_control(options: GraphOptions) -> GraphOptions:
+    """Return the options without ros2_control, where there can be none."""
+    return replace(
+        options,
+        use_ros2_control=False,
+        hardware_type="",
+        use_mock_hardware=False,
+        use_fake_hardware=False,
+    )
 
 
 def _robot(options: GraphOptions) -> Robot:

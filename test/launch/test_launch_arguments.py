@@ -57,6 +57,8 @@ BASES = (
     replace(REAL, launch_rviz=True, frame_prefix="left/"),
     replace(REAL, calibration="", robot_id="mine"),
     replace(REAL, hardware_type="topic", launch_rviz=True),
+    replace(REAL, hardware_type="feetech"),
+    replace(REAL, hardware_type="gazebo"),
     replace(REAL, robot="sim", usb_port="", calibration=""),
     replace(SIM, bag=str(ROOT / "config"), launch_rviz=True, frame_prefix="left/"),
 )
@@ -94,11 +96,17 @@ def no_files(monkeypatch):
         "config_path": lambda name: ROOT / "config/motion_node.yaml",
         "robot_semantics": lambda options: "<robot/>",
         "robot_urdf": lambda options, below: " ".join(
-            (options.prefix, *([below, options.usb_port, options.calibration] if below else []))
+            (options.prefix, *(control_of(options, below) if below else ()))
         ),
     }.items():
         monkeypatch.setattr(foreign_nodes, name, value)
     monkeypatch.setenv("HF_LEROBOT_CALIBRATION", str(ROOT / "nowhere"))
+
+
+def control_of(options, below):
+    """Return what the URDF says of ros2_control."""
+    arm = (options.usb_port, options.calibration, options.robot_id) if below == "feetech" else ()
+    return (below, *arm, *([options.controllers_file] if below == "gazebo" else []))
 
 
 def outcome(name, options):

@@ -45,7 +45,12 @@ SESSIONS = [
 ]
 GRID = {
     "rl": [*SESSIONS, {**SIM, "learning_python": "/opt/my venv/bin/python", "schedule": "sync"}],
-    "record": [*SESSIONS, {**REAL, **LEADER}, {**REAL, **RVIZ, "teleop": "gamepad"}],
+    "record": [
+        *SESSIONS,
+        {**REAL, **LEADER},
+        {**REAL, **RVIZ, "teleop": "gamepad"},
+        {**REAL, **LEADER, "use_ros2_control": "true"},
+    ],
     "up": [*SESSIONS, REAL, {**REAL, **LEADER, "server": "ws://gpu:8000"}],
     "sim": [{}, {"state": "true", "namespace": "left", "schedule": "sync"}, RVIZ],
     "hardware": [
@@ -69,7 +74,7 @@ GRID = {
     "motion": [SIM, {"robot": "real", "namespace": "left"}],
     "description": [{}, RVIZ, {"gui": "true", "prefix": "a_"}],
     "view": [{}, {**RVIZ, "gui": "true"}, {"namespace": "left", "use_sim_time": "true"}],
-    "moveit": [{}, RVIZ],
+    "moveit": [{}, RVIZ, {"use_ros2_control": "true"}],
     "replay": [{"bag": "bag"}, {"bag": "bag", "rate": "0.5", "loop": "true", **RVIZ}],
 }
 """What is typed after each launch file."""

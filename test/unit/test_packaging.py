@@ -106,6 +106,11 @@ def test_every_console_script_exists_and_every_node_has_one():
     assert set(scripts) == {"so101", *nodes}
 
 
+def test_colcon_runs_the_tests_with_pytest():
+    """By this entry alone it knows; without it, it runs unittest, which finds none."""
+    assert ast.literal_eval(parsed_setup()["extras_require"])["test"] == ["pytest"]
+
+
 def test_launch_has_no_init_file():
     """It would shadow ROS's own package `launch`."""
     assert not (ROOT / "launch" / "__init__.py").exists()

@@ -367,7 +367,7 @@ def test_no_groups_can_be_chosen_where_the_mode_has_some():
     [
         ({"robot": ""}, "never guessed"),
         ({"robot": "real"}, "simulated cell"),
-        ({"use_ros2_control": True}, "elsewhere:=hardware_node"),
+        ({"use_ros2_control": True}, "safety gate would be missing"),
         ({"hardware_type": "mock"}, "safety gate would be missing"),
         ({"cameras": ()}, "state:=true"),
         ({"start": "moon"}, "region 'moon'"),

@@ -1,16 +1,15 @@
 """The parts of a graph, and what they have beside our own nodes."""
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factories import make_calibration
 
 from so101.errors import ConfigError
+from so101_bringup import foreign_nodes
 from so101_bringup.agreement import checked_graph
-from so101_bringup.foreign_nodes import RAW_STATES, SLIDER_STATES
+from so101_bringup.foreign_nodes import BROADCAST_STATES, RAW_STATES, SLIDER_STATES
 from so101_bringup.graph import PARTS, GraphOptions, record_graph, rl_graph, up_graph
 from so101_bringup.part_graphs import hardware_graph
 from so101_bringup.preparation import prepare
@@ -75,22 +74,40 @@ def test_an_arms_calibration_is_found_by_its_id(tmp_path, monkeypatch):
         up_graph(replace(named, robot_id="other"))
 
 
+@pytest.fixture
+def control_files(monkeypatch, tmp_path):
+    """The controllers' files, and a URDF that says what it was asked for."""
+    monkeypatch.setattr(foreign_nodes, "config_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(foreign_nodes, "robot_urdf", lambda options, below: f"<{below}>")
+
+
 @pytest.mark.parametrize("below", ["topic", "feetech", "mock", "mujoco", "gazebo"])
-def test_only_in_topic_mode_is_our_gate_below_the_controllers(below, tmp_path):
-    path = tmp_path / "arm.json"
-    path.write_text(json.dumps(make_calibration()))
-    options = replace(REAL, hardware_type=below, calibration=str(path))
-    options = replace(options, controllers_file=str(ROOT / "package.xml"))
+def test_only_in_topic_mode_is_our_gate_below_the_controllers(control_files, below):
+    options = replace(REAL, hardware_type=below)
     nodes = hardware_graph(options)
     ours = {node.name: node for node in nodes if node.is_ours}
-    assert set(ours) == ({"hardware_node", "intervention_node"} if below == "topic" else set())
+    is_ours = below == "topic"
+    assert set(ours) == ({"hardware_node", "intervention_node"} if is_ours else set())
     (spawner,) = (node for node in nodes if node.executable == "spawner")
-    assert spawner.after == (RAW_STATES if below == "topic" else "")
-    if ours:  # else it would say what the joints do without its controllers
+    assert spawner.after == (RAW_STATES if is_ours else "")
+    assert spawner.arguments.count("--param-file") == (2 if is_ours else 1)
+    (publisher,) = (node for node in nodes if node.name == "robot_state_publisher")
+    assert publisher.parameters["robot_description"] == f"<{below}>"
+    assert (("joint_states", BROADCAST_STATES) in publisher.remappings) == is_ours
+    if is_ours:
         assert ours["hardware_node"].parameters["use_ros2_control"] is True
-    words = "hardware.launch.py" if below == "topic" else "safety gate would be missing"
-    with pytest.raises(ConfigError, match=words):
+        return
+    with pytest.raises(ConfigError, match="safety gate would be missing"):
         record_graph(replace(LED, hardware_type=below))
+
+
+def test_a_session_with_ros2_control_differs_in_nothing_else(control_files):
+    plain, controlled = record_graph(LED), record_graph(replace(LED, use_ros2_control=True))
+    ours = {node.name: node for node in controlled if node.is_ours}
+    assert ours.keys() == {node.name for node in plain}
+    changed = [node.name for node in plain if node != ours[node.name]]
+    assert changed == ["hardware_node"]
+    assert {"ros2_control_node", "spawner"} <= {node.executable for node in controlled}
 
 
 def test_sliders_never_move_a_robot():
