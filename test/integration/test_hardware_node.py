@@ -307,8 +307,8 @@ def test_through_ros2_control_and_the_gate(twin, ros_domain, person):
     """Trajectories by way of a controller; without it the arm holds."""
     controller = Controller(person.node)
     with hardware_node(twin, ros_domain, use_ros2_control=True) as arm:
+        person.until(lambda: controller.raw > 30 and person.modes)
         person.match()
-        person.until(lambda: controller.raw > 30 and person.mode == "disarmed")
         assert person.states, "joint_states are the driver's, with its stamps"
         person.arm()
         goal = SPEC.home + np.array([0.4, 0.1, -0.2, -0.2, 0.5, 0.3])
