@@ -158,7 +158,8 @@ def robot_urdf(options: GraphOptions, below: str) -> str:
 
     arguments = {"hardware_type": below} if below else {}
     if below == "feetech":
-        arguments |= {"usb_port": options.usb_port, "calibration": calibration_of(options)}
+        path = Path(calibration_of(options)).expanduser().absolute()  # xacro has its own place
+        arguments |= {"usb_port": options.usb_port, "calibration": str(path)}
     if below == "gazebo":
         arguments |= {"controllers_file": _controllers(options)[0]}
     return robot_description(options.prefix, **arguments)
@@ -280,8 +281,7 @@ def _foreign(
 
 def _existing(option: str, text: str) -> Path:
     """Return the path that an option names."""
-    path = Path(text).expanduser().absolute()
-    if not path.exists():
+    if not (path := Path(text).expanduser().absolute()).exists():
         raise ConfigError(f"{option}: {path} does not exist")
     return path
 

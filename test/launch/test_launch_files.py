@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 
 import pytest
+from factories import make_calibration
 
 from so101.errors import ConfigError, SessionError, StoreError
 from so101_bringup import foreign_nodes, launch_rendering
@@ -132,8 +133,9 @@ def launch(monkeypatch, tmp_path, ros_domain, at_exit):
 
 @pytest.fixture
 def files(monkeypatch, tmp_path):
-    """What some graphs name: a bag, a controllers file, and MoveIt's."""
+    """What some graphs name: a bag, a calibration, a controllers file, and MoveIt's."""
     (tmp_path / "bag").mkdir()
+    (tmp_path / "arm.json").write_text(json.dumps(make_calibration()))
     contents = {"kinematics": {"arm": {"kinematics_solver": "pick_ik"}}}
     monkeypatch.setattr(foreign_nodes, "config_path", lambda name: tmp_path / "config" / name)
     for name in ("controllers", "controllers_topic", *foreign_nodes.MOVEIT_FILES):
