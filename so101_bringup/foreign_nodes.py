@@ -278,8 +278,7 @@ def _foreign(
 
 def _existing(option: str, text: str) -> Path:
     """Return the path that an option names."""
-    path = Path(text).expanduser().absolute()
-    if not path.exists():
+    if not (path := Path(text).expanduser().absolute()).exists():
         raise ConfigError(f"{option}: {path} does not exist")
     return path
 

@@ -3,7 +3,9 @@
 import pytest
 from rclpy.node import Node
 
+from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_spec import NodeSpec
+from so101_bringup.part_graphs import description_graph
 from so101_bringup.supervisor import parameter_arguments
 
 
@@ -27,5 +29,21 @@ def test_a_persons_file_wins(ros_context, tmp_path, section):
     )
     try:
         assert node.get_parameter("session.seed").value == (3 if section else 2)
+    finally:
+        node.destroy_node()
+
+
+def test_a_urdf_survives_the_command_line(ros_context):
+    """As robot_state_publisher gets it: quotes, brackets and line ends in one word."""
+    spec = description_graph(GraphOptions(frame_prefix="left/"))[0]
+    node = Node(
+        "robot_state_publisher",
+        context=ros_context,
+        cli_args=["--ros-args", *parameter_arguments(spec)],
+        automatically_declare_parameters_from_overrides=True,
+    )
+    try:
+        for name, value in spec.parameters.items():
+            assert node.get_parameter(name).value == value
     finally:
         node.destroy_node()
