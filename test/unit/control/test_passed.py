@@ -119,13 +119,23 @@ def test_an_old_chunk_does_not_act_in_a_pause_either():
     assert ruling.reason == "out of order: 0.200 s older than what passed last"
 
 
-def test_a_stamp_far_ahead_keeps_nobody_out_for_long():
+def test_a_stamp_ahead_keeps_nobody_out_for_more_than_a_second():
     arbiter = Arbiter(CONFIG)
     arbiter.enable(POLICY, 0)
     now_ns = 10 * NS_PER_S
-    assert arbiter.offer(POLICY, chunk(9000 * NS_PER_S, 1), now_ns).trajectory is not None
+    assert "in the future" in arbiter.offer(POLICY, chunk(9000 * NS_PER_S, 1), now_ns).reason
+    assert arbiter.offer(POLICY, chunk(now_ns, 1), now_ns).trajectory is not None
+    assert arbiter.offer(POLICY, chunk(now_ns + NS_PER_S, 1), now_ns).trajectory is not None
     assert "out of order" in arbiter.offer(POLICY, chunk(now_ns + 5, 1), now_ns + 5).reason
-    later_ns = now_ns + NS_PER_S
+    later_ns = now_ns + NS_PER_S + 5
+    assert arbiter.offer(POLICY, chunk(later_ns, 1), later_ns).trajectory is not None
+
+
+def test_before_the_first_command_nobody_knows_what_is_ahead():
+    arbiter = Arbiter(CONFIG)
+    arbiter.enable(POLICY, 0)
+    assert arbiter.offer(POLICY, chunk(9000 * NS_PER_S, 1), 0).trajectory is not None
+    later_ns = 2 * NS_PER_S
     assert arbiter.offer(POLICY, chunk(later_ns, 1), later_ns).trajectory is not None
 
 
