@@ -5,6 +5,7 @@ turns it into launch_ros actions, and a test holds the two against each other. N
 node is imported here. The single nodes are in `so101_bringup.node_makers`.
 """
 
+import os
 from collections.abc import Callable, Mapping
 
 from so101.errors import ConfigError
@@ -39,6 +40,7 @@ from so101_bringup.part_graphs import (
     teleop_graph,
     view_graph,
 )
+from so101_bringup.paths import config_path
 from so101_bringup.policy_options import refuse_server
 
 LARGE_MESSAGES = {
@@ -47,6 +49,9 @@ LARGE_MESSAGES = {
     )
 }
 """The default transports lose raw frames of 640x480; these do not."""
+
+PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE"
+"""Environment variable: how Fast DDS runs, see ``config/fastdds.xml``."""
 
 Maker = Callable[[GraphOptions, Robot], NodeSpec]
 
@@ -139,7 +144,11 @@ GRAPHS: Mapping[str, Graph] = {**SESSIONS, **PARTS}
 
 def environment_of(options: GraphOptions) -> dict[str, str]:
     """Return the environment variables every process of the graph gets."""
-    common = {"ROS_AUTOMATIC_DISCOVERY_RANGE": options.discovery.upper(), "OMP_NUM_THREADS": "1"}
+    common = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": options.discovery.upper(),
+        "OMP_NUM_THREADS": "1",
+        PROFILES: os.environ.get(PROFILES) or str(config_path("fastdds.xml")),
+    }
     return common if options.images == "compressed" else {**common, **LARGE_MESSAGES}
 
 

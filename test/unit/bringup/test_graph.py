@@ -18,6 +18,7 @@ from so101.policies.checkpoints.checkpoint import save_checkpoint
 from so101.policies.checkpoints.files import TrainingRecord
 from so101_bringup.graph import (
     GRAPHS,
+    PROFILES,
     SESSIONS,
     GraphOptions,
     environment_of,
@@ -482,3 +483,10 @@ def test_the_gate_is_chosen_by_name():
     assert gate(gate="next_group") == "next_group"
     with pytest.raises(ConfigError, match="'pose' is not one of poses, next_group, nothing"):
         from_mapping(GraphOptions, {"gate": "pose"}, "options")
+
+
+def test_fast_dds_has_our_profiles_or_a_persons_own(monkeypatch):
+    monkeypatch.delenv(PROFILES, raising=False)
+    assert environment_of(SIM)[PROFILES] == str(ROOT / "config" / "fastdds.xml")
+    monkeypatch.setenv(PROFILES, "/home/me/mine.xml")
+    assert environment_of(SIM)[PROFILES] == "/home/me/mine.xml"
