@@ -124,15 +124,21 @@ class Spinner:
                 self._rouse()
 
     def _rouse(self) -> None:
-        """End every wait of the executor, that for the next timer, too."""
+        """End the executor's wait, and let it look at its timers anew."""
         with self._rousing:
-            if self._is_closed or self.is_stopped:
-                return
-            for timer in [timer for node in self._nodes for timer in node.timers]:
-                with suppress(_rclpy.InvalidHandle):  # destroyed meanwhile
-                    if not timer.is_canceled():
-                        timer.reset()
-            self.wake()
+            if not self._is_closed and not self.is_stopped:
+                self._executor.create_task(self._begin_timers_anew)
+
+    def _begin_timers_anew(self) -> None:
+        """Let timers wait from now on.
+
+        Only in the executor's own thread: it runs without Python's lock, and a timer that another
+        thread resets meanwhile tears its tables apart.
+        """
+        for timer in [timer for node in self._nodes for timer in node.timers]:
+            with suppress(_rclpy.InvalidHandle):  # destroyed meanwhile
+                if not timer.is_canceled():
+                    timer.reset()
 
     def _step(self, timeout_s: float) -> None:
         try:
