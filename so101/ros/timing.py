@@ -32,8 +32,17 @@ def now_ns(node: Node) -> int:
 
 def repeat(node: Node, period_s: float, callback: Callable[[], None]) -> None:
     """Call back every so often, by steady time, or by /clock where the node is told to."""
-    clock = None if _is_told(node) else Clock(clock_type=ClockType.STEADY_TIME)
-    node.create_timer(period_s, callback, clock=clock)
+    node.create_timer(period_s, callback, clock=None if _is_told(node) else _steady_clock())
+
+
+@cache
+def _steady_clock() -> Clock:
+    """Return one clock for all timers.
+
+    The executor keeps a table per clock and drops it with the clock's last timer, also while a
+    look at that table is still queued.
+    """
+    return Clock(clock_type=ClockType.STEADY_TIME)
 
 
 def _is_told(node: Node) -> bool:
