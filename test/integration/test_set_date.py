@@ -48,6 +48,7 @@ sys.exit(run(Ticking))
 """
 
 
+@pytest.mark.chaos  # on a busy machine the middleware may crash as the node ends: docs/results.md
 @pytest.mark.case(41)
 def test_timers_and_signals_do_not_wait_for_a_date_that_is_set_back(date, ros_domain, monkeypatch):
     for name, value in date.environment.items():
