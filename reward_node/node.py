@@ -24,7 +24,7 @@ from reward_node.silence import Silence
 from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeState, Outcome
-from so101.errors import BagError
+from so101.errors import BagError, SessionError
 from so101.events import EpisodeEvent, LabelEvent, RewardEvent, from_message
 from so101.objections import NO_EPISODE, Objections
 from so101.rewards.person_rater import PersonRater
@@ -95,7 +95,7 @@ class RewardNode(Node):
         self._was_complete = False
         self._silence = Silence(params.patience, time.monotonic())
         self._is_asked_to_arm = not params.arms_itself
-        self._is_armed = False
+        self._is_armed: bool | None = None  # the arm has not been heard
         self._calls: dict[str, Any] = {}
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(EPISODE, TASK, REWARD, REWARD_VALUE, LEARNER_REQUEST, SESSION_STATUS)
@@ -265,6 +265,8 @@ class RewardNode(Node):
         self._send()
 
     def _on_start(self) -> str:
+        if self._is_armed is None:  # it may be disarmed, and would cut the episode
+            raise SessionError(f"{ARM_STATE.name}: the arm has not been heard yet")
         episode = self._conductor.start_manually(
             self._newest_ns, "policy", POLICY_GRID.floor(self._newest_ns) % 1_000_000
         )

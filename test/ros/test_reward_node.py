@@ -14,7 +14,7 @@ from so101.ros.convert import to_event
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner, wait_for_matched
 from so101.status_events import PolicyInfo, SessionStatus
-from so101.topics import DIAGNOSTICS, POLICY_INFO, SESSION_STATUS
+from so101.topics import ARM_STATE, DIAGNOSTICS, POLICY_INFO, SESSION_STATUS
 
 PEER = "policy_node"
 
@@ -26,7 +26,7 @@ class Policy:
         self.armed = []
         self.reward_node = reward_node
         self.endpoints = Endpoints(node)
-        self.endpoints.offer(DIAGNOSTICS, POLICY_INFO)
+        self.endpoints.offer(ARM_STATE, DIAGNOSTICS, POLICY_INFO)
         self.told = []
         self.endpoints.hear(SESSION_STATUS, SessionStatus, self.told.append)
         self.endpoints.switch("arm/arm", lambda value: self.armed.append(value) or "armed")
@@ -37,6 +37,13 @@ class Policy:
         """Say what speaks against an episode, as an arm or a camera does."""
         event = Event(stamp_ns=1, name="servos", values={NO_EPISODE: words})
         self.endpoints.publish(DIAGNOSTICS, to_event(event))
+
+    def is_heard_as(self, mode):
+        """Say the arm's mode, and be heard."""
+        event = Event(stamp_ns=1, name="arm_state", message=mode, values={"reason": ""})
+        self.endpoints.publish(ARM_STATE, to_event(event))
+        known = self.reward_node._is_armed
+        return self.spinner.spin_until(lambda: self.reward_node._is_armed is not known, 20.0)
 
     def reports(self):
         self.endpoints.publish(DIAGNOSTICS, to_event(Event(stamp_ns=1, name=PEER, values={})))
@@ -91,6 +98,16 @@ def test_where_a_checkpoint_comes_or_goes_everybody_has_to_be_found_anew(policy,
     assert policy.is_found()
 
 
+def test_no_episode_begins_before_the_arm_was_heard(policy):
+    """It may be disarmed: the episode would be cut as soon as it says so."""
+    assert policy.is_found()
+    with pytest.raises(SessionError, match=ARM_STATE.name):
+        policy.reward_node._on_start()
+    assert policy.is_heard_as("armed")
+    with pytest.raises(SessionError, match="the session runs by itself"):
+        policy.reward_node._on_start()
+
+
 def test_what_speaks_against_an_episode_is_said_at_once_and_so_is_its_end(policy):
     hot = "elbow_flex: temperature reached 61 °C; going on below 55 °C"
 
@@ -98,6 +115,7 @@ def test_what_speaks_against_an_episode_is_said_at_once_and_so_is_its_end(policy
         return policy.told and words in policy.told[-1].waiting
 
     assert policy.is_found()
+    assert policy.is_heard_as("armed")
     end = policy.spinner.spin_until
     for _ in range(20):  # its word lasts for some seconds, and the node looks once a second
         policy.objects(hot)
