@@ -9,7 +9,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from so101.arrays import ImageArray
-from so101.data.bags.messages import image_pixels
+from so101.raw_images import raw_image
 from so101.ros.convert import from_stamp, optical_frame, to_header
 
 
@@ -28,9 +28,9 @@ def to_raw_image(stamp_ns: int, camera: str, pixels: ImageArray) -> Image:
 
 
 def from_raw_image(message: Image) -> tuple[int, ImageArray]:
-    """Read stamp [ns] and RGB pixels of a frame. Shape (height, width, 3).
+    """Read stamp [ns] and RGB pixels of a frame of any driver. Shape (height, width, 3).
 
     Raises:
-        BagError: It has another encoding or another size than it says.
+        BagError: See `so101.raw_images.raw_image`.
     """
-    return from_stamp(message.header.stamp), image_pixels(message)
+    return from_stamp(message.header.stamp), raw_image(message)

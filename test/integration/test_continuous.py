@@ -6,10 +6,11 @@ from integration.conftest import SEED, START
 from rosbags.highlevel import AnyReader
 
 from so101.data.bags.bag import open_bag
-from so101.data.bags.messages import decode, image_pixels
+from so101.data.bags.messages import decode
 from so101.data.episodes.episode_reader import read_episodes
 from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import Outcome
+from so101.raw_images import raw_image
 from so101.simulation import gl
 from so101_bringup.cli import main
 
@@ -90,6 +91,6 @@ def test_raw_frames_are_recorded_on_request(tmp_path):
         raw = bag.messages([f"/{camera}_camera/image_raw"])
         jpeg = bag.messages([f"/{camera}_camera/image_raw/compressed"])
         assert len(raw) == len(jpeg) > 10
-        frame = image_pixels(decode(raw[0].data, "sensor_msgs/msg/Image", "bag"))
+        frame = raw_image(decode(raw[0].data, "sensor_msgs/msg/Image", "bag"))
         assert frame.shape == (240, 320, 3)
         assert frame.std() > 1.0

@@ -15,12 +15,12 @@ from recorder_node.stream_counts import NAME
 from so101.clock import CONTROL_GRID
 from so101.data.bags.bag import open_bag
 from so101.data.bags.messages import decode as decode_message
-from so101.data.bags.messages import image_pixels
 from so101.data.episodes.episode_reader import read_episodes
 from so101.data.stores.episode_store import EpisodeStore
 from so101.episode import ControlSource, EpisodeFacts, EpisodeState, Outcome
 from so101.events import ControlEvent, EpisodeEvent, RewardEvent, decode, from_message
 from so101.images import encode_jpeg
+from so101.raw_images import raw_image
 from so101.ros import qos
 from so101.ros import taps as taps_module
 from so101.ros.convert import to_event, to_image, to_joint_command, to_text
@@ -185,7 +185,7 @@ def test_raw_frames_are_in_a_bag_and_are_read_as_they_were_sent(
     assert len(raw) == len(bag.messages(["/front_camera/image_raw/compressed"])) == TICKS + 1
     for message in raw:
         frame = decode_message(message.data, "sensor_msgs/msg/Image", "bag")
-        np.testing.assert_array_equal(image_pixels(frame), PIXELS)
+        np.testing.assert_array_equal(raw_image(frame), PIXELS)
 
 
 def test_everything_goes_into_one_bag(make_recorder, make_node, tmp_path):

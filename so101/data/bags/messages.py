@@ -16,7 +16,7 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
 from rosbags.typesys.store import Typestore
 
-from so101.arrays import Float32Array, FloatArray, ImageArray
+from so101.arrays import Float32Array, FloatArray
 from so101.clock import NS_PER_S
 from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError
@@ -164,22 +164,6 @@ def aux_table(message: Any) -> Float32Array:
         )
     order = ">" if message.is_bigendian else "<"
     return np.frombuffer(data, dtype=f"{order}f4").reshape(shape).astype(np.float32)
-
-
-def image_pixels(message: Any) -> ImageArray:
-    """Read a raw RGB or BGR frame as RGB. Shape (height, width, 3), uint8.
-
-    Raises:
-        BagError: It has another encoding or another size than it says.
-    """
-    height, width, step = message.height, message.width, message.step
-    data = np.frombuffer(bytes(message.data), dtype=np.uint8)
-    if message.encoding not in ("rgb8", "bgr8") or step < 3 * width or len(data) != height * step:
-        raise BagError(
-            f"{message.encoding} with {len(data)} bytes is no frame of {height} rows of {step}"
-        )
-    pixels = data.reshape(height, step)[:, : 3 * width].reshape(height, width, 3)
-    return pixels if message.encoding == "rgb8" else np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 def trajectory(message: Any, joints: tuple[str, ...]) -> JointTrajectory:

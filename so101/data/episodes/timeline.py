@@ -24,9 +24,10 @@ from so101.data.bags.messages import (
     stamp_ns,
     trajectory,
 )
-from so101.data.episodes.raw_images import compressed
 from so101.data.episodes.robot_topics import AUX, find_images, find_wanted, joined_name
 from so101.errors import BagError
+from so101.images import encode_png
+from so101.raw_images import raw_image
 from so101.streams import JointSample
 from so101.topics import (
     COMPRESSED_IMAGE,
@@ -233,4 +234,4 @@ def _value(topic: Topic, content: Any, joints: tuple[str, ...]) -> Any:
         return joint_sample(content, joints).positions
     if topic == OBJECTS:
         return pose_rows(content)
-    return compressed(content) if topic.type == IMAGE else content.data.tobytes()
+    return encode_png(raw_image(content)) if topic.type == IMAGE else content.data.tobytes()

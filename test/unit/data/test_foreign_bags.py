@@ -9,14 +9,14 @@ from so101.config import from_mapping, to_mapping
 from so101.data.bags.bag_writer import BagWriter
 from so101.data.bags.messages import create, decode, definition, encode
 from so101.data.episodes.episode_reader import EpisodeReader, read_episode
-from so101.data.episodes.raw_images import compressed, raw_image
 from so101.data.episodes.segments import ReaderConfig
 from so101.data.episodes.stream_reports import QualityConfig
 from so101.data.stores.episode_mapping import episode_mapping
 from so101.data.stores.episode_table import format_episode
 from so101.data.stores.store_entry import EpisodeEntry
 from so101.errors import BagError, ConfigError
-from so101.images import decode_image
+from so101.images import decode_image, encode_png
+from so101.raw_images import raw_image
 from so101.robot import JOINTS
 from so101.topics import (
     EPISODE,
@@ -118,7 +118,7 @@ def test_raw_images_lose_nothing(encoding, padding):
     message = decode(encode(image(PIXELS, encoding, padding)), IMAGE, "x")
     expected = PIXELS if encoding in CHANNELS else PIXELS[:, :, [0, 0, 0]]
     np.testing.assert_array_equal(raw_image(message), expected)
-    np.testing.assert_array_equal(decode_image(compressed(message)), expected)
+    np.testing.assert_array_equal(decode_image(encode_png(raw_image(message))), expected)
 
 
 def test_raw_images_of_impossible_sizes_or_encodings_are_refused():
@@ -129,11 +129,24 @@ def test_raw_images_of_impossible_sizes_or_encodings_are_refused():
         with pytest.raises(BagError, match=match):
             raw_image(message)
 
-    refused("encoding 'bayer_rggb8' is not one of rgb8", encoding="bayer_rggb8")
+    refused("encoding 'nv24' is not one of rgb8", encoding="nv24")
     refused(r"2147483648x2147483648 px is outside", width=2**31, height=2**31, step=2**32 - 1)
     refused("0x6 px", width=0)
     refused("126 bytes are not 7 rows of 21", height=7)
     refused("rows of 20 for 7 px", step=20)
+
+
+def test_a_camera_in_an_encoding_that_nobody_reads_is_refused_by_topic_and_encoding(tmp_path):
+    def odd(m):
+        if m.topic != FRONT:
+            return [m]
+        message = image(PIXELS, "rgb8", stamp_ns=m.stamp_ns)
+        message.encoding = "nv24"
+        return [m._replace(topic=RAW, message=message)]
+
+    bag = write(tmp_path / "bag", changed(make_rollout(steps=9), odd))
+    with pytest.raises(BagError, match=r"/front_camera/image_raw: .* 'nv24'.*cv_bridge"):
+        read_episode(bag)
 
 
 @pytest.mark.parametrize("has_both", [True, False])
