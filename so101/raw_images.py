@@ -132,8 +132,8 @@ def _by_cv_bridge(message: Any) -> ImageArray:
         pixels = np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding="rgb8"))
     except ImportError as error:
         raise BagError(
-            f"{what}. A ROS distribution's cv_bridge may read it, but {sys.executable} cannot load it: "
-            f"{error}"
+            f"{what}. A distribution's cv_bridge may read it, but {sys.executable} cannot load "
+            f"that: {error}"
         ) from error
     except (RuntimeError, TypeError, ValueError, cv2.error) as error:
         raise BagError(f"{what}, and cv_bridge does not read it either: {error}") from error

@@ -184,7 +184,7 @@ def test_what_nobody_reads_is_refused_by_name(cv_bridge, reads, words):
 
 def test_without_cv_bridge_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    with pytest.raises(BagError, match=r"'nv24'.*A ROS distribution's cv_bridge may read it"):
+    with pytest.raises(BagError, match=r"'nv24'.*A distribution's cv_bridge may read it"):
         raw_image(odd())
 
 
