@@ -11,6 +11,6 @@ rosdep install --rosdistro "$ROS_DISTRO" --from-paths src --ignore-src -y
 python3 -m venv --system-site-packages .venv
 touch .venv/COLCON_IGNORE
 .venv/bin/pip install -r src/so101_bringup/requirements/run.in "numpy<2" \
-  pytest pytest-timeout hypothesis
+  pytest pytest-timeout hypothesis yourdfpy
 .venv/bin/python -m colcon build --symlink-install
 echo "source /opt/ros/$ROS_DISTRO/setup.bash; source /so101_ws/install/setup.bash" >> ~/.bashrc

@@ -10,23 +10,30 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ros2_programs import PROGRAMS
 
+from so101.topics import SERVICES, TOPICS
 from so101.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 SHIPPED = ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", ".setup_assistant")
-# Keys that rosdep knows on Ubuntu 24.04: ROS packages, and system packages by these names.
-ROSDEP_KEYS = {
-    *("rclpy", "ament_index_python", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs"),
-    *("rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs"),
-    *("trajectory_msgs", "visualization_msgs", "launch", "launch_ros", "xacro"),
-    *("robot_state_publisher", "joint_state_publisher_gui", "rviz2", "tf2_ros", "joy"),
-    *("compressed_image_transport", "rosbag2_transport", "rosbag2_storage_mcap", "ros2launch"),
-    *("controller_manager", "joint_state_broadcaster", "joint_trajectory_controller"),
-    *("python3-numpy", "python3-opencv", "python3-psutil", "python3-yaml", "python3-pytest"),
-    "python3-serial",
+ROSDEP = yaml.safe_load((ROOT / "test/data/rosdep.yaml").read_text(encoding="utf-8"))
+GUIDE = (ROOT / "docs/guides/ros_install.md").read_text(encoding="utf-8")
+PLUGIN_PACKAGES = {
+    "mock_components": "controller_manager",
+    "ompl_interface": "moveit_planners_ompl",
+    "kdl_kinematics_plugin": "moveit_kinematics",
+    "default_planning_request_adapters": "moveit_ros_move_group",
+    "default_planning_response_adapters": "moveit_ros_move_group",
+    "moveit_rviz_plugin": "moveit_ros_visualization",
+    "parallel_gripper_action_controller": "parallel_gripper_controller",
+    "rviz_common": "rviz2",
+    "rviz_default_plugins": "rviz2",
 }
+"""What installs a plugin, where its name does not begin with its package's."""
+MODULES = {"moveit": "moveit_py"}
+"""What installs a Python module, where it is not named like its package."""
 
 
 def parsed_setup():
@@ -65,21 +72,69 @@ def test_one_version_everywhere(manifest):
     assert f"\n## {VERSION}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def dependencies(manifest):
+    return {depend.name for depend in (*manifest.exec_depends, *manifest.test_depends)}
+
+
+def extras():
+    """Return the packages that the guide leaves to those who want them."""
+    names = re.findall(r"ros-\$ROS_DISTRO-([a-z0-9-]+)", GUIDE)
+    return {name.replace("-", "_") for name in names}
+
+
 def test_every_dependency_is_a_key_that_rosdep_knows(manifest):
-    names = {d.name for d in (*manifest.exec_depends, *manifest.test_depends)}
-    assert names <= ROSDEP_KEYS
+    assert dependencies(manifest) <= {*ROSDEP["packages"], *ROSDEP["system"]}
     assert not manifest.buildtool_depends  # ament_python has no rosdep key
 
 
-def test_every_package_that_a_launch_file_starts_is_a_dependency(manifest):
-    """Drivers and simulators of other people are for those who choose them."""
-    chosen = {"mujoco_ros2_control", "ros_gz_sim", "ros_gz_bridge", "moveit_ros_move_group"}
-    tree = ast.parse((ROOT / "so101_bringup/foreign_nodes.py").read_text(encoding="utf-8"))
-    calls = [c for c in ast.walk(tree) if isinstance(c, ast.Call) and len(c.args) > 1]
-    calls = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "_foreign"]
-    packages = {c.args[1].value for c in calls if isinstance(c.args[1], ast.Constant)}
-    assert {"rviz2", "joy", "rosbag2_transport"} <= packages
-    assert packages <= chosen | {depend.name for depend in manifest.exec_depends}
+def test_every_extra_of_the_guide_is_released_and_nothing_that_comes_anyway(manifest):
+    assert extras() <= set(ROSDEP["packages"])
+    assert not extras() & dependencies(manifest)
+
+
+def test_the_list_of_keys_has_no_key_twice():
+    for kind in ("packages", "system"):
+        assert ROSDEP[kind] == sorted(set(ROSDEP[kind]))
+
+
+def test_every_package_that_a_launch_file_starts_is_a_dependency_or_an_extra(manifest):
+    """Drivers, simulators and planners of other people are for those who choose them."""
+    packages = {package for package, _ in PROGRAMS}
+    assert {"rviz2", "joy", "rosbag2_transport", "moveit_ros_move_group"} <= packages
+    assert packages - dependencies(manifest) <= extras()
+
+
+def plugins():
+    """Return the packages of all plugins that our files name."""
+    texts = [path.read_text(encoding="utf-8") for path in ROOT.glob("config/*.yaml")]
+    texts += [path.read_text(encoding="utf-8") for path in ROOT.glob("rviz/*.rviz")]
+    named = re.findall(r"^[^#\n]*?\b([a-z][a-z0-9_]+)/[A-Z]\w+", "\n".join(texts), re.MULTILINE)
+    named += re.findall(r"\[([a-z][a-z0-9_]+)/[A-Z]\w+", "\n".join(texts))
+    urdfs = [path.read_text(encoding="utf-8") for path in ROOT.glob("so101_description/*/*.xacro")]
+    named += re.findall(r"(?:<plugin>|: ')([a-z][a-z0-9_]+)/[A-Z]\w+", "\n".join(urdfs))
+    return {PLUGIN_PACKAGES.get(name, name) for name in named}
+
+
+def test_every_plugin_that_a_file_names_is_of_a_dependency_or_an_extra(manifest):
+    assert {"pick_ik", "moveit_planners_ompl", "feetech_ros2_driver"} <= plugins()
+    assert plugins() <= dependencies(manifest) | extras()
+
+
+def test_every_ros_package_that_is_imported_is_a_dependency_or_an_extra(manifest):
+    folders = [path.parent for path in ROOT.glob("*/__init__.py")]
+    found = set()
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r"^\s*(?:from|import) ([a-z0-9_]+)", text, re.MULTILINE))
+        found |= set(re.findall(r"""import_module\(["']([a-z0-9_]+)""", text))
+    found = {MODULES.get(name, name) for name in found} & set(ROSDEP["packages"])
+    assert {"rclpy", "sensor_msgs", "launch_ros", "cv_bridge"} <= found
+    assert found <= dependencies(manifest) | extras()
+
+
+def test_a_message_type_of_the_table_is_of_a_dependency(manifest):
+    kinds = {each.type for each in (*TOPICS, *SERVICES.values())}
+    assert {kind.split("/")[0] for kind in kinds} <= dependencies(manifest)
 
 
 def test_nodes_that_do_not_learn_need_a_part_of_what_all_need():
