@@ -1,4 +1,4 @@
-"""Write config/*.yaml from the parameter dataclasses; a test compares the two.
+"""Write config/*.yaml and docs/parameters.md from the parameter dataclasses; tests compare them.
 
 Run ``python tools/write_config.py`` after changing a node's parameters.
 """
@@ -45,6 +45,39 @@ def study_text() -> str:
     return "\n".join([*head, *_lines(study, "")]) + "\n"
 
 
+def parameters_text() -> str:
+    """Return the page of every node's parameters."""
+    lines = [
+        "# Parameters",
+        "",
+        "Of every node: name, default and meaning, with unit, range and choices. Written by",
+        "tools/write_config.py from `<node>/params.py`; how files and values are given is in",
+        "[interfaces](interfaces.md#parameters). Every node also takes `use_sim_time`.",
+    ]
+    for node in node_names():
+        kind = params_class(node)
+        lines += ["", f"## {node}", "", (kind.__doc__ or node).splitlines()[0], ""]
+        lines += ["| parameter | default | meaning |", "| --- | --- | --- |", *_rows(kind(), "")]
+    return "\n".join(lines) + "\n"
+
+
+def node_names() -> list[str]:
+    """Return the names of the nodes that have parameters."""
+    return sorted(path.parent.name for path in ROOT.glob("*_node/params.py"))
+
+
+def _rows(params: Any, before: str) -> list[str]:
+    rows = []
+    for spec in fields(params):
+        value, name = getattr(params, spec.name), f"{before}{spec.name}"
+        if is_dataclass(value):
+            rows += _rows(value, f"{name}.")
+        else:
+            meaning = _comment(spec.metadata).replace("|", "\\|")
+            rows.append(f"| `{name}` | `{json.dumps(value)}` | {meaning} |")
+    return rows
+
+
 def _lines(params: Any, indent: str) -> list[str]:
     lines = []
     for spec in fields(params):
@@ -69,10 +102,10 @@ def _comment(metadata: Any) -> str:
 
 def main() -> None:
     """Write every file."""
-    for module in sorted(ROOT.glob("*_node/params.py")):
-        node = module.parent.name
+    for node in node_names():
         (ROOT / "config" / f"{node}.yaml").write_text(config_text(node), encoding="utf-8")
     (ROOT / "config" / "bench_learn.yaml").write_text(study_text(), encoding="utf-8")
+    (ROOT / "docs" / "parameters.md").write_text(parameters_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""docs/interfaces.md documents every topic and service of the table, and no other."""
+"""docs/interfaces.md has every topic, service and node; docs/parameters.md every parameter."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from so101.ros.params import defaults
 from so101.topics import (
     SERVICES,
     TOPICS,
@@ -13,8 +16,12 @@ from so101.topics import (
     image_topic,
     raw_image_topic,
 )
+from so101_bringup.parameters import params_class
 
-TEXT = (Path(__file__).parents[3] / "docs" / "interfaces.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs" / "interfaces.md").read_text(encoding="utf-8")
+PARAMETERS = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+NODES = sorted(path.parent.name for path in ROOT.glob("*_node/params.py"))
 ALL_TOPICS = (
     *TOPICS,
     image_topic("<camera>"),
@@ -24,9 +31,9 @@ ALL_TOPICS = (
 )
 
 
-def rows(title):
+def rows(title, text=TEXT):
     """Return the rows of the first table below a heading, keyed by the name in backquotes."""
-    section = re.split(rf"^## {title}$", TEXT, flags=re.MULTILINE)[1]
+    section = re.split(rf"^## {title}$", text, flags=re.MULTILINE)[1]
     section = re.split(r"^##", section, flags=re.MULTILINE)[0]
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -59,10 +66,30 @@ def test_nothing_else_is_documented():
     assert set(rows("Services")) == set(SERVICES)
 
 
-def test_the_parameters_of_every_node_are_documented():
-    root = Path(__file__).parents[3]
+def test_every_node_is_documented():
     found = rows("Parameters")
-    assert set(found) == {path.parent.name for path in root.glob("*_node/params.py")}
+    assert set(found) == set(NODES)
     for node, (_, file, meaning) in found.items():
         assert file.strip("`") == f"config/{node}.yaml"
-        assert (root / file.strip("`")).exists() and meaning
+        assert (ROOT / file.strip("`")).exists() and meaning
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_parameter_is_documented_and_no_other(node):
+    """Run tools/write_config.py when this fails."""
+    found = rows(node, PARAMETERS)
+    expected = defaults(params_class(node))
+    assert set(found) == set(expected)
+    for name, (_, default, meaning) in found.items():
+        assert json.loads(default.strip("`")) == json.loads(json.dumps(expected[name]))
+        assert meaning
+
+
+def test_the_page_of_parameters_is_written_by_its_tool():
+    """Run tools/write_config.py when this fails."""
+    path = ROOT / "tools" / "write_config.py"
+    spec = importlib.util.spec_from_file_location("write_config", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.parameters_text() == PARAMETERS
+    assert re.findall(r"^## (.*)$", PARAMETERS, re.MULTILINE) == NODES
