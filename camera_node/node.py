@@ -6,6 +6,7 @@ frames come from is in the sources, what counts in ``camera_node.watchdog``.
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,7 @@ class CameraNode(Node):
             is_refused=is_refused,
             is_compared=self._is_compared,
         )
+        event = replace(event, hardware_id=self._params.device)
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 
     def destroy_node(self) -> None:

@@ -75,10 +75,10 @@ class HardwareNode(Node):
         calibration = read_calibration(Path(params.calibration).expanduser())
         self._endpoints = endpoints = Endpoints(self)
         self._calibrated = {CALIBRATION: calibration.digest()}
-        self._mode = ""
+        self._port, self._mode = params.port, ""
         self._mode_lock = threading.Lock()
         self._newest_ns = self._trajectory_ns = 0
-        endpoints.offer(JOINT_STATES, JOINT_COMMANDS, ARM_STATE, ROBOT_DESCRIPTION, DIAGNOSTICS)
+        endpoints.offer(JOINT_STATES, JOINT_COMMANDS, ARM_STATE, DIAGNOSTICS)
         self._driver = Driver(
             params,
             calibration,
@@ -94,7 +94,9 @@ class HardwareNode(Node):
         endpoints.switch("arm/estop", self._on_estop)
         endpoints.switch("arm/torque", self._on_torque)
         endpoints.trigger("arm/recover", self._on_recover)
-        endpoints.publish(ROBOT_DESCRIPTION, to_text(robot_description()))
+        if self._detour is None:  # else robot_state_publisher's, which says what is below
+            endpoints.offer(ROBOT_DESCRIPTION)
+            endpoints.publish(ROBOT_DESCRIPTION, to_text(robot_description()))
         self._objections = Objections(NO_ARMING, OBJECTION_S)
         endpoints.listen(DIAGNOSTICS, self._on_report)
         repeat(self, DIAGNOSTICS_S, self._on_diagnostics)
@@ -197,7 +199,7 @@ class HardwareNode(Node):
     def _on_diagnostics(self) -> None:
         clock, judgement = graph_clock(), self._driver.judge()
         event = diagnostics_of(self._driver, judgement, clock.now_ns())
-        self._endpoints.publish(DIAGNOSTICS, to_event(event))
+        self._endpoints.publish(DIAGNOSTICS, to_event(replace(event, hardware_id=self._port)))
         compared = self._clocks.report(clock)
         self._endpoints.publish(DIAGNOSTICS, to_event(compared))
         self._say(self._clocks.news)

@@ -28,6 +28,7 @@ class Event:
         message: Its state in one word, or a sentence for a person.
         values: Typed by key; text on the wire.
         level: `OK`, `WARN` or `ERROR`.
+        hardware_id: The device that it is about, by the name it is opened by; empty for none.
     """
 
     stamp_ns: int
@@ -35,6 +36,7 @@ class Event:
     message: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     level: int = OK
+    hardware_id: str = ""
 
 
 def from_message(message: Any) -> Event:
@@ -59,6 +61,7 @@ def from_message(message: Any) -> Event:
         message=status.message,
         values=values,
         level=int.from_bytes(level, "little") if isinstance(level, bytes) else int(level),
+        hardware_id=status.hardware_id,
     )
 
 

@@ -13,11 +13,10 @@ from so101.clock import POLICY_HZ
 from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101.ros.params import defaults
-from so101_bringup.foreign_nodes import flat
 from so101_bringup.graph import GRAPHS, GraphOptions
 from so101_bringup.graph_checks import here
 from so101_bringup.node_spec import NODES, NodeSpec
-from so101_bringup.parameters import check_parameters, params_class
+from so101_bringup.parameters import check_parameters, flat, params_class
 
 _LATENCY = ("simulation_node", "simulated_latency")
 _SAME = (

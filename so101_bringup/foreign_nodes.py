@@ -4,16 +4,20 @@ Only a ROS distribution has them, so only launch runs them. They take their para
 never by a person's file: that has sections for our nodes only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from so101.config import load_yaml
 from so101.errors import ConfigError
+from so101_bringup.diagnostic_groups import AGGREGATOR, diagnostic_parameters
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_makers import calibration_of
 from so101_bringup.node_spec import NodeSpec, ParameterValue
-from so101_bringup.paths import config_path, shared_path
+from so101_bringup.parameters import flat
+from so101_bringup.paths import config_path
+from so101_bringup.placing import base_arguments
+from so101_bringup.rviz_files import rviz_file
 
 RAW_STATES = "arm/joint_states_raw"
 """What our driver measures, for ros2_control's topic hardware."""
@@ -28,6 +32,7 @@ CLOCK_HZ = 60.0
 """How often a replay says what time it is [Hz]."""
 
 _OWN_TREE = (("/tf", "tf"), ("/tf_static", "tf_static"))
+_SUMMED_UP = ("diagnostics", "diagnostics_agg", "diagnostics_toplevel_state")
 _PLANNERS = ("ompl", "pilz_industrial_motion_planner")
 
 MOVEIT_FILES = {
@@ -74,9 +79,24 @@ def rviz_node(options: GraphOptions, use: str, **more: Any) -> NodeSpec:
         **more: Of the `NodeSpec`.
     """
     own = options.rviz_config_file
-    path = _existing("rviz_config_file", own) if own else shared_path("rviz", f"{use}.rviz")
+    path = _existing("rviz_config_file", own) if own else rviz_file(use, options.frame_prefix)
     return _foreign(
         options, "rviz2", arguments=("-d", str(path)), remappings=_tree(options), **more
+    )
+
+
+def diagnostics_node(options: GraphOptions, nodes: Collection[str]) -> NodeSpec:
+    """Return who sums up what the nodes of these names say of their health.
+
+    Its topics are absolute; those of a namespace have its own.
+    """
+    return _foreign(
+        options,
+        "diagnostic_aggregator",
+        diagnostic_parameters(nodes),
+        executable="aggregator_node",
+        name=AGGREGATOR,
+        remappings=tuple((f"/{topic}", topic) for topic in _SUMMED_UP),
     )
 
 
@@ -223,23 +243,13 @@ def _place(options: GraphOptions) -> tuple[NodeSpec, ...]:
     """Return who places the arm's own world in the common one, where frames have a prefix."""
     if not options.frame_prefix:
         return ()
-    try:
-        numbers = [float(word) for word in options.base.split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 6:
-        raise ConfigError(f"base: {options.base!r} is not x y z yaw pitch roll")
-    flags = ("--x", "--y", "--z", "--yaw", "--pitch", "--roll")
-    pairs = zip(flags, map(str, numbers), strict=True)
-    arguments = [word for pair in pairs for word in pair]
-    frames = ("--frame-id", "world", "--child-frame-id", f"{options.frame_prefix}world")
     return (
         _foreign(
             options,
             "tf2_ros",
             executable="static_transform_publisher",
             name="base_publisher",
-            arguments=(*arguments, *frames),
+            arguments=base_arguments(options.base, options.frame_prefix),
         ),
     )
 
@@ -286,12 +296,3 @@ def _existing(option: str, text: str) -> Path:
 def _moveit(name: str, prefix: str) -> Iterator[tuple[str, ParameterValue]]:
     """Yield the parameters of one of MoveIt's files."""
     yield from flat(load_yaml(config_path(f"{name}.yaml")), prefix)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested mappings, their names joined by dots."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value

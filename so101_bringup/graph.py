@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from so101.errors import ConfigError
-from so101_bringup.foreign_nodes import joy_node
+from so101_bringup.foreign_nodes import diagnostics_node, joy_node
 from so101_bringup.graph_checks import SCRIPTED, check_files, check_person, check_session
 from so101_bringup.graph_options import GraphOptions as GraphOptions
 from so101_bringup.node_makers import (
@@ -164,4 +164,6 @@ def _graph(options: GraphOptions, makers: tuple[Maker, ...], job: str) -> tuple[
     nodes.append(reward_node(options, robot, job, tuple(node.name for node in nodes)))
     check_files(options)
     nodes += [joy_node(options)] if options.launch_joy else []
+    names = [node.name for node in nodes]
+    nodes += [diagnostics_node(options, names)] if options.launch_diagnostics else []
     return (*nodes, *around(options))

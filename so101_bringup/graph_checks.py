@@ -106,6 +106,18 @@ def here(nodes: Iterable[NodeSpec], options: GraphOptions) -> tuple[NodeSpec, ..
     return tuple(node for node in nodes if node.name not in options.elsewhere)
 
 
+def check_description(options: GraphOptions) -> None:
+    """Refuse sliders without a description of their own: two robots would be in one place.
+
+    Raises:
+        ConfigError: Sliders are wanted, and no robot_state_publisher for them.
+    """
+    if options.gui and not options.launch_description:
+        raise ConfigError(
+            "gui: sliders need a robot_state_publisher; leave launch_description out"
+        )
+
+
 def _check_real_session(options: GraphOptions, job: str) -> None:
     """Refuse what a session on the real arm cannot do, or not yet."""
     if job == "rl":

@@ -148,6 +148,14 @@ class GraphOptions:
     )
     gui: bool = option(False, "sliders in place of the robot's joint states")
     launch_rviz: bool = option(False, "show the robot in RViz (ROS installation only)")
+    launch_description: bool = option(
+        True,
+        "start robot_state_publisher here; false beside whatever has one already, such as a "
+        "session with launch_rviz",
+    )
+    launch_diagnostics: bool = option(
+        False, "sum up diagnostics in groups, for rqt_robot_monitor (ROS installation only)"
+    )
     rviz_config_file: str = option("", "your own RViz file, in place of the shipped one")
     launch_joy: bool = option(False, "start ROS's joy_node for teleop:=joy (ROS installation)")
     bag: str = option("", "directory of the episode or bag to replay")

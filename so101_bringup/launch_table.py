@@ -33,6 +33,7 @@ _SESSION = (
     *_PERSON,
     *_TIME,
     "elsewhere",
+    "launch_diagnostics",
     *_CONTROL,
     *_RVIZ,
     *_OURS,
@@ -129,8 +130,10 @@ LAUNCH_FILES: Mapping[str, LaunchFile] = {
         *_TREE,
         *_ROS,
     ),
-    "view": _file("view", "gui", "rviz_config_file", *_CONTROL, *_TREE, *_ROS),
-    "moveit": _file("moveit", *_CONTROL, *_RVIZ, *_ROS),
+    "view": _file(
+        "view", "gui", "launch_description", "rviz_config_file", *_CONTROL, *_TREE, *_ROS
+    ),
+    "moveit": _file("moveit", "launch_description", *_CONTROL, *_RVIZ, *_ROS),
     "replay": _file(
         "replay",
         "bag",

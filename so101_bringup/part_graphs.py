@@ -18,6 +18,7 @@ from so101_bringup.foreign_nodes import (
 )
 from so101_bringup.graph_checks import (
     check_arm,
+    check_description,
     check_files,
     check_person,
     check_robot,
@@ -126,14 +127,17 @@ def description_graph(options: GraphOptions) -> _Nodes:
 
 def view_graph(options: GraphOptions) -> _Nodes:
     """Return a window with the robot, which may run elsewhere; closing it ends everything."""
-    nodes = description_nodes(options, has_sliders=True)
+    check_description(options)
+    has_description = options.gui or _has_description(options)
+    nodes = description_nodes(options, has_sliders=True) if has_description else ()
     return (*nodes, rviz_node(options, "view", is_essential=True))
 
 
 def moveit_graph(options: GraphOptions) -> _Nodes:
     """Return MoveIt beside a running robot."""
+    nodes = description_nodes(options) if _has_description(options) else ()
     rviz = (rviz_node(options, "moveit"),) if options.launch_rviz else ()
-    return (*description_nodes(options), move_group_node(options), *rviz)
+    return (*nodes, move_group_node(options), *rviz)
 
 
 def replay_graph(options: GraphOptions) -> _Nodes:
@@ -145,7 +149,7 @@ def replay_graph(options: GraphOptions) -> _Nodes:
     if not options.bag:
         raise ConfigError("bag: name the directory of the episode or bag to replay")
     options = replace(_without_control(options), use_sim_time=True)
-    return (*description_nodes(options), player_node(options), *_shown(options))
+    return (*description_nodes(options), player_node(options), *_shown(options, "replay"))
 
 
 def around(options: GraphOptions) -> _Nodes:
@@ -160,11 +164,16 @@ def around(options: GraphOptions) -> _Nodes:
     return (*description_nodes(options), *_shown(options))
 
 
-def _shown(options: GraphOptions) -> _Nodes:
+def _shown(options: GraphOptions, use: str = "robot") -> _Nodes:
     """Return RViz with the robot, its cameras and what is drawn of the session, if asked for."""
     if not options.launch_rviz:
         return ()
-    return (marker_node(options), rviz_node(options, "robot"))
+    return (marker_node(options), rviz_node(options, use))
+
+
+def _has_description(options: GraphOptions) -> bool:
+    """Tell whether what stands beside a robot says where its parts are: else that one does."""
+    return options.launch_description and not options.below_control
 
 
 def _without_control(options: GraphOptions) -> GraphOptions:

@@ -1,7 +1,7 @@
 """What the programs of a ROS 2 distribution read from our YAML files: their parameters, our words.
 
-From ros2_control, ros2_controllers, MoveIt 2 and pick_ik as of Jazzy and Kilted. A key that is not
-here is ignored there in silence, or stops the program that reads it.
+From ros2_control, ros2_controllers, MoveIt 2, pick_ik and diagnostic_aggregator as of Jazzy and
+Kilted. A key that is not here is ignored there in silence, or stops the program that reads it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -174,6 +174,27 @@ ADAPTERS = {
     "default_planning_response_adapters/AddTimeOptimalParameterization",
     "default_planning_response_adapters/ValidateSolution",
     "default_planning_response_adapters/DisplayMotionPath",
+}
+
+AGGREGATOR = {
+    "path": str,
+    "pub_rate": float,
+    "other_as_errors": bool,
+    "history_depth": int,
+    "critical": bool,
+}
+GENERIC_ANALYZER = {
+    "type": str,
+    "path": str,
+    "find_and_remove_prefix": TEXTS,
+    "remove_prefix": TEXTS,
+    "startswith": TEXTS,
+    "contains": TEXTS,
+    "expected": TEXTS,
+    "regex": TEXTS,
+    "timeout": float,
+    "num_items": int,
+    "discard_stale": bool,
 }
 
 

@@ -170,7 +170,11 @@ def to_event(event: events.Event) -> DiagnosticArray:
     """Return an event as a message."""
     values = [KeyValue(key=key, value=value) for key, value in event.values.items()]
     status = DiagnosticStatus(
-        level=bytes((event.level,)), name=event.name, message=event.message, values=values
+        level=bytes((event.level,)),
+        name=event.name,
+        message=event.message,
+        hardware_id=event.hardware_id,
+        values=values,
     )
     return DiagnosticArray(header=to_header(event.stamp_ns), status=[status])
 

@@ -22,7 +22,11 @@ def to_message(event):
     stamp = SimpleNamespace(sec=event.stamp_ns // NS_PER_S, nanosec=event.stamp_ns % NS_PER_S)
     values = [SimpleNamespace(key=key, value=value) for key, value in event.values.items()]
     status = SimpleNamespace(
-        level=bytes([event.level]), name=event.name, message=event.message, values=values
+        level=bytes([event.level]),
+        name=event.name,
+        message=event.message,
+        hardware_id=event.hardware_id,
+        values=values,
     )
     return SimpleNamespace(header=SimpleNamespace(stamp=stamp), status=[status])
 

@@ -42,6 +42,7 @@ SESSIONS = [
     {**SIM, "namespace": "robot1", "cameras": "wrist", "use_sim_time": "true", "operator": "1: é"},
     {**SIM, **RVIZ, "teleop": "joy", "launch_joy": "true", "simulated_latency": "0.1"},
     {**SIM, "elsewhere": "recorder_node,teleop_node", "images": "both"},
+    {**SIM, "launch_diagnostics": "true", "namespace": "left"},
 ]
 GRID = {
     "rl": [*SESSIONS, {**SIM, "learning_python": "/opt/my venv/bin/python", "schedule": "sync"}],
@@ -74,7 +75,7 @@ GRID = {
     "motion": [SIM, {"robot": "real", "namespace": "left"}],
     "description": [{}, RVIZ, {"gui": "true", "prefix": "a_"}],
     "view": [{}, {**RVIZ, "gui": "true"}, {"namespace": "left", "use_sim_time": "true"}],
-    "moveit": [{}, RVIZ, {"use_ros2_control": "true"}],
+    "moveit": [{}, RVIZ, {"use_ros2_control": "true"}, {"launch_description": "false"}],
     "replay": [{"bag": "bag"}, {"bag": "bag", "rate": "0.5", "loop": "true", **RVIZ}],
 }
 """What is typed after each launch file."""

@@ -97,7 +97,7 @@ def event_message(event: Event) -> Any:
         level=event.level,
         name=event.name,
         message=event.message,
-        hardware_id="",
+        hardware_id=event.hardware_id,
         values=values,
     )
     return create(DIAGNOSTICS_TYPE, header=header(event.stamp_ns), status=[status])

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from so101.config import load_yaml
 from so101.errors import ConfigError
 from so101_bringup import foreign_nodes
 from so101_bringup.agreement import checked_graph
-from so101_bringup.foreign_nodes import BROADCAST_STATES, RAW_STATES, SLIDER_STATES
+from so101_bringup.foreign_nodes import (
+    BROADCAST_STATES,
+    RAW_STATES,
+    SLIDER_STATES,
+    rviz_node,
+)
 from so101_bringup.graph import PARTS, GraphOptions, record_graph, rl_graph, up_graph
 from so101_bringup.part_graphs import hardware_graph
+from so101_bringup.paths import shared_path
 from so101_bringup.preparation import prepare
 
 ROOT = Path(__file__).parents[3]
@@ -114,6 +121,48 @@ def test_sliders_never_move_a_robot():
     for node in PARTS["view"](replace(SIM, gui=True)):
         if node.package in ("robot_state_publisher", "joint_state_publisher_gui"):
             assert ("joint_states", SLIDER_STATES) in node.remappings
+
+
+def publishers(*graphs):
+    names = [node.package for nodes in graphs for node in nodes]
+    return names.count("robot_state_publisher")
+
+
+def test_beside_a_robot_with_transforms_nothing_publishes_them_again(monkeypatch):
+    """Whoever shows RViz or runs ros2_control has a robot_state_publisher, and only one."""
+    monkeypatch.setattr(foreign_nodes, "robot_urdf", lambda options, below: f"<{below}>")
+    shown = replace(SIM, launch_rviz=True)
+    controlled = replace(LED, use_ros2_control=True)
+    beside = replace(SIM, launch_description=False)
+    for robot, options in ((rl_graph(shown), beside), (record_graph(controlled), controlled)):
+        assert publishers(robot) == 1
+        assert publishers(robot, PARTS["view"](options), PARTS["moveit"](options)) == 1
+    plain = (rl_graph(SIM), PARTS["motion"](SIM))
+    assert publishers(*plain) == 0  # then it is theirs
+    assert publishers(*plain, PARTS["view"](SIM)) == publishers(*plain, PARTS["moveit"](SIM)) == 1
+    assert publishers(PARTS["description"](controlled)) == 1
+
+
+def test_sliders_have_a_description_of_their_own():
+    options = replace(SIM, gui=True, use_ros2_control=True)
+    assert publishers(PARTS["view"](options)) == 1
+    with pytest.raises(ConfigError, match="gui: sliders need a robot_state_publisher"):
+        PARTS["view"](replace(options, launch_description=False))
+
+
+def test_rviz_looks_for_links_where_a_prefix_puts_them():
+    (_, path) = rviz_node(replace(SIM, frame_prefix="left/"), "robot").arguments
+    (shipped,) = [
+        d for d in displays(shared_path("rviz", "robot.rviz")) if "RobotModel" in d["Class"]
+    ]
+    (robot,) = [d for d in displays(path) if "RobotModel" in d["Class"]]
+    assert "TF Prefix" not in shipped and robot == {**shipped, "TF Prefix": "left"}
+    with pytest.raises(ConfigError, match="frame_prefix: 'left_': RViz puts a slash"):
+        rviz_node(replace(SIM, frame_prefix="left_"), "robot")
+
+
+def displays(path):
+    return load_yaml(Path(path))["Visualization Manager"]["Displays"]
 
 
 @pytest.mark.parametrize(
