@@ -74,9 +74,10 @@ def test_every_dependency_is_a_key_that_rosdep_knows(manifest):
 def test_every_package_that_a_launch_file_starts_is_a_dependency(manifest):
     """Drivers and simulators of other people are for those who choose them."""
     chosen = {"mujoco_ros2_control", "ros_gz_sim", "ros_gz_bridge", "moveit_ros_move_group"}
-    tree = ast.parse((ROOT / "so101_bringup/foreign_nodes.py").read_text(encoding="utf-8"))
+    files = [ROOT / f"so101_bringup/{name}.py" for name in ("foreign_nodes", "replay")]
+    tree = ast.parse("\n".join(path.read_text(encoding="utf-8") for path in files))
     calls = [c for c in ast.walk(tree) if isinstance(c, ast.Call) and len(c.args) > 1]
-    calls = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "_foreign"]
+    calls = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "foreign_node"]
     packages = {c.args[1].value for c in calls if isinstance(c.args[1], ast.Constant)}
     assert {"rviz2", "joy", "rosbag2_transport"} <= packages
     assert packages <= chosen | {depend.name for depend in manifest.exec_depends}

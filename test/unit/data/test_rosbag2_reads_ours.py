@@ -57,6 +57,14 @@ def test_the_metadata_is_whole_and_latches_what_was_latched(bag):
     assert all((bag / name).is_file() for name in found.files)
 
 
+def test_the_facts_are_in_its_custom_data(tmp_path):
+    writer = BagWriter(tmp_path / "bag", TOPICS, name="a")
+    facts = {"task": "pick: 'it' # up", "outcome": "success", "published/joint_states": "12"}
+    bag = writer.close(facts).path
+    said = rosbag2_rules.read((bag / "metadata.yaml").read_text()).custom_data
+    assert {key: said[key] for key in facts} == facts
+
+
 def test_a_file_by_itself_says_the_same(bag):
     whole = rosbag2_rules.read((bag / "metadata.yaml").read_text())
     for name in whole.files:
