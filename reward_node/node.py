@@ -30,8 +30,9 @@ from so101.objections import NO_EPISODE, Objections
 from so101.rewards.person_rater import PersonRater
 from so101.rewards.pick_rater import PickRater
 from so101.ros.convert import to_number, to_text
-from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health, Roll
+from so101.ros.interfaces import interface_class
 from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run

@@ -31,6 +31,7 @@ class Topic:
         doc: Meaning, one line.
         is_latched: Late subscribers get the last message (transient local).
         is_recorded: Part of every episode's bag.
+        is_sensed: Of a device, whose driver may be somebody else's and offer best effort.
     """
 
     name: str
@@ -38,9 +39,15 @@ class Topic:
     doc: str
     is_latched: bool = False
     is_recorded: bool = True
+    is_sensed: bool = False
 
 
-JOINT_STATES = Topic(name="joint_states", type=JOINT_STATE, doc="measured, 60 Hz on the tick grid")
+JOINT_STATES = Topic(
+    name="joint_states",
+    type=JOINT_STATE,
+    is_sensed=True,
+    doc="measured, 60 Hz on the tick grid",
+)
 JOINT_COMMANDS = Topic(
     name="joint_commands",
     type=JOINT_STATE,
@@ -149,7 +156,7 @@ RECORDER_STATUS = Topic(
     is_recorded=False,
     doc="episode id, saved or lost, path, steps, messages lost; the session waits for it",
 )
-JOY = Topic(name="joy", type="sensor_msgs/msg/Joy", doc="gamepad")
+JOY = Topic(name="joy", type="sensor_msgs/msg/Joy", is_sensed=True, doc="gamepad")
 DIAGNOSTICS = Topic(
     name="diagnostics", type=DIAGNOSTICS_TYPE, is_recorded=False, doc="health of every node, 1 Hz"
 )
@@ -204,6 +211,7 @@ def image_topic(camera: str) -> Topic:
     return Topic(
         name=f"{camera}_camera/image_raw/compressed",
         type=COMPRESSED_IMAGE,
+        is_sensed=True,
         doc=f"JPEG frames of the {camera} camera, 30 Hz",
     )
 
@@ -211,14 +219,20 @@ def image_topic(camera: str) -> Topic:
 def raw_image_topic(camera: str) -> Topic:
     """Return the topic of a camera's frames as they are, published on request."""
     return Topic(
-        name=f"{camera}_camera/image_raw", type=IMAGE, doc=f"RGB frames of the {camera} camera"
+        name=f"{camera}_camera/image_raw",
+        type=IMAGE,
+        is_sensed=True,
+        doc=f"RGB frames of the {camera} camera",
     )
 
 
 def camera_info_topic(camera: str) -> Topic:
     """Return the calibration topic of a camera."""
     return Topic(
-        name=f"{camera}_camera/camera_info", type=CAMERA_INFO, doc=f"calibration of {camera}"
+        name=f"{camera}_camera/camera_info",
+        type=CAMERA_INFO,
+        is_sensed=True,
+        doc=f"calibration of {camera}",
     )
 
 

@@ -72,7 +72,8 @@ def add_verbs(verbs: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another parameter of the learner, such as batch_size=4 or tuning.rank=8",
+        help="another parameter of the learner, such as batch_size=4 or tuning.rank=8, or of how "
+        "other recorders' bags are read, such as reader.namespace=left",
     )
     train.set_defaults(run=_train)
     playback = verbs.add_parser("playback", help="replay a recorded episode on the simulated arm")

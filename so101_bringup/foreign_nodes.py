@@ -28,9 +28,6 @@ BROADCAST_STATES = "joint_state_broadcaster/joint_states"
 SLIDER_STATES = "sliders/joint_states"
 """What sliders say: never the robot's own topic, where somebody would believe it."""
 
-CLOCK_HZ = 60.0
-"""How often a replay says what time it is [Hz]."""
-
 _OWN_TREE = (("/tf", "tf"), ("/tf_static", "tf_static"))
 _SUMMED_UP = ("diagnostics", "diagnostics_agg", "diagnostics_toplevel_state")
 _PLANNERS = ("ompl", "pilz_industrial_motion_planner")
@@ -65,8 +62,8 @@ def description_nodes(
     if options.gui and has_sliders:
         remappings = (*_tree(options), ("joint_states", SLIDER_STATES))
         gui = "joint_state_publisher_gui"
-        sliders = (_foreign(options, gui, remappings=(("joint_states", SLIDER_STATES),)),)
-    publisher = _foreign(options, "robot_state_publisher", values, remappings=remappings)
+        sliders = (foreign_node(options, gui, remappings=(("joint_states", SLIDER_STATES),)),)
+    publisher = foreign_node(options, "robot_state_publisher", values, remappings=remappings)
     return (publisher, *sliders, *_place(options))
 
 
@@ -79,8 +76,8 @@ def rviz_node(options: GraphOptions, use: str, **more: Any) -> NodeSpec:
         **more: Of the `NodeSpec`.
     """
     own = options.rviz_config_file
-    path = _existing("rviz_config_file", own) if own else rviz_file(use, options.frame_prefix)
-    return _foreign(
+    path = existing_path("rviz_config_file", own) if own else rviz_file(use, options.frame_prefix)
+    return foreign_node(
         options, "rviz2", arguments=("-d", str(path)), remappings=_tree(options), **more
     )
 
@@ -90,7 +87,7 @@ def diagnostics_node(options: GraphOptions, nodes: Collection[str]) -> NodeSpec:
 
     Its topics are absolute; those of a namespace have its own.
     """
-    return _foreign(
+    return foreign_node(
         options,
         "diagnostic_aggregator",
         diagnostic_parameters(nodes),
@@ -103,21 +100,7 @@ def diagnostics_node(options: GraphOptions, nodes: Collection[str]) -> NodeSpec:
 def joy_node(options: GraphOptions) -> NodeSpec:
     """Return ROS's reader of gamepads; its repetitions tell that the gamepad is alive."""
     values: dict[str, ParameterValue] = {"deadzone": 0.05, "autorepeat_rate": 20.0}
-    return _foreign(options, "joy", values, executable="joy_node", respawn=True)
-
-
-def player_node(options: GraphOptions) -> NodeSpec:
-    """Return who plays a bag; the replay is over when it is."""
-    path = _existing("bag", options.bag)
-    values: dict[str, ParameterValue] = {
-        "storage.uri": str(path),
-        "play.rate": options.rate,
-        "play.loop": options.loop,
-        "play.start_paused": options.start_paused,
-        "play.clock_publish_frequency": CLOCK_HZ,
-        "play.disable_keyboard_controls": True,
-    }
-    return _foreign(options, "rosbag2_transport", values, executable="player", is_essential=True)
+    return foreign_node(options, "joy", values, executable="joy_node", respawn=True)
 
 
 def control_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
@@ -127,7 +110,7 @@ def control_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
     or else the controller manager, for which a spawner waits by itself.
     """
     files = _controllers(options)
-    spawner = _foreign(
+    spawner = foreign_node(
         options,
         "controller_manager",
         executable="spawner",
@@ -154,7 +137,7 @@ def move_group_node(options: GraphOptions) -> NodeSpec:
         "default_planning_pipeline": _PLANNERS[0],
         **{key: value for pair in MOVEIT_FILES.items() for key, value in _moveit(*pair)},
     }
-    return _foreign(
+    return foreign_node(
         options,
         "moveit_ros_move_group",
         values,
@@ -195,7 +178,7 @@ def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[Node
     if options.below_control == "gazebo":
         clock = "/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock"
         return (
-            _foreign(
+            foreign_node(
                 options,
                 "ros_gz_sim",
                 executable="create",
@@ -203,7 +186,7 @@ def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[Node
                 arguments=("-topic", "robot_description", "-name", "so101"),
                 ends_itself=True,
             ),
-            _foreign(
+            foreign_node(
                 options,
                 "ros_gz_bridge",
                 executable="parameter_bridge",
@@ -213,7 +196,7 @@ def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[Node
         )
     package = "mujoco_ros2_control" if options.below_control == "mujoco" else "controller_manager"
     return (
-        _foreign(
+        foreign_node(
             options,
             package,
             executable="ros2_control_node",
@@ -228,7 +211,7 @@ def _managers(options: GraphOptions, controllers: tuple[str, ...]) -> tuple[Node
 def _controllers(options: GraphOptions) -> tuple[str, ...]:
     """Return the paths of the controllers' parameters, the later ones on top."""
     own = options.controllers_file
-    paths = [_existing("controllers_file", own) if own else config_path("controllers.yaml")]
+    paths = [existing_path("controllers_file", own) if own else config_path("controllers.yaml")]
     if options.below_control == "topic":
         paths.append(config_path("controllers_topic.yaml"))
     return tuple(map(str, paths))
@@ -244,7 +227,7 @@ def _place(options: GraphOptions) -> tuple[NodeSpec, ...]:
     if not options.frame_prefix:
         return ()
     return (
-        _foreign(
+        foreign_node(
             options,
             "tf2_ros",
             executable="static_transform_publisher",
@@ -262,13 +245,20 @@ def _tree(options: GraphOptions) -> tuple[tuple[str, str], ...]:
     return _OWN_TREE if options.namespace and not options.frame_prefix else ()
 
 
-def _foreign(
+def foreign_node(
     options: GraphOptions,
     package: str,
     parameters: Mapping[str, ParameterValue] | None = None,
     **more: Any,
 ) -> NodeSpec:
-    """Return a node of another package; named like its executable, which is named like it."""
+    """Return a node of another package; named like its executable, which is named like it.
+
+    Args:
+        options: What was chosen.
+        package: The package.
+        parameters: Its parameters.
+        **more: Of the `NodeSpec`.
+    """
     values = dict(parameters or {})
     if options.use_sim_time:
         values["use_sim_time"] = True
@@ -286,8 +276,12 @@ def _foreign(
     )
 
 
-def _existing(option: str, text: str) -> Path:
-    """Return the path that an option names."""
+def existing_path(option: str, text: str) -> Path:
+    """Return the path that an option names.
+
+    Raises:
+        ConfigError: There is nothing.
+    """
     if not (path := Path(text).expanduser().absolute()).exists():
         raise ConfigError(f"{option}: {path} does not exist")
     return path

@@ -13,7 +13,6 @@ from so101_bringup.foreign_nodes import (
     description_nodes,
     joy_node,
     move_group_node,
-    player_node,
     rviz_node,
 )
 from so101_bringup.graph_checks import (
@@ -41,6 +40,7 @@ from so101_bringup.node_makers import (
 )
 from so101_bringup.node_spec import NodeSpec
 from so101_bringup.policy_options import check_policy
+from so101_bringup.replay import NAMESPACE, player_node
 
 _Nodes = tuple[NodeSpec, ...]
 
@@ -141,14 +141,15 @@ def moveit_graph(options: GraphOptions) -> _Nodes:
 
 
 def replay_graph(options: GraphOptions) -> _Nodes:
-    """Return a bag that is played, with the transforms that bags lack.
+    """Return a bag that is played in a namespace of its own, with the transforms that bags lack.
 
     Raises:
         ConfigError: No bag is named.
     """
     if not options.bag:
         raise ConfigError("bag: name the directory of the episode or bag to replay")
-    options = replace(_without_control(options), use_sim_time=True)
+    namespace = options.namespace.strip("/") or NAMESPACE
+    options = replace(_without_control(options), use_sim_time=True, namespace=namespace)
     return (*description_nodes(options), player_node(options), *_shown(options, "replay"))
 
 

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -41,7 +42,8 @@ def train(
         seed: Of weights, batches and noise.
         say: Takes each line for the person.
         episodes: What to learn from instead of the run's own store.
-        others: More of the learner's parameters, such as algorithm, base and tuning.
+        others: More of the learner's parameters, such as algorithm, base and tuning; and as
+            ``reader`` how bags are read, of `so101.data.episodes.segments.ReaderConfig`.
 
     Returns:
         The exit code.
@@ -56,12 +58,15 @@ def train(
     if episodes is None and not paths.episodes.is_dir():
         raise StoreError(f"{paths.episodes}: no such directory; record demonstrations first")
     values = {**(others or {}), "uses_objects": is_state, "steps": steps, "seed": seed}
+    reader = values.pop("reader", {})
     params = from_mapping(
         LearnerParams, {**values, "cameras": []} if is_state else values, "so101 train"
     )
     with claimed_store(root, "so101 train"), _stop_question() as should_stop:
         store = episodes or EpisodeStore(paths.episodes)
         request = request_of(params)
+        if reader:
+            request = replace(request, dataset={**request.dataset, "reader": reader})
         job = fine_tuning_job(request, store, paths.checkpoints, base=params.base)
         say(f"so101 train: {len(job.episodes)} demonstrations, {job.steps} steps, job {job.name}")
         checkpoint = training.run(

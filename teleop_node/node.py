@@ -15,8 +15,9 @@ from so101.episode import ControlSource
 from so101.events import ControlEvent, EpisodeEvent
 from so101.robot import so101
 from so101.ros.convert import from_joint_command, to_header
-from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
+from so101.ros.interfaces import interface_class
 from so101.ros.joy import from_joy
 from so101.ros.observing import observe
 from so101.ros.params import declare

@@ -12,7 +12,8 @@ from so101.arrays import FloatArray
 from so101.episode import EpisodeFacts, EpisodeState
 from so101.events import ControlEvent, EpisodeEvent, from_message
 from so101.ros.convert import from_joint_command
-from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.endpoints import Endpoints
+from so101.ros.interfaces import interface_class
 from so101.ros.spin import Spinner
 from so101.topics import ARM_STATE, CONTROL_SOURCE, EPISODE, JOINT_COMMANDS, SERVICES
 

@@ -18,7 +18,7 @@ from so101.clock import POLICY_GRID
 from so101.control.trajectory import JointTrajectory
 from so101.robot import CAMERAS, JOINTS
 from so101.ros.convert import stamp_of, to_joint_trajectory
-from so101.ros.endpoints import interface_class
+from so101.ros.interfaces import interface_class
 from so101.ros.qos import publisher_qos, subscriber_qos
 from so101.topics import (
     ARM_TRAJECTORY,

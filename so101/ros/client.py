@@ -10,9 +10,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from so101.errors import ConfigError, SessionError, So101Error
 from so101.events import Event, from_message
-from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
-from so101.ros.qos import subscriber_qos
+from so101.ros.interfaces import interface_class
+from so101.ros.listening import Listener
 from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
 from so101.topics import SERVICES, TRIGGER, Topic
 
@@ -117,9 +118,7 @@ class GraphClient:
 
     def listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
         """Call back for every message of a topic while spinning."""
-        self._node.create_subscription(
-            interface_class(topic.type), topic.name, callback, subscriber_qos(topic)
-        )
+        Listener(self._node, topic, callback)
 
     def answer_roll(self) -> None:
         """Report like the graph's own nodes, so that a session can wait until this one hears it.

@@ -7,7 +7,6 @@ refusal that says why.
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -16,7 +15,9 @@ from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError, ClockError, HardwareError, So101Error, TrajectoryError
 from so101.events import Event, from_message
 from so101.ros.convert import to_event
-from so101.ros.qos import EVENTS, publisher_qos, subscriber_qos
+from so101.ros.interfaces import interface_class
+from so101.ros.listening import Listener
+from so101.ros.qos import EVENTS, publisher_qos
 from so101.ros.trajectory_bytes import trajectory_from_bytes, trajectory_to_bytes
 from so101.topics import SERVICES, Topic
 
@@ -29,12 +30,6 @@ class TypedEvent(Protocol):
         ...
 
 
-def interface_class(type_name: str) -> Any:
-    """Return the class of a ROS type such as ``sensor_msgs/msg/JointState``."""
-    package, kind, name = type_name.split("/")
-    return getattr(import_module(f"{package}.{kind}"), name)
-
-
 class Endpoints:
     """The interfaces of one node. Topics are published under their table entry."""
 
@@ -43,7 +38,7 @@ class Endpoints:
         self._node = node
         self._speaker = f"{node.get_fully_qualified_name()} {os.getpid()}"
         self._publishers: dict[str, Any] = {}
-        self._clock_problem = ""
+        self._problem = ""
 
     def offer(self, *topics: Topic) -> None:
         """Create publishers, so that others can find them before the first message."""
@@ -89,12 +84,13 @@ class Endpoints:
         raw: bool = False,
     ) -> None:
         """Subscribe to a topic. A message that cannot be read is dropped with a warning."""
-        self._node.create_subscription(
-            interface_class(topic.type),
-            topic.name,
+        Listener(
+            self._node,
+            topic,
             callback if raw else self._guarded(topic, callback),
-            subscriber_qos(topic, depth),
+            depth=depth,
             raw=raw,
+            on_problem=self._note,
         )
 
     def hear(self, topic: Topic, kind: Any, callback: Callable[[Any], None]) -> None:
@@ -106,8 +102,8 @@ class Endpoints:
             try:
                 callback(message)
             except ClockError as error:
-                self._clock_problem = f"{topic.name}: refused: {error}"
-                self._node.get_logger().error(self._clock_problem, throttle_duration_sec=1.0)
+                self._note(f"{topic.name}: refused: {error}")
+                self._node.get_logger().error(self._problem, throttle_duration_sec=1.0)
             except (BagError, HardwareError, TrajectoryError) as error:  # not ours to read
                 self._node.get_logger().warning(
                     f"{topic.name}: dropped: {error}", throttle_duration_sec=1.0
@@ -115,9 +111,12 @@ class Endpoints:
 
         return guarded
 
-    def take_clock_problem(self) -> str:
-        """Return which topic was refused for its stamps since the last call; empty for none."""
-        problem, self._clock_problem = self._clock_problem, ""
+    def _note(self, problem: str) -> None:
+        self._problem = problem
+
+    def take_problem(self) -> str:
+        """Return what was refused for its stamps or not heard since the last call, if anything."""
+        problem, self._problem = self._problem, ""
         return problem
 
     def trigger(self, name: str, callback: Callable[[], str]) -> None:

@@ -66,7 +66,7 @@ class Health:
 
     def _report(self) -> None:
         values = {key: encode(list(pair)) for key, pair in connections(self._nodes).items()}
-        problem = self._endpoints.take_clock_problem()
+        problem = self._endpoints.take_problem()
         event = Event(
             stamp_ns=now_ns(self._node),
             name=self._node.get_name(),

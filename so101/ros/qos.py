@@ -9,6 +9,8 @@ The choices and why:
 - A policy keeps `FRESH` images: an older frame in the queue is a stale one.
 - Latched topics are transient local, and their publisher keeps one message: the present state.
   Their subscribers keep more, so that two changes in quick succession are both seen.
+- What a device senses may come from somebody else's driver, which offers best effort where ours
+  are reliable. `so101.ros.listening` and `so101.ros.taps` notice, and ask for no more then.
 - Alive topics promise a message every 100 ms. Only a deadline notices a process that hangs: the
   graph still counts a killed publisher for 20 s, and automatic liveliness ignores a hung callback.
 """
@@ -58,7 +60,11 @@ def publisher_qos(topic: Topic) -> QoSProfile:
 
 
 def subscriber_qos(
-    topic: Topic, depth: int = EVENTS, *, with_deadline: bool = False
+    topic: Topic,
+    depth: int = EVENTS,
+    *,
+    with_deadline: bool = False,
+    is_best_effort: bool = False,
 ) -> QoSProfile:
     """Return what a subscriber of the topic asks for.
 
@@ -68,8 +74,12 @@ def subscriber_qos(
             images, the default for everybody who follows every message.
         with_deadline: Ask for the alive topics' deadline, to get its missed event. Publishers
             that do not offer it are then not heard at all.
+        is_best_effort: Hear also who offers no more than that.
     """
-    return _profile(topic, depth, with_deadline=with_deadline and topic.name in _ALIVE)
+    profile = _profile(topic, depth, with_deadline=with_deadline and topic.name in _ALIVE)
+    if is_best_effort:
+        profile.reliability = ReliabilityPolicy.BEST_EFFORT
+    return profile
 
 
 def _profile(topic: Topic, depth: int, *, with_deadline: bool) -> QoSProfile:

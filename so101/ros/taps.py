@@ -9,11 +9,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
 
 from so101.clock import NS_PER_S
-from so101.ros.endpoints import interface_class
+from so101.ros.interfaces import interface_class
+from so101.ros.listening import EASED
 from so101.ros.qos import DEEP, deep, subscriber_qos
 from so101.topics import Topic
+
+LOOK_EVERY = 5
+"""Calls of `Taps.drain` from one look at who publishes to the next, a tenth of a second mostly."""
 
 MEANWHILE_NS = NS_PER_S
 """What seems to arrive later after a call began was stamped by a clock that was set back since."""
@@ -59,19 +64,9 @@ class Taps:
             enable_rosout=False,
             use_global_arguments=False,
         )
-        self._subscriptions = [
-            (
-                topic,
-                self.node.create_subscription(
-                    interface_class(topic.type),
-                    topic.name,
-                    _unused,
-                    subscriber_qos(topic, deep(topic)),
-                    raw=True,
-                ),
-            )
-            for topic in topics
-        ]
+        self._subscriptions = [(topic, self._subscribe(topic)) for topic in topics]
+        self._strict = {topic.name for topic in topics if topic.is_sensed}
+        self._calls = 0
         self._later: list[Tapped] = []
 
     def drain(self, now_ns: int) -> list[Tapped]:
@@ -83,6 +78,9 @@ class Taps:
         Args:
             now_ns: The system clock as the call begins [ns].
         """
+        if self._calls % LOOK_EVERY == 0:
+            self._ease()
+        self._calls += 1
         taken, self._later = self._later, []
         for topic, subscription in self._subscriptions:
             fresh = [_tapped(topic, *message) for message in _take_all(subscription)]
@@ -90,6 +88,32 @@ class Taps:
             taken += fresh[:before]
             self._later += fresh[before:]
         return in_order(taken)
+
+    def _subscribe(self, topic: Topic, *, is_best_effort: bool = False) -> Any:
+        profile = subscriber_qos(topic, deep(topic), is_best_effort=is_best_effort)
+        kind = interface_class(topic.type)
+        return self.node.create_subscription(kind, topic.name, _unused, profile, raw=True)
+
+    def _ease(self) -> None:
+        """Hear what is sensed as best effort where somebody offers no more; see `Listener`.
+
+        No executor spins this node, so nobody tells it of a publisher that it does not hear.
+        """
+        for place, (topic, old) in enumerate(self._subscriptions):
+            if topic.name in self._strict and self._is_missed(old):
+                self._strict.discard(topic.name)
+                self.node.get_logger().warning(f"{topic.name}: {EASED}")
+                self._later += [_tapped(topic, *message) for message in _take_all(old)]
+                self._subscriptions[place] = (topic, self._subscribe(topic, is_best_effort=True))
+                self.node.destroy_subscription(old)
+
+    def _is_missed(self, subscription: Any) -> bool:
+        """Tell whether a publisher is not heard because it offers best effort."""
+        name = subscription.topic_name
+        if self.node.count_publishers(name) <= subscription.get_publisher_count():
+            return False
+        offers = self.node.get_publishers_info_by_topic(name)
+        return any(o.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT for o in offers)
 
     def close(self) -> None:
         """Unsubscribe."""

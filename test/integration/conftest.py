@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 from integration import graphs
+from integration.bystander import Bystander
 
 SEED = 3
 DEMONSTRATIONS = 6
@@ -15,19 +16,30 @@ START = "small"
 
 
 class Job(NamedTuple):
-    """A finished run of a graph, its store, and the options that repeat it."""
+    """A finished run of a graph, its store, and the options that repeat it.
+
+    And the bag of a stranger who recorded it, too, where there was one.
+    """
 
     run: graphs.Run
     store: Path
     options: dict
+    theirs: Path | None = None
 
 
 @pytest.fixture(scope="session")
 def record_job(tmp_path_factory):
-    """A session that only recorded."""
+    """A session that only recorded, with somebody beside it who recorded all topics."""
     store = tmp_path_factory.mktemp("record")
     options = {"seed": SEED, "start": START, "demonstrations": DEMONSTRATIONS}
-    return Job(graphs.run("record", store, **options), store, options)
+    with graphs.running("record", store, **options) as graph:
+        bystander = Bystander(graph.domain, store.with_name("ep1") / "ep1")
+        try:
+            run = graph.wait()
+        finally:
+            theirs = bystander.stop()
+        assert graph.pids() == []
+    return Job(run, store, options, theirs)
 
 
 @pytest.fixture(scope="session")

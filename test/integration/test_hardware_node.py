@@ -25,7 +25,8 @@ from so101.ros.convert import (
     to_event,
     to_joint_command,
 )
-from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.endpoints import Endpoints
+from so101.ros.interfaces import interface_class
 from so101.ros.spin import Spinner, wait_for_matched
 from so101.topics import (
     ARM_SETPOINTS,

@@ -60,7 +60,7 @@ BASES = (
     replace(REAL, hardware_type="feetech"),
     replace(REAL, hardware_type="gazebo"),
     replace(REAL, robot="sim", usb_port="", calibration=""),
-    replace(SIM, bag=str(ROOT / "config"), launch_rviz=True, frame_prefix="left/"),
+    replace(SIM, bag=str(ROOT / "test/golden/episode"), launch_rviz=True, frame_prefix="left/"),
 )
 OTHER_VALUES = {
     "robot": ("sim", "real", ""),
@@ -74,7 +74,7 @@ OTHER_VALUES = {
     "teleop": ("gamepad", "joy", "leader"),
     "start": ("wide", "moon"),
     "hardware_type": ("mock", "gazebo"),
-    "bag": (str(ROOT / "test"),),
+    "bag": (str(ROOT / "test/golden/episode/rollout-1_0.mcap"),),
     "elsewhere": (("motion_node",),),
     "rviz_config_file": (str(ROOT / "package.xml"),),
     "controllers_file": (str(ROOT / "package.xml"),),

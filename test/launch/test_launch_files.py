@@ -8,6 +8,7 @@ import asyncio
 import importlib.util
 import json
 import shlex
+import shutil
 import sys
 import time
 import types
@@ -138,7 +139,7 @@ def launch(monkeypatch, tmp_path, ros_domain, at_exit):
 @pytest.fixture
 def files(tmp_path):
     """What some graphs name: a bag and a calibration."""
-    (tmp_path / "bag").mkdir()
+    shutil.copytree(ROOT / "test/golden/episode", tmp_path / "bag")
     (tmp_path / "arm.json").write_text(json.dumps(make_calibration()))
 
 

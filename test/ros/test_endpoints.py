@@ -18,7 +18,8 @@ from so101.errors import BagError, SessionError, TrajectoryError
 from so101.events import ControlEvent
 from so101.robot import JOINTS
 from so101.ros.convert import to_text
-from so101.ros.endpoints import Endpoints, interface_class
+from so101.ros.endpoints import Endpoints
+from so101.ros.interfaces import interface_class
 from so101.ros.spin import Spinner, wait_for_matched
 from so101.topics import CONTROL_SOURCE, LABEL, POLICY_TRAJECTORY, SERVICES, TASK, recorded_topics
 

@@ -92,6 +92,6 @@ def test_a_frame_of_the_future_is_refused_and_told_of(make_node):
     assert spinner.spin_until(lambda: bool(fed), 5.0)
     spinner.close()
     assert fed == [now_ns]
-    problem = endpoints.take_clock_problem()
+    problem = endpoints.take_problem()
     assert problem.startswith(f"{FRONT.name}: refused: stamped 3") and "ahead" in problem
-    assert endpoints.take_clock_problem() == ""
+    assert endpoints.take_problem() == ""

@@ -1,19 +1,31 @@
 """Publisher and subscriber of every topic fit each other, and state survives for late joiners."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("rclpy")
 
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import DurabilityPolicy, QoSCompatibility, ReliabilityPolicy, qos_check_compatible
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from std_msgs.msg import Header, String
 
+from so101.config import load_yaml
+from so101.robot import CAMERAS
 from so101.ros.convert import to_header, to_text
-from so101.ros.qos import ALIVE_DEADLINE_NS, DEEP, FRESH, publisher_qos, subscriber_qos
+from so101.ros.qos import ALIVE_DEADLINE_NS, DEEP, FRESH, deep, publisher_qos, subscriber_qos
 from so101.ros.spin import Spinner, wait_for_matched
-from so101.topics import POLICY_ALIVE, TASK, TOPICS, image_topic
+from so101.topics import POLICY_ALIVE, TASK, TOPICS, image_topic, recorded_topics
 
+ROOT = Path(__file__).parents[2]
 ALL = (*TOPICS, image_topic("wrist"))
 
 
@@ -70,3 +82,19 @@ def test_a_silent_source_misses_its_deadline(make_node):
     assert spinner.spin_until(lambda: bool(heard), 5.0)
     assert spinner.spin_until(lambda: bool(missed), 5.0)
     spinner.close()
+
+
+def test_the_file_for_ros2_bag_record_asks_for_what_is_offered_as_deep_as_our_recorder():
+    told = load_yaml(ROOT / "config/bag_qos.yaml")
+    recorded = {f"/{topic.name}": topic for topic in recorded_topics(CAMERAS)}
+    assert {*told} == {*recorded}
+    for name, values in told.items():
+        asked = QoSProfile(
+            history=HistoryPolicy.get_from_short_key(values["history"]),
+            depth=values["depth"],
+            reliability=ReliabilityPolicy.get_from_short_key(values["reliability"]),
+            durability=DurabilityPolicy.get_from_short_key(values["durability"]),
+        )
+        topic = recorded[name]
+        assert qos_check_compatible(publisher_qos(topic), asked)[0] != QoSCompatibility.ERROR
+        assert (asked.depth, asked.durability) == (deep(topic), subscriber_qos(topic).durability)

@@ -18,6 +18,7 @@ _MAX_BYTES = 1 << 24
 _MAX_EVENTS = 1 << 20
 _MAX_DEPTH = 64
 _PLAIN_BYTES, _PLAIN_LINE, _PLAIN_BRACKETS = 1 << 18, 1 << 11, 1 << 10
+_NOTHING = ("", "~", "null")
 _MAX_NUMBER = 20  # digits: more do not fit rosbag2's integers
 _FOREVER = {"sec": 9223372036, "nsec": 854775807}
 _LATCHED = {
@@ -121,6 +122,7 @@ class BagMetadata:
         messages: Messages in all files; -1 when nobody counted.
         duration_ns: From the first to the last message [ns].
         custom_data: Text by key.
+        topics: Absolute topic names; none where nobody wrote them down.
     """
 
     files: tuple[str, ...]
@@ -129,6 +131,7 @@ class BagMetadata:
     messages: int = -1
     duration_ns: int = 0
     custom_data: Mapping[str, str] = field(default_factory=dict)
+    topics: tuple[str, ...] = ()
 
 
 def qos_profiles(topic_is_latched: bool) -> list[dict[str, Any]]:
@@ -219,6 +222,7 @@ def parse_metadata(text: str, where: str) -> BagMetadata:
             messages=_number(values["message_count"]),
             duration_ns=_number(values["duration"]["nanoseconds"]),
             custom_data=_words(values.get("custom_data", "")),
+            topics=_names(values.get("topics_with_message_count", "")),
         )
     except (yaml.YAMLError, RecursionError) as error:
         raise BagError(f"{where}: not valid YAML: {error}") from error
@@ -253,8 +257,14 @@ def _number(value: Any) -> int:
     return int(value)
 
 
+def _names(topics: Any) -> tuple[str, ...]:
+    if topics in _NOTHING:
+        return ()
+    return tuple(_word(one["topic_metadata"]["name"]) for one in topics)
+
+
 def _words(values: Any) -> dict[str, str]:
     """Return a mapping of words; no value, as version 5 and older have it, is an empty one."""
-    if values in ("", "~", "null"):
+    if values in _NOTHING:
         return {}
     return {_word(key): _word(value) for key, value in values.items()}

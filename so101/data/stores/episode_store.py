@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from so101.data.bags.bag_metadata import FILE_NAME as METADATA_NAME
 from so101.data.bags.bag_writer import PART, BagWriter, Split
 from so101.data.bags.custom_data import OUTCOME, facts_to_text
 from so101.data.bags.recovery import RecoveredEpisode, recover_part, remove_leftovers
@@ -19,7 +18,7 @@ from so101.data.episodes.episode_reader import check_series
 from so101.data.labels.labels import append_label, last_words, read_labels
 from so101.data.labels.value_series import ValueSeries, put_series, read_series
 from so101.data.stores.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
-from so101.data.stores.store_index import INDEX_NAME, QUARANTINE, StoreIndex
+from so101.data.stores.store_index import INDEX_NAME, QUARANTINE, StoreIndex, is_bag
 from so101.data.stores.store_lock import StoreLock, waiting_lock
 from so101.data.stores.store_stats import room_of
 from so101.data.stores.verification import VerifiedEpisode, verify_bag
@@ -219,7 +218,7 @@ class EpisodeStore:
 
     @property
     def _is_bag(self) -> bool:
-        return (self.root / METADATA_NAME).exists() or self.root.is_file()
+        return is_bag(self.root)
 
     def find(self, episode: str) -> EpisodeEntry:
         """Return an episode by id or directory name.

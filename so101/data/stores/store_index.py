@@ -5,6 +5,7 @@ change that the line names, and whatever is missing, torn or stale is read from 
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from so101.errors import BagError, StoreError
 INDEX_NAME = "index.jsonl"
 QUARANTINE = "quarantine"
 _LOCK_NAME = ".index.lock"
-_BAG_FILES = (".mcap", ".db3")
+_BAG_FILES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 
 
 class IndexedBag(NamedTuple):
@@ -147,9 +148,21 @@ def _is_torn(stream: BinaryIO) -> bool:
     return stream.read(1) != b"\n"
 
 
+def is_bag(path: Path) -> bool:
+    """Tell whether a path is one bag, not a directory of bags.
+
+    A killed recorder leaves no metadata.yaml, but files that have their directory's name.
+    """
+    if path.is_file() or (path / METADATA_NAME).exists():
+        return True
+    endings = "|".join(map(re.escape, _BAG_FILES))
+    part = re.compile(rf"{re.escape(path.absolute().name)}(_\d+)?({endings})")
+    return path.is_dir() and any(part.fullmatch(name) for name in os.listdir(path))
+
+
 def _holds_bag(path: Path) -> bool:
     if not path.is_dir():
-        return path.suffix in _BAG_FILES
+        return path.name.endswith(_BAG_FILES)
     try:
         return any(name.endswith(_BAG_FILES) for name in os.listdir(path))
     except OSError:

@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from factories import make_episode, record_episode
+from factories import make_episode, make_rollout, record_episode
+from rosbag2_layout import Rosbag2Writer, offered
 
 from so101.arrays import frozen
+from so101.data.bags.messages import encode
 from so101.data.episodes.episode_reader import read_episode
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import DatasetConfig, EpisodeDataset
 from so101.policies.checkpoints.roles import latest
 from so101.robot import so101
 from so101.spec import PolicySpec
+from so101_bringup.cli import main
 from so101_bringup.paths import RunPaths
 from so101_bringup.train_job import train
 
@@ -47,3 +50,31 @@ def test_idle_ticks_that_are_left_out_are_told_and_kept_in_the_checkpoint(paths)
     assert any(f"{len(dataset)} ticks, {idle} idle ones left out" in line for line in lines)
     metrics = latest(paths.checkpoints, "candidate").record.metrics
     assert (metrics["dataset_steps"], metrics["trimmed_steps"]) == (len(dataset), idle)
+
+
+def test_a_bag_of_other_names_is_read_as_it_is_told(tmp_path, capsys):
+    """A leader's joint states are what its follower was asked for."""
+    rollout = make_rollout(steps=20, cameras=())
+    told = {
+        "joint_states": "/follower/joint_states",
+        "joint_commands": "/leader/joint_states",
+        "simulation/objects": "/follower/simulation/objects",
+    }
+    kept = [m for m in rollout.messages if m.topic.name in told]
+    writer = Rosbag2Writer(tmp_path / "ep1")
+    for name in dict.fromkeys(m.topic for m in kept):
+        writer.create_topic(told[name.name], name.type, [offered()])
+    for m in kept:
+        writer.write(told[m.topic.name], encode(m.message), m.log_time_ns, m.stamp_ns)
+    bag = writer.close()
+    words = ["train", "--state", "--steps", "1", "--set", "batch_size=8", "--episodes", str(bag)]
+    words += ["--store", str(tmp_path / "run")]
+    renames = "reader.renames={/leader/joint_states: joint_commands}"
+    assert main(words) == 2
+    assert "several robots, name one: /follower/, /leader/" in capsys.readouterr().err
+    assert main([*words, "--set", "reader.namespace=follower"]) == 2
+    assert "no topic /follower/joint_commands" in capsys.readouterr().err
+    assert main([*words, "--set", "reader.namespace=follower", "--set", "reader.rename=x"]) == 2
+    assert "did you mean 'renames'" in capsys.readouterr().err
+    assert main([*words, "--set", "reader.namespace=follower", "--set", renames]) == 0
+    assert "ticks" in capsys.readouterr().out
