@@ -103,11 +103,9 @@ def known_topics(cameras: Iterable[str] = CAMERAS) -> set[str]:
     """Return every topic of interfaces.md, and what other packages say beside."""
     makers = (image_topic, raw_image_topic, camera_info_topic)
     seen = {make(camera).name for camera in cameras for make in makers}
-    return (
-        {topic.name for topic in TOPICS}
-        | seen
-        | {BROADCAST_STATES, SLIDER_STATES, "tf", "tf_static"}
-    )
+    beside = {BROADCAST_STATES, SLIDER_STATES, "tf", "tf_static"}
+    beside |= {"diagnostics_agg", "diagnostics_toplevel_state"}  # for rqt_robot_monitor
+    return {topic.name for topic in TOPICS} | seen | beside
 
 
 def actions() -> set[str]:
