@@ -41,7 +41,6 @@ class MarkerNode(Node):
         params = declare(self, MarkerParams)
         self._frame = params.frame_prefix + BASE_FRAME
         self._scene = scene = Scene(so101_chain(), params.trail)
-        self._shown: dict[str, bool] = {}
         self._endpoints = endpoints = Endpoints(self)
         endpoints.offer(MARKERS)
         endpoints.listen(
@@ -60,23 +59,19 @@ class MarkerNode(Node):
             self.get_logger().warning(f"not drawn: {error}", throttle_duration_sec=1.0)
 
     def _draw(self) -> None:
-        markers = [self._marker(each) for each in self._scene.drawings() if self._is_due(each)]
-        if markers:
-            self._endpoints.publish(MARKERS, to_markers(markers, self._frame))
+        """Send everything, also what takes markers away: of a node before this one, too."""
+        markers = [marker_of(each) for each in self._scene.drawings()]
+        self._endpoints.publish(MARKERS, to_markers(markers, self._frame))
 
-    def _is_due(self, drawing: Drawing) -> bool:
-        """Tell whether to send it: what is not there is taken away once."""
-        was_shown = self._shown.get(drawing.name, False)
-        self._shown[drawing.name] = drawing.is_visible
-        return drawing.is_visible or was_shown
 
-    def _marker(self, drawing: Drawing) -> Any:
-        if not drawing.is_visible:
-            return to_nothing(drawing.name)
-        if drawing.kind is Kind.LINE:
-            return to_line(drawing.name, drawing.points, drawing.colours, drawing.size_m)
-        (point,), (colour,) = drawing.points, drawing.colours
-        return to_words(drawing.name, point, colour, drawing.size_m, drawing.text)
+def marker_of(drawing: Drawing) -> Any:
+    """Return a drawing as RViz gets it; what is not there as what takes it away."""
+    if not drawing.is_visible:
+        return to_nothing(drawing.name)
+    if drawing.kind is Kind.LINE:
+        return to_line(drawing.name, drawing.points, drawing.colours, drawing.size_m)
+    (point,), (colour,) = drawing.points, drawing.colours
+    return to_words(drawing.name, point, colour, drawing.size_m, drawing.text)
 
 
 def main() -> int:

@@ -24,20 +24,21 @@ Colour = tuple[float, float, float, float]
 
 COLOURS: dict[ControlSource, Colour] = {
     ControlSource.ESTOP: (0.90, 0.10, 0.10, 1.0),
-    ControlSource.TELEOP: (0.95, 0.55, 0.10, 1.0),
-    ControlSource.MOTION: (0.55, 0.55, 0.55, 1.0),
-    ControlSource.POLICY: (0.15, 0.45, 0.85, 1.0),
-    ControlSource.HOLD: (0.35, 0.35, 0.35, 1.0),
+    ControlSource.TELEOP: (1.00, 0.85, 0.10, 1.0),
+    ControlSource.MOTION: (0.85, 0.85, 0.85, 1.0),
+    ControlSource.POLICY: (0.25, 0.55, 1.00, 1.0),
+    ControlSource.HOLD: (0.55, 0.55, 0.55, 1.0),
 }
-PLAN: Colour = (0.10, 0.75, 0.95, 0.8)
-WORDS: Colour = (1.0, 1.0, 1.0, 1.0)
+"""Of the way and of the words, which so say what they mean. None of them is the arm's orange."""
+
+PLAN: Colour = (0.10, 0.90, 0.75, 0.8)
 
 LINE_M = 0.004
-TEXT_M = 0.03
+TEXT_M = 0.02
 """Width of a line and height of a capital letter [m]."""
 
-WORDS_AT = np.array([[0.0, 0.0, 0.45]])
-"""Above the arm, in its base frame [m]. Shape (1, 3)."""
+WORDS_AT = np.array([[0.15, 0.0, 0.38]])
+"""Above the arm, where RViz's files look, in its base frame [m]. Shape (1, 3)."""
 
 STEP_M = 0.002
 """The way it went gets a point whenever the gripper is this far from the last one [m]."""
@@ -171,7 +172,7 @@ class Scene:
                 name="words",
                 kind=Kind.TEXT,
                 points=WORDS_AT,
-                colours=(WORDS,),
+                colours=(COLOURS[self._source],),
                 size_m=TEXT_M,
                 text=self._words(),
             ),

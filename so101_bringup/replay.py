@@ -6,8 +6,6 @@ episodes that begin and end, would move an arm that runs in the same domain.
 
 from pathlib import Path
 
-from so101.data.bags.bag import open_bag
-from so101.data.bags.bag_metadata import FILE_NAME, read_metadata
 from so101.errors import ConfigError
 from so101.topics import CLOCK, JOINT_STATES, MARKERS, ROBOT_DESCRIPTION
 from so101_bringup.foreign_nodes import existing_path, foreign_node
@@ -65,6 +63,9 @@ def topics_of(path: Path) -> tuple[str, ...]:
         ConfigError: It is a directory without the file that the player needs.
         BagError: It is corrupt.
     """
+    from so101.data.bags.bag import open_bag  # who starts another graph reads no bag
+    from so101.data.bags.bag_metadata import FILE_NAME, read_metadata
+
     if path.is_file():
         return tuple(open_bag(path).types)
     if not (path / FILE_NAME).is_file():

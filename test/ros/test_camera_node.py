@@ -216,8 +216,9 @@ def test_recorded_images_are_played_and_a_directory_may_come_back(watch, tmp_pat
 def test_one_picture_over_and_over_is_a_frozen_camera(watch, tmp_path):
     (tmp_path / "only.jpg").write_bytes(picture(1))
     watcher = watch(backend="recorded", device=str(tmp_path))
-    watcher.until_said("frozen")
+    report = watcher.until_said("frozen")
     assert len(watcher.images) == 1
+    assert report.hardware_id == str(tmp_path)
 
 
 def test_drawn_images_arrive_at_their_rate(watch):

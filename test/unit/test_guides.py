@@ -77,9 +77,10 @@ def test_a_link_leads_somewhere(page):
 def as_message(values):
     """Build what ``ros2 topic pub`` builds: fields that are not named have their defaults."""
     header = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0))
+    defaults = {"level": b"\0", "hardware_id": ""}
     status = [
         SimpleNamespace(
-            level=b"\0", **{**one, "values": [SimpleNamespace(**pair) for pair in one["values"]]}
+            **{**defaults, **one, "values": [SimpleNamespace(**pair) for pair in one["values"]]}
         )
         for one in values["status"]
     ]

@@ -3,12 +3,15 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rviz_schema import FILE, misread
 
+from marker_node.scene import TEXT_M, WORDS_AT
 from so101.config import load_yaml
+from so101.kinematics.chain import GRASP_FRAME, so101_chain
 from so101.kinematics.urdf import robot_description
-from so101.robot import CAMERAS
+from so101.robot import CAMERAS, so101
 from so101.topics import MARKERS, ROBOT_DESCRIPTION, image_topic
 from so101_bringup.graph import GRAPHS, GraphOptions
 
@@ -82,6 +85,23 @@ def test_a_session_shows_the_robot_its_frames_its_cameras_and_the_markers(use):
     for name in shown:
         base, _, transport = name.rpartition("/")
         assert transport in TRANSPORTS and base.endswith("image_raw")
+
+
+@pytest.mark.parametrize("use", FILES)
+def test_arm_and_words_are_in_the_picture_that_a_file_begins_with(use):
+    """RViz sees 45 degrees from top to bottom, and a window is wider than high."""
+    view = FILES[use]["Visualization Manager"]["Views"]["Current"]
+    yaw, pitch = view["Yaw"], view["Pitch"]
+    out = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    focus = np.array([view["Focal Point"][axis] for axis in "XYZ"])
+    eye = focus + view["Distance"] * out
+    right = np.cross(-out, [0, 0, 1])
+    axes = np.stack([right / np.linalg.norm(right), np.cross(right, -out), -out])
+    grasp = so101_chain().pose(so101().home, GRASP_FRAME)[:3, 3]
+    above = WORDS_AT[0] + [0, 0, 2 * TEXT_M]
+    for point in ([0.0, 0.0, 0.0], grasp, above):
+        seen = axes @ (point - eye)
+        assert np.abs(seen[:2] / seen[2]).max() < 0.95 * np.tan(np.radians(22.5))
 
 
 def test_moveits_goal_can_be_dragged():

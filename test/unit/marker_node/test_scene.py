@@ -165,3 +165,4 @@ def test_words_name_episode_control_and_wait():
     words = drawn(one, "words")
     assert words.text.endswith("waiting for 12 s: the recorder")
     assert words.kind is Kind.TEXT and words.is_visible
+    assert words.colours == (COLOURS[ControlSource.POLICY],)  # the key to the way's colours
