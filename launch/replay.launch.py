@@ -2,8 +2,8 @@
 
     ros2 launch so101_bringup replay.launch.py bag:=runs/rl/episodes/... launch_rviz:=true
 
-It plays in the namespace ``replay`` unless another is named: a running arm hears nothing of
-it. ``--show-args`` lists every argument.
+It plays in the namespace ``replay`` unless another is named, so that a running arm hears nothing
+of it. ``--show-args`` lists every argument.
 """
 
 from so101_bringup.launch_rendering import describe

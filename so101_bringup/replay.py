@@ -6,8 +6,11 @@ episodes that begin and end, would move an arm that runs in the same domain.
 
 from pathlib import Path
 
+from so101.data.bags.bag import open_bag
+from so101.data.bags.bag_metadata import FILE_NAME, read_metadata
+from so101.data.episodes.robot_topics import robot_prefixes
 from so101.errors import ConfigError
-from so101.topics import CLOCK, JOINT_STATES, MARKERS, ROBOT_DESCRIPTION
+from so101.topics import CLOCK, MARKERS, ROBOT_DESCRIPTION
 from so101_bringup.foreign_nodes import existing_path, foreign_node
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_spec import NodeSpec, ParameterValue
@@ -63,9 +66,6 @@ def topics_of(path: Path) -> tuple[str, ...]:
         ConfigError: It is a directory without the file that the player needs.
         BagError: It is corrupt.
     """
-    from so101.data.bags.bag import open_bag  # who starts another graph reads no bag
-    from so101.data.bags.bag_metadata import FILE_NAME, read_metadata
-
     if path.is_file():
         return tuple(open_bag(path).types)
     if not (path / FILE_NAME).is_file():
@@ -78,9 +78,8 @@ def topics_of(path: Path) -> tuple[str, ...]:
 
 def robot_prefix(topics: tuple[str, ...]) -> str:
     """Return what stands in front of the relative names of the one robot in a bag."""
-    ending = f"/{JOINT_STATES.name}"
-    found = [topic.removesuffix(ending) for topic in topics if topic.endswith(ending)]
-    return f"{found[0]}/" if len(found) == 1 else "/"
+    found = robot_prefixes(topics)
+    return found[0] if len(found) == 1 else "/"
 
 
 def played_name(topic: str, prefix: str, namespace: str) -> str:

@@ -83,6 +83,9 @@ def test_the_namespace_of_the_robot_in_the_bag_does_not_matter(tmp_path):
         "/left/joint_states": f"/replay/{JOINT_STATES.name}",
         "/diagnostics": "/replay/diagnostics",
     }
+    broadcast = ("/joint_states", "/joint_commands", "/joint_state_broadcaster/joint_states")
+    player = player_of(foreign(tmp_path / "three", *broadcast))
+    assert dict(player.remappings) == {topic: f"/replay{topic}" for topic in broadcast}
     two = foreign(tmp_path / "two", "/left/joint_states", "/right/joint_states")
     assert dict(player_of(two).remappings) == {
         "/left/joint_states": "/replay/left/joint_states",

@@ -9,13 +9,22 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from so101.clock import CONTROL_GRID, POLICY_GRID
 from so101.data.bags.messages import encode
 from so101.data.episodes.episode_reader import EpisodeReader, read_episode, read_episodes
+from so101.data.episodes.segments import ReaderConfig
 from so101.data.stores.episode_store import EpisodeStore
 from so101.data.training.dataset import EpisodeDataset
 from so101.episode import Episode, Outcome
 from so101.errors import BagError
 from so101.events import LabelEvent
 from so101.spec import PolicySpec
-from so101.topics import CONTROL_SOURCE, EPISODE, LABEL, REWARD, TASK, TELEOP_TRAJECTORY
+from so101.topics import (
+    CONTROL_SOURCE,
+    EPISODE,
+    JOINT_STATE,
+    LABEL,
+    REWARD,
+    TASK,
+    TELEOP_TRAJECTORY,
+)
 
 CAMERAS = ("front", "wrist")
 DATE_NS = 1_795_000_000 * 10**9
@@ -153,6 +162,37 @@ def test_plain_teleoperation_is_one_demonstration_and_trains(tmp_path):
     said = LabelEvent(stamp_ns=1, episode="ep1", rater="anna", outcome=Outcome.FAILURE)
     store.add_label(said)
     assert [entry.is_demonstration for entry in store.episodes()] == [False, True]
+
+
+def test_who_else_has_joint_states_is_no_second_robot(expected, tmp_path):
+    """ros2_control's broadcaster, sliders and a leader arm; nobody commands them."""
+    others = ("joint_state_broadcaster", "sliders", "leader")
+    writer = Rosbag2Writer(tmp_path / "ep1")
+    for topic in dict.fromkeys(m.topic for m in BOTH.messages):
+        writer.create_topic(f"/{topic.name}", topic.type, [offered()])
+    for name in others:
+        writer.create_topic(f"/{name}/joint_states", JOINT_STATE, [offered()])
+    for m in BOTH.messages:
+        data = encode(m.message)
+        writer.write(f"/{m.topic.name}", data, as_arrived(m), m.stamp_ns)
+        if m.topic.type == JOINT_STATE:
+            for name in others:
+                writer.write(f"/{name}/joint_states", data, as_arrived(m), m.stamp_ns)
+    assert_same(read_episodes(writer.close()), expected)
+
+
+def test_two_robots_in_a_bag_are_named_and_either_is_read(expected, tmp_path):
+    writer = Rosbag2Writer(tmp_path / "ep1")
+    for side in ("left", "right"):
+        for topic in dict.fromkeys(m.topic for m in BOTH.messages):
+            writer.create_topic(f"/{side}/{topic.name}", topic.type, [offered()])
+    for m in BOTH.messages:
+        for side in ("left", "right"):
+            writer.write(f"/{side}/{m.topic.name}", encode(m.message), as_arrived(m), m.stamp_ns)
+    bag = writer.close()
+    with pytest.raises(BagError, match="several robots, name one: /left/, /right/"):
+        read_episodes(bag)
+    assert_same(read_episodes(bag, ReaderConfig(namespace="right")), expected)
 
 
 def test_a_camera_that_was_not_recorded_is_named(tmp_path):
