@@ -204,5 +204,10 @@ def real_options(arguments: argparse.Namespace) -> dict[str, Any]:
     if values["robot"] == "sim" and any(values[name] for name in names):
         raise ConfigError("--usb-port, --calibration and --write-eeprom are for --robot real")
     if arguments.cameras is not None:
-        values["cameras"] = [one.strip() for one in arguments.cameras.split(",") if one.strip()]
+        values["cameras"] = names_of(arguments.cameras)
     return values
+
+
+def names_of(text: str) -> list[str]:
+    """Return the names in a list with commas."""
+    return [one.strip() for one in text.split(",") if one.strip()]

@@ -9,6 +9,7 @@ from so101_bringup.cli_common import (
     add_real,
     add_server,
     calibration_file,
+    names_of,
     real_options,
     server_options,
 )
@@ -101,6 +102,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", help="namespace of every name")
     parser.add_argument("--params-file", default="", metavar="FILE", help="your parameter file")
     parser.add_argument(
+        "--elsewhere", default="", metavar="NODES", help="you start these, such as teleop_node"
+    )
+    parser.add_argument(
         "--upload-to", default="", metavar="URL", help="send every finished episode there"
     )
     parser.add_argument("--verbose", action="store_true", help="show what the nodes print")
@@ -142,6 +146,7 @@ def _options(arguments: argparse.Namespace, **values: Any) -> GraphOptions:
             "leader_calibration": calibration_file("leader", arguments.leader_calibration),
             "namespace": arguments.namespace,
             "params_file": arguments.params_file,
+            "elsewhere": names_of(arguments.elsewhere),
             **values,
         }
     )

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +55,16 @@ def test_a_command_of_a_guide_parses(words):
     assert parsed.verb != "call" or parsed.service in SERVICES
 
 
+def test_the_readmes_help_is_the_programs(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert any(build_parser().format_help() == block for block in blocks(ROOT / "README.md"))
+
+
+def test_every_guide_is_linked_from_the_readme():
+    linked = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {f"docs/guides/{guide.name}" for guide in GUIDES} <= set(linked)
+
+
 def test_the_guides_have_commands():
     assert sum(len(commands(page)) for page in GUIDES) >= 15
 
@@ -100,3 +111,21 @@ def test_the_message_of_rating_by_hand_is_a_label():
         advantage=0.5,
         reasons=("touched the cube twice",),
     )
+
+
+def test_lerobots_commands_have_its_names():
+    """Also those that a module runs, such as lerobot.rl.actor."""
+    try:
+        lerobot = distribution("lerobot")
+    except PackageNotFoundError:
+        pytest.skip("lerobot is not installed")
+    text = (ROOT / "docs/guides/coming_from_lerobot.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(lerobot-[\w-]+)", text))
+    assert len(told) >= 12
+    assert told <= {entry.name for entry in lerobot.entry_points}
+    modules = set(re.findall(r"`(lerobot\.[\w.]+)`", text))
+    assert len(modules) >= 3
+    files = {str(file) for file in lerobot.files}
+    assert {f"{module.replace('.', '/')}.py" for module in modules} <= files
+    strategies = set(re.findall(r"--strategy\.type=(\w+)", text))
+    assert {f"lerobot/rollout/strategies/{name}.py" for name in strategies} <= files

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from so101.errors import ConfigError
-from so101_bringup import cli
+from so101_bringup import cli, cli_graph
+from so101_bringup.agreement import checked_graph
 from so101_bringup.cli_common import calibration_file
 from so101_bringup.environment import FOREIGN_VARIABLES, WHEELS_MARK, is_clean
 
@@ -243,3 +244,10 @@ def test_ctrl_c_while_starting_ends_in_one_line(tmp_path):
     )
     assert process.returncode == cli.INTERRUPTED, process.stderr
     assert process.stderr == "so101: interrupted\n"
+
+
+def test_what_people_start_themselves_is_left_out_of_the_graph():
+    words = ["record", "--state", "--teleop", "joy", "--elsewhere", "teleop_node, motion_node"]
+    options = cli_graph._options(cli.build_parser().parse_args(words))
+    assert options.elsewhere == ("teleop_node", "motion_node")
+    assert not {node.name for node in checked_graph("record", options)} & set(options.elsewhere)
