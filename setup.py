@@ -71,6 +71,7 @@ setup(
             "recorder_node = recorder_node.node:main",
             "learner_node = learner_node.node:main",
             "marker_node = marker_node.node:main",
+            "joy_keyboard = so101.ros.joy_keyboard:main",
         ],
     },
 )

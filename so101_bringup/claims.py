@@ -1,4 +1,8 @@
-"""What one running graph has for itself: the directory of its run, and its ROS domain."""
+"""What one running graph has for itself: the directory of its run, and its ROS domain.
+
+launch runs this with the Python of its own installation, which has nothing from pip: no bag is
+read here.
+"""
 
 import fcntl
 import os
@@ -8,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from so101.data.durable import free_bytes
-from so101.data.stores.episode_store import EpisodeStore
-from so101.data.stores.store_lock import StoreLock
+from so101.data.stores.store_lock import RECORDING_LOCK, StoreLock
 from so101.errors import SessionError, StoreError
 from so101_bringup.paths import RunPaths
 
@@ -64,9 +67,7 @@ def claimed_store(root: Path, what: str = "so101 job") -> Iterator[None]:
     """
     lock = StoreLock(root / LOCK_NAME, what)
     try:
-        episodes = EpisodeStore(RunPaths(root=root).episodes)
-        episodes.lock()
-        episodes.close()
+        StoreLock(RunPaths(root=root).episodes / RECORDING_LOCK).release()
         yield
     finally:
         lock.release()

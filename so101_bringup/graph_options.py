@@ -25,14 +25,16 @@ class GraphOptions:
     write_eeprom: bool = option(
         False, "put right what the servos remember; once, with the arm loose (real robot)"
     )
-    namespace: str = option("", "namespace of every name, for a second robot")
-    task: str = option("pick", "name of the task")
-    start: str = option("std", "start region of every episode")
+    namespace: str = option("", "in front of every name, for a second robot")
+    task: str = option("pick", "what the robot does in every episode")
+    start: str = option(
+        "std", "where an episode's objects may lie, such as std or wide (simulation)"
+    )
     teleop: str = option(
         "scripted",
         "who teleoperates: the scripted human of the simulation, or a person by gamepad (read "
-        "here), joy (ROS's joy_node), keyboard (joy_keyboard) or leader arm: then time does not "
-        "wait",
+        "here), joy (ROS's joy_node), keyboard (joy_keyboard in its own terminal) or leader arm; "
+        "simulated time does not wait for a person",
         choices=("scripted", "gamepad", "joy", "keyboard", "leader"),
     )
     leader_port: str = option(
@@ -40,7 +42,7 @@ class GraphOptions:
     )
     leader_calibration: str = option("", "the leader's calibration file, LeRobot's format")
     state: bool = option(False, "state mode: object poses instead of cameras (simulation only)")
-    cameras: tuple[str, ...] = option(CAMERAS, "camera ids")
+    cameras: tuple[str, ...] = option(CAMERAS, "ids of the cameras")
     camera_height: int = option(240, "height of the images [px]", range=(32, 2160))
     camera_width: int = option(320, "width of the images [px]", range=(32, 3840))
     images: str = option(
@@ -60,7 +62,9 @@ class GraphOptions:
         0.0, "simulated time between an observation and its chunk [s]", range=(0.0, 0.25)
     )
     seed: int = option(0, "seed of start poses, noise and training", range=(0, 1_000_000))
-    store: str = option("runs/default", "directory of the run: episodes, checkpoints, logs")
+    store: str = option(
+        "runs/default", "directory of the run, which has its episodes and checkpoints"
+    )
     episodes: str = option(
         "", "directory of bags to start from; they are linked into the store and never changed"
     )
@@ -87,9 +91,9 @@ class GraphOptions:
     )
     algorithm: str = option("sft", "learning algorithm")
     aux: tuple[str, ...] = option(
-        (), "arrays of the policy that are recorded with every chunk, such as noise"
+        (), "arrays of the policy to record with every chunk, such as noise"
     )
-    operator: str = option("", "who watches; recorded in every episode")
+    operator: str = option("", "who watches, to be recorded with every episode")
     demonstrations: int = option(
         0, "demonstrations to collect; 0 as found good for the mode", range=(0, 10_000)
     )
@@ -118,7 +122,11 @@ class GraphOptions:
         "next_group in which it acts, or nothing",
         choices=get_args(GateBy),
     )
-    use_sim_time: bool = option(False, "timers follow /clock; not needed, stamps do anyway")
+    use_sim_time: bool = option(
+        False,
+        "the time is that of /clock: for other packages' nodes beside a simulation; ours need no "
+        "telling",
+    )
     use_ros2_control: bool = option(False, "ros2_control's controllers drive the arm")
     hardware_type: str = option(
         "",
@@ -131,7 +139,7 @@ class GraphOptions:
     controllers_file: str = option("", "your own controllers.yaml, in place of the shipped one")
     controllers: tuple[str, ...] = option(
         ("joint_state_broadcaster", "joint_trajectory_controller"),
-        "controllers of it that are started",
+        "controllers of controllers_file to start",
     )
     prefix: str = option(
         "", "in front of every link and joint of the URDF, for a scene of your own; ours have none"
@@ -170,7 +178,11 @@ class GraphOptions:
         "interpreter of policy_node and learner_node, of an environment with torch; empty for the "
         "one that everything was installed for",
     )
-    discovery: str = option("localhost", "who may join the graph", choices=("localhost", "subnet"))
+    discovery: str = option(
+        "localhost",
+        "from where others may join: this machine, or the network",
+        choices=("localhost", "subnet"),
+    )
     params_file: str = option("", "your own parameter file; it wins over everything else")
 
     @property

@@ -80,11 +80,18 @@ def _typed(argv: Sequence[str]) -> Iterable[str]:
 
 def _argument(spec: Any) -> Argument:
     choices = tuple(spec.metadata.get("choices", ()))
-    bounds = spec.metadata.get("range")
-    doc = str(spec.metadata["doc"]) + (f" ({bounds[0]:g} to {bounds[1]:g})" if bounds else "")
     if spec.name == "robot":
-        return Argument(name="robot", default=None, doc="simulated or real", choices=choices[1:])
+        doc = "simulated or real; never guessed"
+        return Argument(name="robot", default=None, doc=doc, choices=choices[1:])
+    doc = str(spec.metadata["doc"]) + _form(spec.default, spec.metadata.get("range"))
     return Argument(name=spec.name, default=_to_text(spec.default), doc=doc, choices=choices)
+
+
+def _form(default: Any, bounds: Sequence[float] | None) -> str:
+    """Return what a description says of how its value is written."""
+    if isinstance(default, tuple):
+        return " (with commas between)"
+    return f" ({bounds[0]} to {bounds[1]})" if bounds else ""
 
 
 def _to_text(value: Any) -> str:

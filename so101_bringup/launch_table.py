@@ -21,23 +21,9 @@ _RHYTHM = ("schedule", "decision_ticks", "simulated_latency")
 _SERVER = ("server", "server_token_file", "server_ca")
 _POLICY = ("checkpoint", *_SERVER, "schedule", "decision_ticks", "aux")
 _GOALS = ("demonstrations", "evaluation_episodes", "target_success", "groups", "rollouts", "rule")
-_SESSION = (
-    "robot",
-    "task",
-    "start",
-    "store",
-    "seed",
-    "operator",
-    "state",
-    *_CAMERAS,
-    *_PERSON,
-    *_TIME,
-    "elsewhere",
-    "launch_diagnostics",
-    *_CONTROL,
-    *_RVIZ,
-    *_OURS,
-)
+_SEEN = ("state", *_CAMERAS, *_PERSON, *_TIME, "elsewhere")
+_SETTING = ("robot", "task", "start", "store", "seed", "operator")
+_SESSION = (*_SEEN, "launch_diagnostics", *_CONTROL, *_RVIZ, *_OURS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +49,19 @@ def _file(graph: str, *arguments: str, **fixed: str) -> LaunchFile:
 
 
 def _session(graph: str, *arguments: str) -> LaunchFile:
-    names = tuple(dict.fromkeys((*_SESSION, *arguments)))
+    """Return a session's file: what it is about first, what it has in common with others last."""
+    names = tuple(dict.fromkeys((*_SETTING, *arguments, *_SESSION)))
     return LaunchFile(graph=graph, arguments=names, is_session=True)
 
 
 LAUNCH_FILES: Mapping[str, LaunchFile] = {
-    "rl": _session("rl", "episodes", *_GOALS, *_POLICY, "algorithm", "gate", "learning_python"),
-    "record": _session("record", "demonstrations", "continuous", *_ARM, *_CONTROLLERS),
-    "up": _session("up", "continuous", *_ARM, *_CONTROLLERS, *_POLICY, "learning_python"),
+    "rl": _session("rl", "episodes", *_GOALS, "algorithm", "gate", *_POLICY, "learning_python"),
+    "record": _session(
+        "record", "demonstrations", "continuous", *_ARM, *_SEEN, *_CONTROL, *_CONTROLLERS
+    ),
+    "up": _session(
+        "up", *_ARM, *_POLICY, "learning_python", "continuous", *_SEEN, *_CONTROL, *_CONTROLLERS
+    ),
     "sim": _file(
         "sim",
         "state",

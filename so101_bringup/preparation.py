@@ -1,20 +1,15 @@
-"""What is done to a run's directory before any node starts."""
+"""What is done to a run's directory before any node starts.
 
-import logging
+launch runs this with the Python of its own installation, which has nothing from pip.
+"""
+
 from dataclasses import replace
-from pathlib import Path
 
-from so101.data.stores.borrowing import borrow_demonstrations
-from so101.data.stores.download import download
-from so101.data.stores.episode_store import EpisodeStore
-from so101.data.stores.open_store import open_store
-from so101.data.stores.remote_files import is_url
-from so101.errors import StoreError
+from so101.errors import ConfigError
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.policy_options import with_rhythm
 
 _MOST = 10_000
-_LOG = logging.getLogger(__name__)
 
 
 def prepare(options: GraphOptions) -> GraphOptions:
@@ -27,25 +22,18 @@ def prepare(options: GraphOptions) -> GraphOptions:
     Raises:
         StoreError: The bags hold no demonstration, or cannot be made part of the store.
         CheckpointError: The checkpoint to start from cannot be read.
+        ConfigError: This Python lacks what reads bags or checkpoints, as launch's own may.
     """
     options = with_rhythm(options)
     if not options.episodes:
         return options
-    store = EpisodeStore(options.paths.episodes)
     try:
-        found = _demonstrations(options.episodes, store)
-    finally:
-        store.close()
+        from so101_bringup.borrowed_bags import demonstrations_into
+    except ImportError as error:
+        raise ConfigError(
+            f"episodes: {options.episodes}: what reads bags is missing in this Python ({error}); "
+            "start launch with the one that has it: python $(command -v ros2) launch ..."
+        ) from error
+
+    found = demonstrations_into(options.paths.episodes, options.episodes)
     return replace(options, demonstrations=options.demonstrations or min(found, _MOST))
-
-
-def _demonstrations(name: str, store: EpisodeStore) -> int:
-    """Make the demonstrations of a directory or URL part of a store; return how many there are."""
-    if not is_url(name):
-        return len(borrow_demonstrations(Path(name).expanduser(), store))
-    source = open_store(name, say=_LOG.warning)
-    chosen = [entry for entry in source.episodes() if entry.is_demonstration]
-    if not chosen:
-        raise StoreError(f"{name}: no demonstration among its episodes")
-    download(source, chosen, store.root)
-    return len(chosen)

@@ -1,8 +1,8 @@
 """The keyboard as a gamepad: run it in a terminal beside a graph, it publishes ``joy``.
 
-``python -m so101.ros.joy_keyboard``, with ``--ros-args -r __ns:=/robot1`` for a robot in a
-namespace. It says the state of the keys 30 times a second; when it ends, it is silent, and the arm
-holds.
+``joy_keyboard``, or ``ros2 run so101_bringup joy_keyboard``; for a robot in a namespace with
+``--ros-args -r __ns:=/robot1``. It says the state of the keys 30 times a second; when it ends, it
+is silent, and the arm holds.
 """
 
 import sys

@@ -158,7 +158,7 @@ def test_every_console_script_exists_and_every_node_has_one():
         names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         assert function in names, target
     nodes = {path.parent.name for path in ROOT.glob("*_node/node.py")}
-    assert set(scripts) == {"so101", *nodes}
+    assert set(scripts) == {"so101", "joy_keyboard", *nodes}
 
 
 def test_colcon_runs_the_tests_with_pytest():

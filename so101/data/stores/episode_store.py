@@ -19,7 +19,7 @@ from so101.data.labels.labels import append_label, last_words, read_labels
 from so101.data.labels.value_series import ValueSeries, put_series, read_series
 from so101.data.stores.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
 from so101.data.stores.store_index import INDEX_NAME, QUARANTINE, StoreIndex, is_bag
-from so101.data.stores.store_lock import StoreLock, waiting_lock
+from so101.data.stores.store_lock import RECORDING_LOCK, StoreLock, waiting_lock
 from so101.data.stores.store_stats import room_of
 from so101.data.stores.verification import VerifiedEpisode, verify_bag
 from so101.episode import EpisodeFacts, Outcome
@@ -29,7 +29,6 @@ from so101.topics import Topic
 
 __all__ = ["INDEX_NAME", "QUARANTINE", "EpisodeRecording", "EpisodeStore"]
 
-_LOCK_NAME = ".lock"
 _LABEL_LOCK_NAME = ".labels.lock"
 EPISODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 """What an episode may be called: it is the name of a directory, too."""
@@ -145,7 +144,7 @@ class EpisodeStore:
             StoreError: Another process is it, or the directory cannot be written.
         """
         if self._lock is None:
-            self._lock = StoreLock(self.root / _LOCK_NAME)
+            self._lock = StoreLock(self.root / RECORDING_LOCK)
 
     def close(self) -> None:
         """Stop being the writer."""

@@ -9,6 +9,9 @@ from pathlib import Path
 from so101.data.durable import store_error
 from so101.errors import StoreError
 
+RECORDING_LOCK = ".lock"
+"""Name of the file that whoever records into a store holds."""
+
 
 class StoreLock:
     """Holds a store's lock file from construction to `release`."""
