@@ -4,6 +4,7 @@ The one table that publishers, the recorder, bag readers and docs/interfaces.md 
 import, so that bags are read where ROS is absent. Camera topics are made by `image_topic`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
@@ -263,6 +264,18 @@ def recorded_topics(
     seen = [make(camera) for camera in cameras for make in makers]
     arrays = [aux_topic(name) for name in aux]
     return (*(topic for topic in TOPICS if topic.is_recorded), *seen, *arrays)
+
+
+def robot_prefixes(topics: Collection[str]) -> tuple[str, ...]:
+    """Return what stands in front of the relative names of each robot among absolute names.
+
+    Of several with joint states, those that are commanded, where there are any: a broadcaster,
+    sliders or a leader arm have joint states, too.
+    """
+    ending = f"/{JOINT_STATES.name}"
+    found = [t.removesuffix(JOINT_STATES.name) for t in topics if f"/{t}".endswith(ending)]
+    commanded = [prefix for prefix in found if prefix + JOINT_COMMANDS.name in topics]
+    return tuple(commanded if len(found) > 1 and commanded else found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ from so101_bringup.node_makers import (
 )
 from so101_bringup.node_spec import NodeSpec
 from so101_bringup.policy_options import check_policy
+from so101_bringup.replay import NAMESPACE, player_node
 
 _Nodes = tuple[NodeSpec, ...]
 
@@ -147,8 +148,6 @@ def replay_graph(options: GraphOptions) -> _Nodes:
     """
     if not options.bag:
         raise ConfigError("bag: name the directory of the episode or bag to replay")
-    from so101_bringup.replay import NAMESPACE, player_node  # nobody else reads a bag
-
     namespace = options.namespace.strip("/") or NAMESPACE
     options = replace(_without_control(options), use_sim_time=True, namespace=namespace)
     return (*description_nodes(options), player_node(options), *_shown(options, "replay"))

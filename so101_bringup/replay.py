@@ -6,11 +6,9 @@ episodes that begin and end, would move an arm that runs in the same domain.
 
 from pathlib import Path
 
-from so101.data.bags.bag import open_bag
 from so101.data.bags.bag_metadata import FILE_NAME, read_metadata
-from so101.data.episodes.robot_topics import robot_prefixes
 from so101.errors import ConfigError
-from so101.topics import CLOCK, MARKERS, ROBOT_DESCRIPTION
+from so101.topics import CLOCK, MARKERS, ROBOT_DESCRIPTION, robot_prefixes
 from so101_bringup.foreign_nodes import existing_path, foreign_node
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_spec import NodeSpec, ParameterValue
@@ -63,17 +61,31 @@ def topics_of(path: Path) -> tuple[str, ...]:
     """Return the absolute names of a bag's topics.
 
     Raises:
-        ConfigError: It is a directory without the file that the player needs.
+        ConfigError: It is a directory without the file that the player needs, or a single file
+            where what reads bags is missing.
         BagError: It is corrupt.
     """
     if path.is_file():
-        return tuple(open_bag(path).types)
+        return _topics_of_file(path)
     if not (path / FILE_NAME).is_file():
         raise ConfigError(
             f"bag: {path} has no {FILE_NAME}, as after a killed recorder: "
             "make one with ros2 bag reindex"
         )
     return read_metadata(path).topics
+
+
+def _topics_of_file(path: Path) -> tuple[str, ...]:
+    """Return the names in a single file, which has no metadata.yaml beside it."""
+    try:
+        from so101.data.bags.bag import open_bag
+    except ImportError as error:
+        raise ConfigError(
+            f"bag: {path}: what reads a single file is missing in this Python ({error}); "
+            "name the directory of the bag"
+        ) from error
+
+    return tuple(open_bag(path).types)
 
 
 def robot_prefix(topics: tuple[str, ...]) -> str:

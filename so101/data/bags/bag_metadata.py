@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import yaml
 
-from so101.data.bags.messages import definition
 from so101.errors import BagError
 
 FILE_NAME = "metadata.yaml"
@@ -171,6 +170,8 @@ def information(
 
 
 def _topic_entry(topic: TopicCount) -> dict[str, Any]:
+    from so101.data.bags.messages import definition  # from pip: who reads does without
+
     return {
         "topic_metadata": {
             "name": topic.name,

@@ -3,7 +3,7 @@
 Owns which topics a reader needs. Decodes nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from so101.data.bags.bag import Bag
 from so101.errors import BagError
@@ -22,6 +22,7 @@ from so101.topics import (
     Topic,
     aux_topic,
     image_topic,
+    robot_prefixes,
 )
 
 AUX = aux_topic("").name
@@ -59,18 +60,6 @@ def find_namespace(bag: Bag, namespace: str | None) -> str:
     if len(found) > 1:
         raise BagError(f"{bag.path}: several robots, name one: {', '.join(found)}")
     return found[0]
-
-
-def robot_prefixes(topics: Collection[str]) -> tuple[str, ...]:
-    """Return what stands in front of the relative names of each robot among absolute names.
-
-    Of several with joint states, those that are commanded, where there are any: a broadcaster,
-    sliders or a leader arm have joint states, too.
-    """
-    ending = f"/{JOINT_STATES.name}"
-    found = [t.removesuffix(JOINT_STATES.name) for t in topics if f"/{t}".endswith(ending)]
-    commanded = [prefix for prefix in found if prefix + JOINT_COMMANDS.name in topics]
-    return tuple(commanded if len(found) > 1 and commanded else found)
 
 
 def find_images(bag: Bag, prefix: str) -> dict[str, Topic]:
