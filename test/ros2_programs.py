@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from ros2_parameters import TEXTS
 
+from so101.robot import CAMERAS
+from so101.topics import recorded_topics
+
 ANY = "<any>"
 """Parameters of this program are files of their own, with a schema in `ros2_parameters`."""
 
@@ -113,7 +116,7 @@ PROGRAMS = {
             "play.qos_profile_overrides_path": str,
             "play.wait_acked_timeout": int,
         },
-        topics=frozenset({"/clock"}),
+        topics=frozenset({"/clock", *(f"/{topic.name}" for topic in recorded_topics(CAMERAS))}),
     ),
     ("controller_manager", "ros2_control_node"): Program(
         {ANY: ANY}, topics=frozenset({"~/robot_description", "joint_states"})

@@ -29,7 +29,7 @@ ASKED = {
     "hardware": {"hardware_type": "mock", "launch_rviz": "true"},
     **{name: {"robot": "sim"} for name in ("teleop", "policy", "motion")},
     **{name: {} for name in ("sim", "cameras", "learner", "description", "view", "moveit")},
-    "replay": {"bag": "."},
+    "replay": {"bag": str(ROOT / "test/golden/episode")},
 }
 PROGRAM = """
 import json, sys, types

@@ -102,6 +102,7 @@ _RULES = {
     "joint_limits": _wrong_limits,
     "pilz_cartesian_limits": lambda values, shipped: [],
     "bench_learn": _wrong_study,
+    "bag_qos": lambda values, shipped: [f"topic {name}" for name in values if wrong_topic(name)],
     "diagnostics": lambda values, shipped: [],
 }
 """By the beginning of a file's name."""

@@ -46,7 +46,8 @@ def _wrong_foreign(node: NodeSpec, shipped: Shipped) -> list[str]:
     found = _wrong_parameters(node.parameters, program)
     for old, new in node.remappings:
         found += [] if old in program.topics else [f"remapping of {old}"]
-        found += [f"topic {name}" for name in wrong_topic(new)]
+        relative = new.removeprefix(f"/{node.namespace}/")
+        found += [f"topic {name}" for name in wrong_topic(relative)]
     return found + list(_wrong_arguments(node.arguments, program, shipped))
 
 

@@ -38,11 +38,12 @@ _TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 
 
 def wrong_page(text: str, shipped: Shipped) -> list[str]:
-    """Say which names of what a person is told to type do not exist."""
+    """Say which names of what a person is told to type do not exist.
+
+    Lines for ROS's own tools are looked at by `guide_commands`.
+    """
     text = text.replace("\\\n", " ")
     return [
-        *_wrong_launches(text, shipped),
-        *_wrong_calls(text),
         *_wrong_targets(text, shipped),
         *(f"apt {name}" for name in _apt(text) if _is_unknown(name, shipped)),
     ]
@@ -51,8 +52,9 @@ def wrong_page(text: str, shipped: Shipped) -> list[str]:
 def wrong_script(text: str, shipped: Shipped) -> list[str]:
     """Say which names of a script, a workflow or a container file do not exist."""
     joined = text.replace("\\\n", " ")
+    ros = [*_wrong_launches(joined, shipped), *_wrong_calls(joined)]
     pip = (f"pip {name}" for name in _pip(joined) if name not in shipped.requirements | ORACLES)
-    return [*wrong_page(text, shipped), *_wrong_paths(joined, shipped), *pip]
+    return [*ros, *wrong_page(text, shipped), *_wrong_paths(joined, shipped), *pip]
 
 
 def _wrong_paths(text: str, shipped: Shipped) -> Iterator[str]:

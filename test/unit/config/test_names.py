@@ -71,7 +71,7 @@ def read(path):
 def nodes(tmp_path, monkeypatch):
     """Return the nodes of a launch file."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag").symlink_to(ROOT / "test" / "golden" / "episode")
     (tmp_path / "arm.json").write_text(json.dumps(make_calibration()))
 
     def make(name, **given):

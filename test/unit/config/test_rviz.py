@@ -112,7 +112,7 @@ def test_moveits_goal_can_be_dragged():
 
 
 def test_every_file_is_of_some_use():
-    options = GraphOptions(robot="sim", launch_rviz=True, bag=str(ROOT / "config"))
+    options = GraphOptions(robot="sim", launch_rviz=True, bag=str(ROOT / "test/golden/episode"))
     nodes = [node for use in ("rl", "view", "moveit", "replay") for node in GRAPHS[use](options)]
     shown = [Path(node.arguments[1]).stem for node in nodes if node.package == "rviz2"]
     assert shown == ["robot", "view", "moveit", "replay"]
