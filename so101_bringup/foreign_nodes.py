@@ -260,7 +260,8 @@ def foreign_node(
         **more: Of the `NodeSpec`.
     """
     values = dict(parameters or {})
-    if options.use_sim_time:
+    is_timed = options.use_sim_time or options.simulates_below_control
+    if is_timed and not more.get("ends_itself"):
         values["use_sim_time"] = True
     executable = more.pop("executable", package)
     return NodeSpec(

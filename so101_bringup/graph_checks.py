@@ -79,7 +79,7 @@ def check_arm(options: GraphOptions) -> None:
 
 def check_time(options: GraphOptions) -> None:
     """Refuse to change a real robot's time."""
-    if options.robot != "real":
+    if options.robot != "real" or options.simulates_below_control:
         return
     for name in ("speed", "simulated_latency", "use_sim_time"):
         if getattr(options, name):

@@ -198,6 +198,11 @@ class GraphOptions:
         return self.hardware_type or ("topic" if self.use_ros2_control else "")
 
     @property
+    def simulates_below_control(self) -> bool:
+        """Whether what is below the controllers has a time of its own, which it says on /clock."""
+        return self.below_control in ("mujoco", "gazebo")
+
+    @property
     def paths(self) -> RunPaths:
         """The directory of the run."""
         return RunPaths(root=Path(self.store).expanduser().absolute())

@@ -72,7 +72,7 @@ def told(value):
     if isinstance(value, tuple | list):
         return [told(each) for each in value]
     if isinstance(value, str) and value.startswith("<"):
-        return re.sub(r">[^<>]*/(so101\w*/[^<>]*)<", r">\1<", canonicalize(value))
+        return re.sub(r">/[^<>]*/([^<>/]+)<", r">\1<", canonicalize(value))
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 

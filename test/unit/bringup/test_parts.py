@@ -108,6 +108,19 @@ def test_only_in_topic_mode_is_our_gate_below_the_controllers(control_files, bel
         record_graph(replace(LED, hardware_type=below))
 
 
+@pytest.mark.parametrize("below", ["mujoco", "gazebo"])
+def test_what_simulates_below_the_controllers_has_the_time_of_its_clock(control_files, below):
+    options = replace(REAL, hardware_type=below)
+    nodes = hardware_graph(options)
+    assert nodes == hardware_graph(replace(options, use_sim_time=True)), "it is not asked for"
+    for node in nodes:
+        is_timed = not node.ends_itself  # a spawner does not wait for a clock
+        assert node.parameters.get("use_sim_time", False) is is_timed
+    for real in ("topic", "mock"):
+        nodes = hardware_graph(replace(options, hardware_type=real))
+        assert not any("use_sim_time" in node.parameters for node in nodes)
+
+
 def test_a_session_with_ros2_control_differs_in_nothing_else(control_files):
     plain, controlled = record_graph(LED), record_graph(replace(LED, use_ros2_control=True))
     ours = {node.name: node for node in controlled if node.is_ours}

@@ -35,6 +35,34 @@ def test_it_is_what_a_controller_accepts(seed, late_ns):
     np.testing.assert_array_equal(sent.positions[-1], plan.positions[-1])
 
 
+@given(
+    gaps_ms=st.lists(st.integers(1, 60), min_size=1, max_size=12),
+    share=st.floats(0.0, 0.999),
+    has_velocities=st.booleans(),
+    is_stamped=st.booleans(),
+)
+def test_so_is_the_rest_of_any_trajectory(gaps_ms, share, has_velocities, is_stamped):
+    """Points closer than the controller's period, the first ones past, or only the last left."""
+    times_ns = tuple((np.cumsum(gaps_ms) * 1_000_000).tolist())
+    shape = (len(times_ns), len(JOINTS))
+    plan = JointTrajectory(
+        stamp_ns=START_NS if is_stamped else 0,
+        joints=JOINTS,
+        times_ns=times_ns,
+        positions=np.tile(HOME, (len(times_ns), 1)),
+        velocities=np.full(shape, 0.1) if has_velocities else None,
+    )
+    sent = for_controller(plan, START_NS + int(share * times_ns[-1]), HOME, JOINTS)
+    controller = TrajectoryController(HOME)
+    controller.take(sent, 0)
+    assert controller.refused == []
+    assert sent.times_ns[0] >= FIRST_NS
+    assert np.isfinite(sent.velocities).all()
+    assert sent.velocities.shape == sent.positions.shape
+    if not is_stamped:
+        assert sent.times_ns[-1] == max(times_ns[-1], FIRST_NS), "it begins on arrival"
+
+
 @pytest.mark.parametrize("late_ticks", [0, 1, 3, 7, 12])
 def test_a_controller_follows_it_like_our_own_follower(late_ticks):
     """From its first point on, at every tick, however late it was sent."""
