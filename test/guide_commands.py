@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ros2_programs import PROGRAMS
+
 from so101.errors import So101Error
 from so101.robot import CAMERAS
 from so101.ros.params import defaults
@@ -24,7 +26,9 @@ from so101_bringup.parameters import params_class
 NAMESPACES = ("left", "right")
 """What guides call two robots."""
 
-OTHERS = {"ros_gz_sim", "rosetta", "rqt_image_view", "controller_manager", "joy", "rviz2"}
+OTHERS = {package for package, _ in PROGRAMS} | {
+    *("ros_gz_sim", "rosetta", "rqt_image_view", "rqt_robot_monitor")
+}
 """Packages of other people that guides run or launch."""
 
 OURS = "so101_bringup"
