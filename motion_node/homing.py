@@ -25,7 +25,7 @@ class Homing:
 
     Attributes:
         newest_ns: Stamp of the newest command [ns].
-        planned_by: Who planned last, for a person.
+        planner: Who was asked last, for a person.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Homing:
             send: Offers a motion to the arbiter.
         """
         self.newest_ns = 0
-        self.planned_by = ""
+        self.planner = ""
         self._home, self._speed = home, speed
         self._planners, self._judge, self._send = planners, judge, send
         self._command: FloatArray | None = None
@@ -79,7 +79,7 @@ class Homing:
             tell(error)
             return
         self._drop("another way home was asked for")
-        self._tell = tell
+        self._tell, self.planner = tell, planner.name
         is_asking = True
 
         def answer(plan: JointTrajectory | MotionError) -> None:
@@ -105,7 +105,6 @@ class Homing:
     def _follow(self, plan: JointTrajectory, name: str, *, is_own: bool, tell: Tell) -> None:
         if not is_own:
             plan = fitted(plan, self._judge, self._known(), self.newest_ns, name)
-        self.planned_by = name
         self._send(plan)
         tell(f"moving home within {seconds(plan.times_ns[-1]):.1f} s, by {name}")
 

@@ -78,11 +78,12 @@ class MotionNode(Node):
         self._resets = SceneResets()
         self._episode: EpisodeEvent | None = None
         self._ends_ns: int | None = None
+        self._last = ""
         self._endpoints = Endpoints(self)
         self._endpoints.offer(MOTION_TRAJECTORY, MOTION_ALIVE)
         self._endpoints.listen(JOINT_COMMANDS, self._on_command)
         self._endpoints.hear(EPISODE, EpisodeEvent, self._on_episode)
-        self._endpoints.promise("motion/home", self._on_home)
+        self._endpoints.trigger("motion/home", self._on_home)
         self._no_action = self._offer_action(spec.joints)
         Health(self, self._endpoints)
         repeat(self, ALIVE_PERIOD_S, self._on_alive)
@@ -161,14 +162,23 @@ class MotionNode(Node):
         if not self._resets.is_done(event.stamp_ns):
             self._homing.go(self._say, self._objection(event.stamp_ns))
 
-    def _on_home(self, answer: Callable[[str | MotionError], None]) -> None:
+    def _on_home(self) -> str:
+        """Answer at once; what comes of a plan that takes its time is in log and diagnostics."""
+        told: list[str | MotionError] = []
+
         def tell(outcome: str | MotionError) -> None:
             self._say(outcome)
-            answer(outcome)
+            told.append(outcome)
 
         self._homing.go(tell, self._objection())
+        if not told:
+            return f"{self._homing.planner} was asked for the way home"
+        if isinstance(told[0], MotionError):
+            raise told[0]
+        return told[0]
 
     def _say(self, outcome: str | MotionError) -> None:
+        self._last = str(outcome)
         if isinstance(outcome, MotionError):
             self.get_logger().error(f"cannot bring the arm home: {outcome}")
         else:
@@ -205,14 +215,14 @@ class MotionNode(Node):
             self._endpoints.publish(MOTION_ALIVE, to_header(newest_ns))
 
     def _report(self) -> None:
-        """Say who would plan now, who planned last, and whether others' trajectories are taken."""
+        """Say who would plan now, what came of the last plan, whether goals are taken."""
         level = OK
         try:
             planner = self._planners.choose().name
         except MotionError as error:
             planner, level = str(error), WARN
         values = {
-            "planned by": self._homing.planned_by,
+            "last": self._last,
             "action": self._no_action or FOLLOW_TRAJECTORY.name,
         }
         name = f"{self.get_name()}: planning"

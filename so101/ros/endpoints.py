@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from rclpy.node import Node
-from rclpy.task import Future
 
 from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError, ClockError, HardwareError, So101Error, TrajectoryError
@@ -28,10 +27,6 @@ class TypedEvent(Protocol):
     def to_event(self) -> Event:
         """Return the event."""
         ...
-
-
-Promised = Callable[[str | So101Error], None]
-"""Takes the answer to a service, or the error that refuses."""
 
 
 def interface_class(type_name: str) -> Any:
@@ -130,27 +125,6 @@ class Endpoints:
 
         def serve(_: Any, response: Any) -> Any:
             return _answer(response, callback)
-
-        self._node.create_service(interface_class(SERVICES[name].type), name, serve)
-
-    def promise(self, name: str, callback: Callable[[Promised], None]) -> None:
-        """Serve a Trigger whose answer may take its time; meanwhile the node goes on.
-
-        Args:
-            name: The service.
-            callback: Is handed what takes the answer, or the error that refuses, once.
-        """
-
-        async def serve(_: Any, response: Any) -> Any:
-            told: Future[str | So101Error] = Future()
-            try:
-                callback(told.set_result)
-            except So101Error as error:
-                told.set_result(error)
-            outcome = await told
-            response.success = isinstance(outcome, str)
-            response.message = str(outcome)
-            return response
 
         self._node.create_service(interface_class(SERVICES[name].type), name, serve)
 

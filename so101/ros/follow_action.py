@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from rclpy.action.server import ActionServer, CancelResponse
 from rclpy.node import Node
-from rclpy.task import Future
 
 from so101.control.trajectory_goal import (
     Ending,
@@ -71,29 +70,33 @@ class FollowServer:
             node,
             self._kind,
             FOLLOW_TRAJECTORY.name,
-            self._execute,
+            _never,
+            handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
         )
 
-    async def _execute(self, handle: Any) -> Any:
-        ended: Future[GoalResult] = Future()
-        try:
-            goal = from_goal(handle.request)
-        except GoalRefusedError as error:
-            ended.set_result(GoalResult(ending=Ending.ABORTED, code=error.code, words=str(error)))
-        else:
-            self._begin(handle, goal, ended)
-        result = await ended
-        return self._finish(handle, result)
+    def _on_accepted(self, handle: Any) -> None:
+        """Begin a goal. Its result is given when there is one: nothing waits for it meanwhile."""
 
-    def _begin(self, handle: Any, goal: TrajectoryGoal, ended: "Future[GoalResult]") -> None:
         def report(progress: Progress) -> None:
             if handle.is_active:
                 handle.publish_feedback(self._feedback(progress))
 
+        is_over = False
+
+        def done(result: GoalResult) -> None:
+            nonlocal is_over
+            is_over = True
+            handle.execute(lambda _: self._finish(handle, result))
+
+        try:
+            goal = from_goal(handle.request)
+        except GoalRefusedError as error:
+            done(GoalResult(ending=Ending.ABORTED, code=error.code, words=str(error)))
+            return
         before, self._present = self._present, handle
-        self._taker.begin(goal, report, ended.set_result)
-        if ended.done() and before is not None and before.is_active:
+        self._taker.begin(goal, report, done)
+        if is_over:
             self._present = before  # it was refused, and the one before goes on
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
@@ -101,10 +104,8 @@ class FollowServer:
             self._taker.cancel()
         return CancelResponse.ACCEPT
 
-    def _finish(self, handle: Any, result: GoalResult | None) -> Any:
+    def _finish(self, handle: Any, result: GoalResult) -> Any:
         """Tell how a goal ended: as cancelled only where that was asked for."""
-        if result is None:
-            raise TypeError("a goal ended without a result")
         if result.ending is Ending.SUCCEEDED:
             handle.succeed()
         elif handle.is_cancel_requested:
@@ -127,6 +128,10 @@ class FollowServer:
                 progress.elapsed_ns, 1_000_000_000
             )
         return feedback
+
+
+def _never(handle: Any) -> Any:
+    raise RuntimeError("a goal is executed with its result only")
 
 
 def from_goal(message: Any) -> TrajectoryGoal:

@@ -25,7 +25,7 @@ ROSDEP_KEYS = {
     *("compressed_image_transport", "rosbag2_transport", "rosbag2_storage_mcap", "ros2launch"),
     *("controller_manager", "joint_state_broadcaster", "joint_trajectory_controller"),
     *("python3-numpy", "python3-opencv", "python3-psutil", "python3-yaml", "python3-pytest"),
-    "python3-serial",
+    *("python3-serial", "control_msgs", "moveit_msgs"),
 }
 
 

@@ -91,7 +91,7 @@ def test_where_it_runs_moveit_plans_and_its_plan_begins_when_it_comes():
     assert sent.stamp_ns == NOW_NS + nanoseconds(1.0) and sent.joints == JOINTS
     np.testing.assert_allclose(sent.positions[-1], SPEC.home)
     assert told == ["moving home within 2.0 s, by move_group"]
-    assert scene.homing.planned_by == "move_group"
+    assert scene.homing.planner == "move_group"
 
 
 def test_who_wants_moveit_is_told_that_it_does_not_run():
