@@ -99,6 +99,7 @@ def options(request, tmp_path):
     return {**options, "params_file": params}
 
 
+@pytest.mark.timeout(300)  # it starts a graph, and every goal takes its time
 def test_a_goal_goes_its_way_to_whatever_end(options, tmp_path, monkeypatch):
     """One long story, because every graph takes seconds to start."""
     with graphs.running("up", tmp_path / "run", **options) as graph:
