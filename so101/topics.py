@@ -1,4 +1,4 @@
-"""Every topic and service of the graph: name, type, delivery, meaning. Names are relative.
+"""Every topic, service and action of the graph: name, type, delivery, meaning. Names are relative.
 
 The one table that publishers, the recorder, bag readers and docs/interfaces.md share. No ROS
 import, so that bags are read where ROS is absent. Camera topics are made by `image_topic`.
@@ -310,3 +310,25 @@ SERVICES = {
         Service(name="session/pause", type=SET_BOOL, doc="pause or resume between episodes"),
     )
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One action: relative name, ROS type, meaning. Their types come with a distribution only."""
+
+    name: str
+    type: str
+    doc: str
+
+
+FOLLOW_TRAJECTORY = Action(
+    name="arm_controller/follow_joint_trajectory",
+    type="control_msgs/action/FollowJointTrajectory",
+    doc="follow a trajectory through the arbiter: what MoveIt and RViz execute by",
+)
+MOVE_GROUP = Action(
+    name="move_action",
+    type="moveit_msgs/action/MoveGroup",
+    doc="MoveIt's: plans the way home where it runs",
+)
+ACTIONS = (FOLLOW_TRAJECTORY, MOVE_GROUP)

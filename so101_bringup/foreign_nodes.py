@@ -38,7 +38,6 @@ MOVEIT_FILES = {
     "pilz_cartesian_limits": "robot_description_planning.",
     "ompl_planning": "ompl.",
     "pilz_industrial_motion_planner_planning": "pilz_industrial_motion_planner.",
-    "moveit_controllers": "",
 }
 """MoveIt's files in ``config``, and what move_group has in front of the names in them."""
 
@@ -128,14 +127,20 @@ def control_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:
 
 
 def move_group_node(options: GraphOptions) -> NodeSpec:
-    """Return MoveIt's node, with its files in ``config`` as its parameters."""
+    """Return MoveIt's node, with its files in ``config`` as its parameters.
+
+    What it plans goes to motion_node, or to ros2_control where none of our nodes are.
+    """
+    is_ours = options.below_control in ("", "topic")
+    execution = "moveit_controllers" if is_ours else "moveit_ros2_control"
+    files = {**MOVEIT_FILES, execution: ""}
     values: dict[str, ParameterValue] = {
         "robot_description": robot_urdf(options, ""),
         "robot_description_semantic": robot_semantics(options),
         "publish_robot_description_semantic": True,
         "planning_pipelines": _PLANNERS,
         "default_planning_pipeline": _PLANNERS[0],
-        **{key: value for pair in MOVEIT_FILES.items() for key, value in _moveit(*pair)},
+        **{key: value for pair in files.items() for key, value in _moveit(*pair)},
     }
     return foreign_node(
         options,

@@ -33,6 +33,9 @@ from so101.events import ControlEvent
 PRIORITY = (ControlSource.TELEOP, ControlSource.MOTION, ControlSource.POLICY)
 """Sources that can be in control, highest first."""
 
+MOTION_FINISHED = "motion finished"
+"""Why control is given up at the end of a motion."""
+
 
 class Arbiter:
     """Grants control to one source at a time.
@@ -227,7 +230,7 @@ class Arbiter:
                 source, now_ns, f"{source.value} was silent for {seconds(silent_ns):.3f} s"
             )
         if source is ControlSource.MOTION and now_ns >= self._ends_ns:
-            return self._leave(source, now_ns, "motion finished")
+            return self._leave(source, now_ns, MOTION_FINISHED)
         return None
 
     def _objection(

@@ -211,6 +211,25 @@ def _profile(
     return shares, rates
 
 
+def check_way(start: FloatArray, points: FloatArray, collision: CollisionCheck) -> None:
+    """Refuse a way on which two parts come too close; parts too close already may only part.
+
+    Args:
+        start: Joint positions now [rad]. Shape (joints,).
+        points: What the way leads through, in straight lines [rad]. Shape (points, joints).
+        collision: Checks the way as closely as a detour's first look.
+
+    Raises:
+        CollidingLineError: Something on the way comes too close.
+    """
+    corners = [np.asarray(start, dtype=np.float64), *points]
+    looks = []
+    for one, other in pairwise(corners):
+        steps = max(1, math.ceil(float(np.abs(other - one).max()) / _LOOKS_RAD[0]))
+        looks.append(one + np.arange(1, steps + 1)[:, None] / steps * (other - one))
+    _check_line(corners[0], np.concatenate(looks), collision)
+
+
 def _check_line(start: FloatArray, positions: FloatArray, collision: CollisionCheck) -> None:
     """Refuse a line on which two parts come too close; parts too close already may only part."""
     tight = {c.pair: c.distance for c in collision.near(start) if c.excess < 0.0}

@@ -35,6 +35,11 @@ def repeat(node: Node, period_s: float, callback: Callable[[], None]) -> None:
     node.create_timer(period_s, callback, clock=None if _is_told(node) else _steady_clock())
 
 
+def repeat_steadily(node: Node, period_s: float, callback: Callable[[], None]) -> None:
+    """Call back every so often by steady time, also where simulated time stands still."""
+    node.create_timer(period_s, callback, clock=_steady_clock())
+
+
 @cache
 def _steady_clock() -> Clock:
     """Return one clock for all timers.

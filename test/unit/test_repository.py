@@ -21,7 +21,8 @@ FILES = sorted(
 LOCKS = sorted((ROOT / "requirements").glob("py3*.txt"))
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal"}
 UNSAFE_CALLS = {"eval", "exec", "__import__"}
-DISTRIBUTION_ONLY = {"launch", "launch_ros", "cv_bridge"}  # where one is sourced
+DISTRIBUTION_ONLY = {"launch", "launch_ros", "cv_bridge", "moveit", "moveit_configs_utils"}
+"""Imported where a ROS distribution is sourced."""
 
 
 def imported_modules(tree):

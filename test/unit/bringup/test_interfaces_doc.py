@@ -9,6 +9,7 @@ import pytest
 
 from so101.ros.params import defaults
 from so101.topics import (
+    ACTIONS,
     SERVICES,
     TOPICS,
     aux_topic,
@@ -61,7 +62,15 @@ def test_every_service_is_documented_as_it_is(service):
     assert meaning
 
 
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_every_action_is_documented_as_it_is(action):
+    _, kind, meaning = rows("Actions")[action.name]
+    assert kind == action.type
+    assert meaning
+
+
 def test_nothing_else_is_documented():
+    assert set(rows("Actions")) == {action.name for action in ACTIONS}
     assert set(rows("Topics")) == {topic.name for topic in ALL_TOPICS}
     assert set(rows("Services")) == set(SERVICES)
 

@@ -19,9 +19,13 @@ from ros2_parameters import (
     wrong,
 )
 
+from motion_node.params import MotionParams
 from so101.config import load_yaml
 from so101.kinematics.urdf import robot_description
 from so101.robot import GRIPPER, JOINTS, description_path, so101
+from so101.topics import FOLLOW_TRAJECTORY
+from so101_bringup.foreign_nodes import move_group_node
+from so101_bringup.graph_options import GraphOptions
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
@@ -161,18 +165,40 @@ def test_the_solver_knows_that_five_joints_are_five(name):
         assert values.get("position_only_ik") or values["rotation_scale"] < 0.5
 
 
-def test_plans_go_to_a_controller_of_all_joints():
-    values = load_yaml(CONFIG / "moveit_controllers.yaml")
+@pytest.mark.parametrize(
+    ("file", "action"),
+    [
+        ("moveit_controllers.yaml", FOLLOW_TRAJECTORY.name),
+        ("moveit_ros2_control.yaml", "joint_trajectory_controller/follow_joint_trajectory"),
+    ],
+)
+def test_plans_go_to_who_moves_all_joints(file, action):
+    """Our node's action, or the controller that controllers.yaml has."""
+    values = load_yaml(CONFIG / file)
     listed = values["moveit_simple_controller_manager"]
     names = listed["controller_names"]
     assert wrong(values, EXECUTION, {"<controller>": names}) == []
     assert {key for key in listed if key != "controller_names"} == set(names)
-    (only,) = (listed[controller] for controller in names)
+    ((name, only),) = ((name, listed[name]) for name in names)
     assert tuple(only["joints"]) == JOINTS
-    assert (only["type"], only["action_ns"]) == (
-        "FollowJointTrajectory",
-        "follow_joint_trajectory",
-    )
+    assert only["type"] == FOLLOW_TRAJECTORY.type.rpartition("/")[2]
+    assert f"{name}/{only['action_ns']}" == action
+    if name != FOLLOW_TRAJECTORY.name.partition("/")[0]:
+        controllers = load_yaml(CONFIG / "controllers.yaml")["/**/controller_manager"]
+        assert name in controllers["ros__parameters"]
+    start_rad = values["trajectory_execution"]["allowed_start_tolerance"]
+    assert start_rad <= MotionParams().start_tolerance, "else MoveIt starts what is then refused"
+
+
+@pytest.mark.parametrize("below", ["", "topic", "mock", "feetech", "mujoco", "gazebo"])
+def test_moveit_is_told_who_executes(below):
+    """Where none of our nodes run there is no action of ours."""
+    options = GraphOptions(robot="real", hardware_type=below)
+    names = move_group_node(options).parameters[
+        "moveit_simple_controller_manager.controller_names"
+    ]
+    ours = "arm_controller" if below in ("", "topic") else "joint_trajectory_controller"
+    assert names == (ours,)
 
 
 def test_pipelines_are_named_as_moveit_looks_for_them():
@@ -220,6 +246,7 @@ def builder_files(bringup, description):
         for path in (bringup / "config").glob("*_controllers.yaml")
     }
     chosen = next(name for name in ("moveit", "moveit2", "so101") if name in found)
+    assert "moveit_ros2_control" not in found, "its name must not be one that is looked for"
     config = [
         bringup / "config" / name
         for name in (

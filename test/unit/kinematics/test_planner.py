@@ -10,7 +10,7 @@ from so101.control.clearance import Clearance
 from so101.control.trajectory import validate
 from so101.errors import CollidingLineError, MotionError
 from so101.kinematics.collision import CollisionModel
-from so101.kinematics.planner import plan_line, plan_motion
+from so101.kinematics.planner import check_way, plan_line, plan_motion
 from so101.robot import so101
 
 SPEC = so101()
@@ -195,3 +195,12 @@ def test_no_way_and_a_barred_goal_are_said():
     goal[0] = 0.8
     with pytest.raises(MotionError, match=r"at the goal arm and wall would be within 0\.0 mm"):
         detour(np.zeros(6), goal, 0, Room())
+
+
+def test_a_way_is_looked_at_between_its_corners():
+    """Both ends are free, and what is in between is not."""
+    model, points = CollisionModel(), SPEC.home[None]
+    with pytest.raises(CollidingLineError, match="would come within"):
+        check_way(FOLDED, points, model)
+    check_way(SPEC.home, points, model)
+    check_way(FOLDED, FOLDED[None], model)
