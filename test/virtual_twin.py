@@ -127,13 +127,13 @@ class HeldUpPort(TwinPort):
 class TwinRig:
     """The driver's arm and loop, tick by tick, with a twin behind its bus."""
 
-    def __init__(self, path, *, pose=SPEC.home, is_armed=True, gate_spec=SPEC):
+    def __init__(self, path, *, pose=SPEC.home, is_armed=True, gate_spec=SPEC, collision=None):
         self.port, self.path = TwinPort(pose), path
         Assembly().write_calibration(path)
         self.calibration = read_calibration(path)
         settings = settings_of(HardwareParams(write_eeprom=True))
         self.arm = ServoArm(self.calibration, SPEC, settings, now_ns=self.port.now_ns)
-        self.loop = ArmLoop(self.arm, gate_spec, SafetyGate(gate_spec, None))
+        self.loop = ArmLoop(self.arm, gate_spec, SafetyGate(gate_spec, collision))
         self.attach()
         self.index = 0
         self.tick()

@@ -23,6 +23,8 @@ class CollisionGuard:
     """Shortens steps that would lead into a collision.
 
     By induction the braking step is always safe: the path it starts was checked one tick before.
+    Where parts are too close from the beginning, as after a loose arm lay down, steps pass that
+    bring them no closer; of a step that would, those joints move that may.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class CollisionGuard:
         path = self._stopping_path(command, step, last_step)
         if not any(path):
             return step, None
-        now = _distances(self._near(command))
+        here = self._near(command)
+        now = _distances(here)
         pair = self._obstacle(path, now)
         if pair is None:
             return step, None
@@ -63,7 +66,28 @@ class CollisionGuard:
             path = self._stopping_path(command, shorter, last_step)
             if self._obstacle(path, now) is None:
                 return shorter, pair
+        if any(clearance.excess < 0.0 for clearance in here):
+            return self._way_out(command, brake, step, last_step, now), pair
         return brake, pair
+
+    def _way_out(
+        self,
+        command: list[float],
+        brake: list[float],
+        step: list[float],
+        last_step: list[float],
+        now: _Distances,
+    ) -> list[float]:
+        """Return the braking step with those joints' own steps that bring nothing closer.
+
+        For an arm that is too close already: one joint that leads deeper holds back no other.
+        """
+        out = brake
+        for i, wanted in enumerate(step):
+            tried = [*out[:i], wanted, *out[i + 1 :]]
+            if self._obstacle(self._stopping_path(command, tried, last_step), now) is None:
+                out = tried
+        return out
 
     def _stopping_path(
         self, command: list[float], step: list[float], last_step: list[float]

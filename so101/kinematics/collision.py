@@ -25,7 +25,14 @@ JAW_DESK_STOP_M, JAW_DESK_SLOW_M = 0.0, 0.005
 """The same for a jaw and the desk: a grasp brings the fingertips about 1.5 mm above it."""
 
 _DESK = "desk"
-_JAWS = ("fixed_jaw", "fixed_tip", "moving_jaw", "moving_tip")
+_JAWS = (
+    "fixed_jaw",
+    "fixed_tip",
+    "fixed_corners",
+    "moving_jaw",
+    "moving_tip",
+    "moving_corners",
+)
 _FAR_M = 2.0
 
 

@@ -1,6 +1,7 @@
 """The arm that the servos turn: the simulation's own model, driven by torques."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ STEP_HZ = PHYSICS_HZ
 """Physics and the servos' position control; the real ones control at about 1 kHz."""
 FREE_DAMPING = 0.12
 """Of a servo with its bridge open: gear friction only, no back-EMF [N·m·s/rad]; a guess."""
+_PART, _SELF = 1, 4  # bits of the parts in mjcf/so101.xml, and for touching one another
 HAND_STIFFNESS = 30.0
 HAND_DAMPING = 3.0
 HAND_TORQUE = 4.0
@@ -28,6 +30,7 @@ class Plant:
         path = str(description_path("mjcf", "pick.xml"))
         self._model = model = mujoco.MjModel.from_xml_path(path)
         model.opt.timestep = 1.0 / STEP_HZ
+        _let_parts_touch(model)
         # The servos' own control stands in the place of the model's: its actuators do nothing.
         model.actuator_gainprm[:] = 0.0
         model.actuator_biasprm[:] = 0.0
@@ -75,3 +78,17 @@ class Plant:
         reach = HAND_STIFFNESS * (self._hand - self.positions) - HAND_DAMPING * self.velocities
         limited = np.minimum(np.maximum(reach, -HAND_TORQUE), HAND_TORQUE)
         return np.where(self._is_held, limited, 0.0)
+
+
+def _let_parts_touch(model: Any) -> None:
+    """Let the arm's parts touch one another, but for those that a joint connects.
+
+    The simulation needs none of it, for its arm is never without the gate. A loose arm is: it lies
+    down on itself.
+    """
+    parts = np.flatnonzero(model.geom_contype == _PART)
+    bodies = np.unique(model.geom_bodyid[parts])
+    model.geom_contype[parts] |= _SELF
+    model.geom_conaffinity[parts] |= _SELF
+    model.body_contype[bodies] |= _SELF  # pairs of bodies are sorted out by these
+    model.body_conaffinity[bodies] |= _SELF

@@ -229,7 +229,8 @@ def test_case_14_a_chunk_far_too_fast_is_followed_within_the_limits(rig, factor)
     speeds = np.abs(np.diff(truth, axis=0)) * CONTROL_HZ
     assert speeds.max() > 1.0
     assert (speeds <= 1.2 * SPEC.max_velocity + 0.1).all()
-    assert np.abs(truth[-1] - WAYS[0]).max() < 0.1
+    rig.tick(30)  # the arm follows its goals late
+    assert np.abs(rig.truth - WAYS[0]).max() < 0.02
 
 
 @pytest.mark.case(46)

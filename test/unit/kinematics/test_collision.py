@@ -19,7 +19,11 @@ from so101.kinematics.collision import (
 from so101.robot import description_path, so101
 
 SPEC = so101()
-JAWS = {"fixed_jaw", "fixed_tip", "moving_jaw", "moving_tip"}
+CORNERS = {"fixed_corners", "moving_corners"}
+JAWS = {"fixed_jaw", "fixed_tip", "moving_jaw", "moving_tip"} | CORNERS
+HAND = {"gripper_link": "fixed_corners", "moving_jaw_so101_v1_link": "moving_corners"}
+ELSEWHERE = {"roll_disc", "gripper_servo", "camera_arm", "camera_board", "pivot"}
+"""Drawn parts of the hand whose corners other parts of the model keep off the desk by 1 cm."""
 REFERENCE = Path(__file__).parents[2] / "data" / "fk_reference.json"
 seeds = st.integers(0, 2**32 - 1)
 
@@ -47,7 +51,7 @@ def test_jaw_and_jaw_have_no_pair_and_every_other_distant_link_has_one(model):
     assert not any(pair <= JAWS for pair in pairs)
     moving = {"upper_arm", "lower_arm", "wrist", "gripper", "camera"} | JAWS
     assert all(frozenset((part, "desk")) in pairs for part in moving)
-    distal = {"wrist", "gripper", "camera"} | JAWS
+    distal = {"wrist", "gripper", "camera"} | JAWS - CORNERS
     assert all(frozenset((part, "base")) in pairs for part in distal)
     assert all(frozenset((part, "shoulder")) in pairs for part in distal)
 
@@ -57,6 +61,28 @@ def test_margins_are_per_pair(model):
         is_grasp = bool(set(clearance.pair) & JAWS) and "desk" in clearance.pair
         expected = (0.0, JAW_DESK_SLOW_M) if is_grasp else (STOP_M, SLOW_M)
         assert (clearance.stop, clearance.slow) == expected
+
+
+@pytest.mark.case(21)
+@settings(max_examples=30, deadline=None)
+@given(seeds)
+def test_the_hands_corners_are_those_of_the_drawn_parts(seed):
+    """Before the desk: no drawn corner is lower than the model's, and none 0.3 mm higher."""
+    pose = np.random.default_rng(seed).uniform(SPEC.lower, SPEC.upper)
+    drawn = mujoco.MjModel.from_xml_path(str(description_path("mjcf", "so101.xml")))
+    data = mujoco.MjData(drawn)
+    data.qpos[:] = pose
+    mujoco.mj_kinematics(drawn, data)
+    lowest = dict.fromkeys(CORNERS, np.inf)
+    for geom in range(drawn.ngeom):
+        corners = HAND.get(drawn.body(drawn.geom_bodyid[geom]).name)
+        if corners is None or drawn.geom(geom).name in ELSEWHERE:
+            continue
+        reach = np.abs(data.geom_xmat[geom].reshape(3, 3)[2]) @ drawn.geom_size[geom]
+        lowest[corners] = min(lowest[corners], data.geom_xpos[geom, 2] - reach)
+    modelled = {c.pair[1]: c.distance for c in CollisionModel().clearances(pose)}
+    for corners, height in lowest.items():
+        assert 0.0 < height - modelled[corners] < 0.0003
 
 
 @pytest.mark.parametrize("pose", sorted(SPEC.poses))
