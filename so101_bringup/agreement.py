@@ -15,8 +15,8 @@ from so101.errors import ConfigError
 from so101.ros.params import defaults
 from so101_bringup.graph import GRAPHS, GraphOptions
 from so101_bringup.graph_checks import here
-from so101_bringup.node_spec import NODES, NodeSpec
-from so101_bringup.parameters import check_parameters, flat, params_class
+from so101_bringup.node_spec import NODES, NodeSpec, flat
+from so101_bringup.parameters import check_parameters, params_class
 
 _LATENCY = ("simulation_node", "simulated_latency")
 _SAME = (

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from so101.config import load_yaml
-from so101_bringup.parameters import flat
+from so101_bringup.node_spec import flat
 from so101_bringup.paths import config_path
 
 AGGREGATOR = "analyzers"

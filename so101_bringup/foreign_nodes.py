@@ -13,8 +13,7 @@ from so101.errors import ConfigError
 from so101_bringup.diagnostic_groups import AGGREGATOR, diagnostic_parameters
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.node_makers import calibration_of
-from so101_bringup.node_spec import NodeSpec, ParameterValue
-from so101_bringup.parameters import flat
+from so101_bringup.node_spec import NodeSpec, ParameterValue, flat
 from so101_bringup.paths import config_path
 from so101_bringup.placing import base_arguments
 from so101_bringup.rviz_files import rviz_file

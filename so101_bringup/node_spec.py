@@ -1,7 +1,8 @@
 """What a process of the graph is, as plain data, and what our nodes are called."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from so101_bringup.graph_options import GraphOptions
 from so101_bringup.paths import PACKAGE
@@ -95,3 +96,12 @@ def launchable(value: ParameterValue) -> ParameterValue:
     ``so101.ros.params`` reads a list of one empty text as an empty list.
     """
     return ("",) if value == () else value
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested mappings, their names joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value

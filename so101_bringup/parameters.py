@@ -1,6 +1,6 @@
 """Checks a person's parameter file against every node's parameters, before a process starts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,3 @@ def params_class(node: str) -> type[Any]:
     name = node.removesuffix("_node").capitalize() + "Params"
     kind: type[Any] = getattr(import_module(f"{node}.params"), name)
     return kind
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested mappings, their names joined by dots."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value

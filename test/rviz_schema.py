@@ -1,8 +1,8 @@
 """What RViz and MoveIt's plugin for it read from an ``.rviz`` file: class ids, properties, values.
 
-From rviz_common and rviz_default_plugins of Jazzy (14.1) and of the branch that became Kilted, and
-moveit_ros_visualization of both. RViz passes over a property that it does not know, in silence,
-and shows a display of an unknown class as failed.
+From rviz_common and rviz_default_plugins of Jazzy (14.1.5) and of the main branch of October 2024
+(14.3.1, half a year before Kilted), and moveit_ros_visualization of Jazzy and Kilted. RViz passes
+over a property that it does not know, in silence, and shows an unknown class as failed.
 """
 
 from collections.abc import Iterator, Mapping
