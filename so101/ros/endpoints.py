@@ -5,7 +5,8 @@ refusal that says why.
 """
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from rclpy.node import Node
 from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError, ClockError, HardwareError, So101Error, TrajectoryError
 from so101.events import Event, from_message
+from so101.ros.cdr import read_message, reader
 from so101.ros.convert import to_event
 from so101.ros.qos import EVENTS, publisher_qos, subscriber_qos
 from so101.ros.trajectory_bytes import trajectory_from_bytes, trajectory_to_bytes
@@ -43,7 +45,8 @@ class Endpoints:
         self._node = node
         self._speaker = f"{node.get_fully_qualified_name()} {os.getpid()}"
         self._publishers: dict[str, Any] = {}
-        self._clock_problem = ""
+        self._clock_problem = self._drop = ""
+        self._dropped: Counter[str] = Counter()
 
     def offer(self, *topics: Topic) -> None:
         """Create publishers, so that others can find them before the first message."""
@@ -77,25 +80,24 @@ class Endpoints:
     def read(
         self, topic: Topic, callback: Callable[[bytes], None], *, depth: int = EVENTS
     ) -> None:
-        """Subscribe to a topic's serialized messages. One that cannot be read is dropped, too."""
-        self.listen(topic, self._guarded(topic, callback), depth=depth, raw=True)
-
-    def listen(
-        self,
-        topic: Topic,
-        callback: Callable[..., None],
-        *,
-        depth: int = EVENTS,
-        raw: bool = False,
-    ) -> None:
-        """Subscribe to a topic. A message that cannot be read is dropped with a warning."""
+        """Subscribe to a topic's serialized messages. What is not ours to read is dropped."""
         self._node.create_subscription(
             interface_class(topic.type),
             topic.name,
-            callback if raw else self._guarded(topic, callback),
+            self._guarded(topic, callback),
             subscriber_qos(topic, depth),
-            raw=raw,
+            raw=True,
         )
+
+    def listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
+        """Subscribe to a topic. What is no such message, or not ours to read, is dropped.
+
+        The messages are objects with a message's attributes, read by `so101.ros.cdr`: no bytes
+        come to the middleware's own reader, which some of them would crash.
+        """
+        kind = interface_class(topic.type)
+        reader(kind)  # before the first message comes
+        self.read(topic, lambda data: callback(read_message(data, kind)))
 
     def hear(self, topic: Topic, kind: Any, callback: Callable[[Any], None]) -> None:
         """Subscribe to a topic of events and read them as ``kind``."""
@@ -109,11 +111,21 @@ class Endpoints:
                 self._clock_problem = f"{topic.name}: refused: {error}"
                 self._node.get_logger().error(self._clock_problem, throttle_duration_sec=1.0)
             except (BagError, HardwareError, TrajectoryError) as error:  # not ours to read
-                self._node.get_logger().warning(
-                    f"{topic.name}: dropped: {error}", throttle_duration_sec=1.0
-                )
+                self._dropped[topic.name] += 1
+                self._drop = f"{topic.name}: dropped: {error}"
+                self._node.get_logger().warning(self._drop, throttle_duration_sec=1.0)
 
         return guarded
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Messages dropped so far, by topic."""
+        return self._dropped
+
+    def take_drop(self) -> str:
+        """Return which topic's message was dropped last since the last call, and why."""
+        drop, self._drop = self._drop, ""
+        return drop
 
     def take_clock_problem(self) -> str:
         """Return which topic was refused for its stamps since the last call; empty for none."""
