@@ -23,7 +23,7 @@ from so101.control.arm_loop import ArmTick
 from so101.control.trajectory import JointTrajectory
 from so101.data.bags.custom_data import CALIBRATION
 from so101.episode import ControlSource
-from so101.errors import MotionError, SessionError, TrajectoryError
+from so101.errors import ConfigError, MotionError, SessionError, TrajectoryError
 from so101.events import ControlEvent, from_message
 from so101.kinematics.urdf import robot_description
 from so101.objections import NO_ARMING, Objections
@@ -72,6 +72,11 @@ class HardwareNode(Node):
         """Declare parameters, create interfaces; no device is opened."""
         super().__init__("hardware_node", **kwargs)
         params = declare(self, HardwareParams)
+        if not params.calibration:
+            raise ConfigError(
+                "hardware_node: parameter calibration: name this arm's file; "
+                "`so101 calibrate` makes one"
+            )
         calibration = read_calibration(Path(params.calibration).expanduser())
         self._endpoints = endpoints = Endpoints(self)
         self._calibrated = {CALIBRATION: calibration.digest()}

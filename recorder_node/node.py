@@ -11,7 +11,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 
 from recorder_node.continuous_recorder import ContinuousRecorder
 from recorder_node.episode_recorder import EpisodeRecorder
@@ -25,6 +24,7 @@ from so101.data.durable import free_bytes
 from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import BagError, ConfigError, StoreError
 from so101.events import EpisodeEvent, encode, from_message
+from so101.ros.cdr import read_message
 from so101.ros.convert import to_event
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
@@ -126,7 +126,7 @@ class RecorderNode(Node):
 
     def _on_episode(self, data: bytes) -> None:
         try:
-            message = deserialize_message(data, DiagnosticArray)
+            message = read_message(data, DiagnosticArray)
             event = EpisodeEvent.from_event(from_message(message))
         except BagError as error:
             self.get_logger().error(f"{EPISODE.name}: {error}")
@@ -138,7 +138,7 @@ class RecorderNode(Node):
     def _on_arm_state(self, data: bytes) -> None:
         """Take note of the calibration by which a real arm is read; it goes into every bag."""
         try:
-            values = from_message(deserialize_message(data, DiagnosticArray)).values
+            values = from_message(read_message(data, DiagnosticArray)).values
         except BagError as error:
             self.get_logger().error(f"{ARM_STATE.name}: {error}")
             return

@@ -29,6 +29,13 @@ STORES = {"rl": "runs/rl", "record": "runs/rl", "up": "runs/rl"}
 
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to the parser."""
+    _add_rl(verbs)
+    _add_record(verbs)
+    _add_up(verbs)
+    _add_calls(verbs)
+
+
+def _add_rl(verbs: Any) -> None:
     rl = verbs.add_parser("rl", help="demonstrations, training, evaluation, groups: main job")
     _add_common(rl)
     rl.add_argument("--episodes", default="", metavar="DIR", help="start from these bags")
@@ -52,6 +59,9 @@ def add_verbs(verbs: Any) -> None:
     )
     _add_policy(rl)
     rl.set_defaults(run=_run_rl)
+
+
+def _add_record(verbs: Any) -> None:
     record = verbs.add_parser("record", help="record demonstrations as bags")
     _add_common(record)
     record.add_argument("--demonstrations", type=int, default=10, help="how many (10)")
@@ -63,12 +73,18 @@ def add_verbs(verbs: Any) -> None:
     )
     add_real(record)
     record.set_defaults(run=_run_record)
+
+
+def _add_up(verbs: Any) -> None:
     up = verbs.add_parser("up", help="the robot with everything but the learner")
     _add_common(up)
     up.add_argument("--checkpoint", default="", metavar="DIR", help="policy to run")
     _add_policy(up)
     add_real(up)
     up.set_defaults(run=_run_up)
+
+
+def _add_calls(verbs: Any) -> None:
     motion = verbs.add_parser("motion", help="move the arm of a running graph")
     motion.add_argument("where", choices=("home",))
     _add_client(motion)

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to the parser."""
+    _add_evaluate(verbs)
+    _add_train(verbs)
+    _add_playback(verbs)
+
+
+def _add_evaluate(verbs: Any) -> None:
     evaluate = verbs.add_parser("eval", help="how often and how fast a checkpoint succeeds")
     evaluate.add_argument("checkpoint", metavar="CHECKPOINT", help="its directory, or a run's")
     evaluate.add_argument("--episodes", type=int, default=20, metavar="N", help="how many (20)")
@@ -47,6 +53,9 @@ def add_verbs(verbs: Any) -> None:
         "--params-file", default="", metavar="FILE", help="your parameter file, for --ros"
     )
     evaluate.set_defaults(run=_evaluate)
+
+
+def _add_train(verbs: Any) -> None:
     train = verbs.add_parser("train", help="fine-tune on the recorded demonstrations, without ROS")
     train.add_argument("--store", default="", metavar="DIR", help="directory of the run")
     train.add_argument(
@@ -76,6 +85,9 @@ def add_verbs(verbs: Any) -> None:
         "other recorders' bags are read, such as reader.namespace=left",
     )
     train.set_defaults(run=_train)
+
+
+def _add_playback(verbs: Any) -> None:
     playback = verbs.add_parser("playback", help="replay a recorded episode on the simulated arm")
     playback.add_argument("episode", metavar="EPISODE", help="number, id, or path of a bag")
     add_store(playback)

@@ -13,7 +13,6 @@ from so101.events import Event, from_message
 from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.interfaces import interface_class
-from so101.ros.listening import Listener
 from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
 from so101.topics import SERVICES, TRIGGER, Topic
 
@@ -51,6 +50,7 @@ class GraphClient:
             use_global_arguments=False,
             start_parameter_services=False,
         )
+        self._endpoints = Endpoints(self._node)
         self._spinner = Spinner(self._node)
         self._clients: dict[str, Any] = {}
         self._settled: set[str] = set()
@@ -118,14 +118,14 @@ class GraphClient:
 
     def listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
         """Call back for every message of a topic while spinning."""
-        Listener(self._node, topic, callback)
+        self._endpoints.listen(topic, callback)
 
     def answer_roll(self) -> None:
         """Report like the graph's own nodes, so that a session can wait until this one hears it.
 
         To be called after the last `follow`: what comes later is not awaited.
         """
-        Health(self._node, Endpoints(self._node))
+        Health(self._node, self._endpoints)
 
     def wait_for(
         self,

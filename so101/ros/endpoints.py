@@ -5,7 +5,8 @@ refusal that says why.
 """
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from rclpy.node import Node
 from so101.control.trajectory import JointTrajectory
 from so101.errors import BagError, ClockError, HardwareError, So101Error, TrajectoryError
 from so101.events import Event, from_message
+from so101.ros.cdr import read_message, reader
 from so101.ros.convert import to_event
 from so101.ros.interfaces import interface_class
 from so101.ros.listening import Listener
@@ -38,7 +40,8 @@ class Endpoints:
         self._node = node
         self._speaker = f"{node.get_fully_qualified_name()} {os.getpid()}"
         self._publishers: dict[str, Any] = {}
-        self._problem = ""
+        self._problem = self._drop = ""
+        self._dropped: Counter[str] = Counter()
 
     def offer(self, *topics: Topic) -> None:
         """Create publishers, so that others can find them before the first message."""
@@ -72,26 +75,20 @@ class Endpoints:
     def read(
         self, topic: Topic, callback: Callable[[bytes], None], *, depth: int = EVENTS
     ) -> None:
-        """Subscribe to a topic's serialized messages. One that cannot be read is dropped, too."""
-        self.listen(topic, self._guarded(topic, callback), depth=depth, raw=True)
-
-    def listen(
-        self,
-        topic: Topic,
-        callback: Callable[..., None],
-        *,
-        depth: int = EVENTS,
-        raw: bool = False,
-    ) -> None:
-        """Subscribe to a topic. A message that cannot be read is dropped with a warning."""
+        """Subscribe to a topic's serialized messages. What is not ours to read is dropped."""
         Listener(
-            self._node,
-            topic,
-            callback if raw else self._guarded(topic, callback),
-            depth=depth,
-            raw=raw,
-            on_problem=self._note,
+            self._node, topic, self._guarded(topic, callback), depth=depth, on_problem=self._note
         )
+
+    def listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
+        """Subscribe to a topic. What is no such message, or not ours to read, is dropped.
+
+        The messages are objects with a message's attributes, read by `so101.ros.cdr`: no bytes
+        come to the middleware's own reader, which some of them would crash.
+        """
+        kind = interface_class(topic.type)
+        reader(kind)  # before the first message comes
+        self.read(topic, lambda data: callback(read_message(data, kind)))
 
     def hear(self, topic: Topic, kind: Any, callback: Callable[[Any], None]) -> None:
         """Subscribe to a topic of events and read them as ``kind``."""
@@ -105,14 +102,24 @@ class Endpoints:
                 self._note(f"{topic.name}: refused: {error}")
                 self._node.get_logger().error(self._problem, throttle_duration_sec=1.0)
             except (BagError, HardwareError, TrajectoryError) as error:  # not ours to read
-                self._node.get_logger().warning(
-                    f"{topic.name}: dropped: {error}", throttle_duration_sec=1.0
-                )
+                self._dropped[topic.name] += 1
+                self._drop = f"{topic.name}: dropped: {error}"
+                self._node.get_logger().warning(self._drop, throttle_duration_sec=1.0)
 
         return guarded
 
     def _note(self, problem: str) -> None:
         self._problem = problem
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Messages dropped so far, by topic."""
+        return self._dropped
+
+    def take_drop(self) -> str:
+        """Return which topic's message was dropped last since the last call, and why."""
+        drop, self._drop = self._drop, ""
+        return drop
 
     def take_problem(self) -> str:
         """Return what was refused for its stamps or not heard since the last call, if anything."""

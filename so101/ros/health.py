@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from so101.errors import BagError
-from so101.events import ERROR, OK, Event, decode_tuple, encode, from_message
+from so101.events import ERROR, OK, WARN, Event, decode_tuple, encode, from_message
 from so101.ros.convert import to_event
 from so101.ros.endpoints import Endpoints
 from so101.ros.timing import now_ns, repeat
@@ -22,6 +22,9 @@ PERIOD_S = 0.5
 PUBLISHES = "publishes "
 LISTENS = "listens to "
 """Prefixes of the keys of a report: each topic's number of endpoints and of their partners."""
+
+DROPPED = "dropped "
+"""Prefix of a topic whose messages could not be read, and their number since the start."""
 
 _OWN = ("/parameter_events", "/rosout", f"/{DIAGNOSTICS.name}")
 
@@ -66,13 +69,14 @@ class Health:
 
     def _report(self) -> None:
         values = {key: encode(list(pair)) for key, pair in connections(self._nodes).items()}
-        problem = self._endpoints.take_problem()
+        values |= {DROPPED + name: encode(n) for name, n in self._endpoints.dropped.items()}
+        problem, drop = self._endpoints.take_problem(), self._endpoints.take_drop()
         event = Event(
             stamp_ns=now_ns(self._node),
             name=self._node.get_name(),
-            message=problem or "alive",
+            message=problem or drop or "alive",
             values=values,
-            level=ERROR if problem else OK,
+            level=ERROR if problem else WARN if drop else OK,
         )
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 
@@ -91,7 +95,9 @@ class Roll:
             event = from_message(message)
             if event.name in self._names:
                 self._reports[event.name] = {
-                    key: decode_tuple(event, key, int) for key in event.values
+                    key: decode_tuple(event, key, int)
+                    for key in event.values
+                    if not key.startswith(DROPPED)
                 }
         except BagError:
             return

@@ -6,7 +6,6 @@ a publisher is an error that is said.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -31,38 +30,36 @@ class Listener:
         self,
         node: Node,
         topic: Topic,
-        callback: Callable[[Any], None],
+        callback: Callable[[bytes], None],
         *,
         depth: int = EVENTS,
-        raw: bool = False,
-        on_problem: Callable[[str], None] | None = None,
+        on_problem: Callable[[str], None],
     ) -> None:
         """Subscribe.
 
         Args:
             node: Whose subscription it is.
             topic: What is heard.
-            callback: Takes each message.
+            callback: Takes the bytes of each message.
             depth: Messages kept until they are taken.
-            raw: Messages are serialized bytes.
             on_problem: Takes what is to be said of a publisher that is not heard, beside the log.
         """
         self._node, self._topic, self._callback = node, topic, callback
-        self._depth, self._raw, self._on_problem = depth, raw, on_problem
+        self._depth, self._on_problem = depth, on_problem
         self._is_eased = False
         self._subscribe(self._unless_eased)
 
-    def _subscribe(self, callback: Callable[[Any], None]) -> None:
+    def _subscribe(self, callback: Callable[[bytes], None]) -> None:
         self._node.create_subscription(
             interface_class(self._topic.type),
             self._topic.name,
             callback,
             subscriber_qos(self._topic, self._depth, is_best_effort=self._is_eased),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_misfit),
-            raw=self._raw,
+            raw=True,
         )
 
-    def _unless_eased(self, message: Any) -> None:
+    def _unless_eased(self, message: bytes) -> None:
         if not self._is_eased:  # who is reliable is heard by the other subscription, too
             self._callback(message)
 
@@ -78,5 +75,4 @@ class Listener:
         asked = _ASKED.get(kind, f"with another {kind.name.lower()} than is asked for")
         problem = f"{name}: somebody is not heard: it is published {asked}"
         self._node.get_logger().error(problem)
-        if self._on_problem is not None:
-            self._on_problem(problem)
+        self._on_problem(problem)

@@ -14,7 +14,7 @@ from so101.control.planning import Answer, PlanRequest
 from so101.control.trajectory import JointTrajectory
 from so101.errors import ConfigError, MotionError, TrajectoryError
 from so101.ros.convert import from_joint_trajectory, to_joint_command
-from so101.ros.endpoints import interface_class
+from so101.ros.interfaces import interface_class
 from so101.ros.timing import repeat_steadily
 from so101.topics import MOVE_GROUP
 

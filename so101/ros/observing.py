@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage
 
 from so101.data.bags.cdr_tables import image_content
 from so101.graph_clock import check_past
+from so101.ros.cdr import read_message
 from so101.ros.convert import (
     from_image,
     from_joint_command,
@@ -93,4 +93,4 @@ def _read_image(data: bytes) -> tuple[int, bytes]:
     found = image_content(data)
     if found is not None and found[1].startswith(_JPEG):
         return found
-    return from_image(deserialize_message(data, CompressedImage))
+    return from_image(read_message(data, CompressedImage))

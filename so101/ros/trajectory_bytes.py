@@ -12,12 +12,13 @@ import struct
 from typing import Any
 
 import numpy as np
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from trajectory_msgs.msg import JointTrajectory as TrajectoryMessage
 
 from so101.clock import NS_PER_S
 from so101.control.trajectory import JointTrajectory
-from so101.errors import TrajectoryError
+from so101.errors import BagError, TrajectoryError
+from so101.ros.cdr import read_message
 from so101.ros.convert import from_joint_trajectory, to_joint_trajectory
 
 _LITTLE_ENDIAN = b"\x00\x01\x00\x00"
@@ -79,8 +80,8 @@ def trajectory_from_bytes(data: bytes) -> JointTrajectory:
     if found is not None:
         return found
     try:
-        message: Any = deserialize_message(data, TrajectoryMessage)
-    except Exception as error:  # rclpy has no narrower one
+        message: Any = read_message(data, TrajectoryMessage)
+    except BagError as error:
         raise TrajectoryError(f"trajectory: {len(data)} bytes cannot be read: {error}") from error
     return from_joint_trajectory(message)
 

@@ -266,6 +266,7 @@ def test_a_killed_driver_leaves_the_arm_near_where_it_was_and_holding(twin, arm,
         ({"port": ""}, "name the adapter"),
         ({"port": "/dev/nowhere"}, "there is no such device"),
         ({"calibration": "/nowhere.json"}, "/nowhere.json"),
+        ({"calibration": ""}, "parameter calibration: name this arm's file"),
         ({"write_eeprom": False}, "wanted 16"),
     ],
 )

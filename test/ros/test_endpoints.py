@@ -119,7 +119,7 @@ def test_a_bug_in_a_callback_is_not_swallowed(endpoints, spinner):
 
 def test_raw_bytes_pass_untouched(endpoints, spinner):
     heard = []
-    endpoints.listen(LABEL, heard.append, raw=True)
+    endpoints.read(LABEL, heard.append)
     endpoints.offer(LABEL)
     publisher = endpoints._publishers[LABEL.name]
     wait_for_matched(spinner, [publisher])

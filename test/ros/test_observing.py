@@ -60,7 +60,7 @@ def test_a_frame_from_the_wire_needs_no_message(make_node, monkeypatch, length):
     def never(*_):
         raise AssertionError("a message was made")
 
-    monkeypatch.setattr(observing, "deserialize_message", never)
+    monkeypatch.setattr(observing, "read_message", never)
     fed = observed(make_node, [to_image(7, "front", JPEG[:length])])
     assert fed == [(FRONT.name, JPEG[:length], 7)]
 
