@@ -11,6 +11,7 @@ from so101.errors import So101Error
 from so101.robot import CAMERAS
 from so101.ros.params import defaults
 from so101.topics import (
+    ACTIONS,
     SERVICES,
     SET_BOOL,
     TOPICS,
@@ -161,8 +162,20 @@ def _check_node(words: list[str]) -> str:
     return _node(words[1]) if words[0] == "info" else ""
 
 
+def _check_action(words: list[str]) -> str:
+    verb, *rest = words
+    if verb not in ("send_goal", "info", "list"):
+        return f"ros2 action {verb}: not known here"
+    name, *kind = [word for word in rest if not word.startswith("-")][:2]
+    action = next((one for one in ACTIONS if one.name == _relative(name)), None)
+    if action is None:
+        return f"no action {name}"
+    return f"{name} is of {action.type}" if kind not in ([], [action.type]) else ""
+
+
 _CHECKS: dict[str, Callable[[list[str]], str]] = {
     "topic": _check_topic,
+    "action": _check_action,
     "service": _check_service,
     "launch": _check_launch,
     "run": _check_run,

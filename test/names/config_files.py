@@ -97,6 +97,7 @@ def _wrong_study(values: Mapping[str, Any], shipped: Shipped) -> list[str]:
 _RULES = {
     "controllers": _wrong_controllers,
     "moveit_controllers": _wrong_execution,
+    "moveit_ros2_control": _wrong_execution,
     "moveit_cpp": _wrong_moveit_cpp,
     "kinematics": _wrong_groups,
     "joint_limits": _wrong_limits,

@@ -52,6 +52,8 @@ def test_the_guides_have_lines_for_every_tool():
         ("ros2 node info /policy", "no node policy"),
         ("ros2 bag record -o x /joint_states /joint_command", "no topic joint_command"),
         ("ros2 bag replay x", "not known"),
+        ("ros2 action info /arm_controller/follow_joint_trajectories", "no action"),
+        ("ros2 action send_goal /move_action moveit_msgs/action/Move '{}'", "is of moveit_msgs"),
         ("ros2 nodes list", "not known"),
     ],
 )
