@@ -16,7 +16,8 @@ from recorder_node.raw_message import RawMessage
 from recorder_node.recorder_setup import OUTCOMES, EpisodeEnd, RecorderSetup
 from so101.data.bags.bag_writer import Split
 from so101.data.bags.custom_data import IS_LOCK_STEP
-from so101.data.stores.episode_store import EpisodeRecording, EpisodeStore
+from so101.data.stores.episode_recording import EpisodeRecording
+from so101.data.stores.episode_store import EpisodeStore
 from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
 from so101.errors import BagError, StoreError

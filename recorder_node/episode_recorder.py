@@ -15,7 +15,8 @@ from recorder_node.raw_message import RawMessage
 from recorder_node.recorder_setup import OUTCOMES, EpisodeEnd, RecorderSetup
 from recorder_node.ring import Ring
 from so101.data.bags.custom_data import IS_LOCK_STEP, PUBLISHED
-from so101.data.stores.episode_store import EpisodeRecording, EpisodeStore
+from so101.data.stores.episode_recording import EpisodeRecording
+from so101.data.stores.episode_store import EpisodeStore
 from so101.data.stores.store_entry import EpisodeEntry
 from so101.episode import EpisodeState, Outcome
 from so101.errors import BagError, StoreError
@@ -60,11 +61,6 @@ class EpisodeRecorder:
     def is_recording(self) -> bool:
         """Tell whether an episode is being recorded."""
         return self._recording is not None
-
-    @property
-    def is_ending(self) -> bool:
-        """Tell whether an episode ended and waits for its last messages."""
-        return self._end is not None
 
     def on_message(
         self, topic: Topic, data: bytes, received_ns: int, lost_before: int = 0

@@ -7,7 +7,6 @@ from enum import Enum
 import numpy as np
 
 from so101.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from so101.observation import Observation
 
 
 class EpisodeState(str, Enum):
@@ -90,40 +89,6 @@ class EpisodeFacts:
     start_pose: str = ""
     speed: float = 1.0
     operator: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One policy tick of an episode.
-
-    Attributes:
-        observation: What was seen at the tick.
-        action: The goal in force one period later: what was executed [rad]. Shape (joints,).
-        planned: The chunk in force at the tick as its source planned it [rad], or None.
-            Shape (horizon, joints).
-        native_action: The policy's own numbers for the chunk, or None.
-        wish: What the human asked for [rad], or None. Shape (joints,).
-        source: Who was in control.
-        reward: Reward of this tick.
-        terminated: The task is over here (success or failure).
-        truncated: The episode was cut here (time limit, e-stop, abort).
-        is_first: First step of the episode.
-        is_last: Last step of the episode.
-        aux: Named arrays that the configured algorithm asked the policy to record.
-    """
-
-    observation: Observation
-    action: FloatArray
-    planned: FloatArray | None = None
-    native_action: FloatArray | None = None
-    wish: FloatArray | None = None
-    source: ControlSource = ControlSource.POLICY
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-    is_first: bool = False
-    is_last: bool = False
-    aux: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,103 +6,34 @@ is read from the bags.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from so101.data.bags.bag_writer import PART, BagWriter, Split
-from so101.data.bags.custom_data import OUTCOME, facts_to_text
+from so101.data.bags.custom_data import facts_to_text
 from so101.data.bags.recovery import RecoveredEpisode, recover_part, remove_leftovers
 from so101.data.durable import free_bytes
 from so101.data.episodes.episode_reader import check_series
 from so101.data.labels.labels import append_label, last_words, read_labels
 from so101.data.labels.value_series import ValueSeries, put_series, read_series
+from so101.data.stores.episode_recording import EpisodeRecording, Recordings
 from so101.data.stores.store_entry import EpisodeEntry, IndexLine, broken_entry, to_entry
 from so101.data.stores.store_index import INDEX_NAME, QUARANTINE, StoreIndex, is_bag
 from so101.data.stores.store_lock import RECORDING_LOCK, StoreLock, waiting_lock
 from so101.data.stores.store_stats import room_of
 from so101.data.stores.verification import VerifiedEpisode, verify_bag
-from so101.episode import EpisodeFacts, Outcome
+from so101.episode import EpisodeFacts
 from so101.errors import BagError, StoreError
 from so101.events import LabelEvent
 from so101.topics import Topic
 
-__all__ = ["INDEX_NAME", "QUARANTINE", "EpisodeRecording", "EpisodeStore"]
+__all__ = ["INDEX_NAME", "QUARANTINE", "EpisodeStore"]
 
 _LABEL_LOCK_NAME = ".labels.lock"
 EPISODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 """What an episode may be called: it is the name of a directory, too."""
 _WALL_TIME = re.compile(r"\d{8}-\d{6}")
-
-
-class EpisodeRecording:
-    """One episode being written. Ends with `finish` or `discard`."""
-
-    def __init__(self, store: "EpisodeStore", writer: BagWriter, facts: EpisodeFacts) -> None:
-        """Wrap a bag that was just begun; use `EpisodeStore.begin`."""
-        self.facts = facts
-        self._store = store
-        self._writer = writer
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Messages so far by relative topic name."""
-        return self._writer.counts
-
-    def write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int) -> None:
-        """Append one serialized message; see `BagWriter.write`."""
-        self._writer.write(topic, data, log_time_ns, publish_time_ns)
-
-    @property
-    def repeated(self) -> Mapping[str, int]:
-        """How many of `counts` say again, at the beginning of a file, what is latched."""
-        return self._writer.repeated
-
-    @property
-    def path(self) -> Path:
-        """Where the finished bag will be."""
-        return self._writer.directory
-
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._writer.flush()
-
-    def sync(self) -> None:
-        """Bring everything to the disk: what was announced survives a power loss."""
-        self._writer.sync()
-
-    def flush_if_due(self) -> None:
-        """Flush what has waited long; call it also when nothing arrives."""
-        self._writer.flush_if_due()
-
-    def finish(self, outcome: Outcome | None, custom_data: Mapping[str, str]) -> EpisodeEntry:
-        """Close the bag, durably, and list the episode.
-
-        Args:
-            outcome: How the episode ended; None for a bag of several episodes, or when nobody
-                has said.
-            custom_data: Further text by key; see `so101.data.bags.custom_data`.
-
-        Returns:
-            The episode; its outcome is incomplete when the disk refused a part of it.
-
-        Raises:
-            StoreError: The disk refuses even its end. It is left for `EpisodeStore.recover`.
-        """
-        told = {**facts_to_text(self.facts), **custom_data}
-        if outcome is not None:
-            told[OUTCOME] = outcome.value
-        self._store._recording.discard(self._writer.part.name)
-        with suppress(StoreError):  # what could not be closed is made whole below, or says why
-            summary = self._writer.close(told)
-            if summary.is_complete:
-                return self._store._add_to_index(summary.path)
-        return self._store._add_incomplete(self._writer.part, told)
-
-    def discard(self) -> None:
-        """Delete the bag."""
-        self._store._recording.discard(self._writer.part.name)
-        self._writer.abandon()
 
 
 class EpisodeStore:
@@ -128,8 +59,8 @@ class EpisodeStore:
         self._min_free_bytes = min_free_bytes
         self._free = free
         self._lock: StoreLock | None = None
-        self._recording: set[str] = set()
         self._index = StoreIndex(root)
+        self._recordings = Recordings(root, self._index)
         self._keeps_index = keeps_index
 
     @property
@@ -186,8 +117,7 @@ class EpisodeStore:
             split=split,
             now_ns=now_ns,
         )
-        self._recording.add(writer.part.name)
-        return EpisodeRecording(self, writer, facts)
+        return self._recordings.open(writer, facts)
 
     def _check_room(self, episode: str, wall_time: str) -> None:
         if not EPISODE_NAME.fullmatch(episode):
@@ -328,11 +258,11 @@ class EpisodeStore:
         recovered = []
         remove_leftovers(self.root)
         for part in sorted(self.root.glob(f"[!.]*{PART}")):
-            if part.name in self._recording:
+            if self._recordings.is_open(part):
                 continue
             result = recover_part(part, self.root / QUARANTINE)
             if result.path is not None:
-                self._add_to_index(result.path)
+                self._recordings.add(result.path)
             recovered.append(result)
         return recovered
 
@@ -356,17 +286,6 @@ class EpisodeStore:
         if known is not line and known.stamp:
             news.append(known)
         return to_entry(path, known)
-
-    def _add_incomplete(self, part: Path, told: Mapping[str, str]) -> EpisodeEntry:
-        found = recover_part(part, self.root / QUARANTINE, told)
-        if found.path is None:
-            raise StoreError(f"{part}: nothing of it could be kept: {found.reason}")
-        return self._add_to_index(found.path)
-
-    def _add_to_index(self, path: Path) -> EpisodeEntry:
-        line = IndexLine.of_bag(path)
-        self._index.append([line])
-        return to_entry(path, line)
 
 
 def _is_named(directory: str, episode: str) -> bool:

@@ -22,7 +22,6 @@ from so101.robot import GRIPPER, JOINTS, so101
 SPEC = so101()
 PARAMS = MotionParams()
 END_S = 1.0
-LAG_RAD = 0.01
 
 
 class Scene:
