@@ -40,13 +40,13 @@ from so101.ros.moveit_py_planner import MoveItPyPlanner
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.timing import now_ns, repeat, repeat_steadily
+from so101.services import FOLLOW_TRAJECTORY
 from so101.topics import (
     ARM_STATE,
     ARM_TRAJECTORY,
     CONTROL_SOURCE,
     DIAGNOSTICS,
     EPISODE,
-    FOLLOW_TRAJECTORY,
     JOINT_COMMANDS,
     JOINT_STATES,
     MOTION_ALIVE,

@@ -37,6 +37,7 @@ from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.timing import repeat
+from so101.services import SERVICES
 from so101.simulation.tasks.table import make_task, start_of
 from so101.status_events import (
     GroupRequest,
@@ -59,7 +60,6 @@ from so101.topics import (
     RECORDER_STATUS,
     REWARD,
     REWARD_VALUE,
-    SERVICES,
     SESSION_STATUS,
     TASK,
 )

@@ -241,7 +241,7 @@ def _run_job(
 
 def _call(arguments: argparse.Namespace, service: str, value: bool | None) -> int:
     from so101.errors import ConfigError
-    from so101.topics import SERVICES
+    from so101.services import SERVICES
 
     if service not in SERVICES:
         nearest = get_close_matches(service, SERVICES, n=1, cutoff=0.4)

@@ -23,12 +23,12 @@ from so101.ros.observing import observe
 from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.timing import repeat
+from so101.services import SERVICES
 from so101.topics import (
     CONTROL_SOURCE,
     EPISODE,
     JOINT_COMMANDS,
     JOY,
-    SERVICES,
     TELEOP_ALIVE,
     TELEOP_TRAJECTORY,
 )

@@ -10,15 +10,8 @@ from ros2_programs import PROGRAMS
 from so101.errors import So101Error
 from so101.robot import CAMERAS
 from so101.ros.params import defaults
-from so101.topics import (
-    ACTIONS,
-    SERVICES,
-    SET_BOOL,
-    TOPICS,
-    camera_info_topic,
-    image_topic,
-    raw_image_topic,
-)
+from so101.services import ACTIONS, SERVICES, SET_BOOL
+from so101.topics import TOPICS, camera_info_topic, image_topic, raw_image_topic
 from so101_bringup.launch_arguments import read_options
 from so101_bringup.launch_table import LAUNCH_FILES
 from so101_bringup.node_spec import CAMERA_NODE, NODES

@@ -15,7 +15,8 @@ from so101.ros.convert import from_joint_command
 from so101.ros.endpoints import Endpoints
 from so101.ros.interfaces import interface_class
 from so101.ros.spin import Spinner
-from so101.topics import ARM_STATE, CONTROL_SOURCE, EPISODE, JOINT_COMMANDS, SERVICES
+from so101.services import SERVICES
+from so101.topics import ARM_STATE, CONTROL_SOURCE, EPISODE, JOINT_COMMANDS
 
 PATIENCE_S = 40.0
 ANSWER_S = 3.0

@@ -14,7 +14,8 @@ from so101.ros.endpoints import Endpoints
 from so101.ros.health import Health
 from so101.ros.interfaces import interface_class
 from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
-from so101.topics import SERVICES, TRIGGER, Topic
+from so101.services import SERVICES, TRIGGER
+from so101.topics import Topic
 
 SETTLE_S = 0.2
 """A new client is found later than it finds; an answer sent in between is lost [s]."""
@@ -77,7 +78,7 @@ class GraphClient:
         """Call a service and return what it says.
 
         Args:
-            name: A service of `so101.topics.SERVICES`.
+            name: A service of `so101.services.SERVICES`.
             value: The request of a SetBool; None for a Trigger.
             timeout_s: Longest wait for the service, and again for its answer [s].
 

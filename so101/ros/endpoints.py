@@ -21,7 +21,8 @@ from so101.ros.interfaces import interface_class
 from so101.ros.listening import Listener
 from so101.ros.qos import EVENTS, publisher_qos
 from so101.ros.trajectory_bytes import trajectory_from_bytes, trajectory_to_bytes
-from so101.topics import SERVICES, Topic
+from so101.services import SERVICES
+from so101.topics import Topic
 
 
 class TypedEvent(Protocol):

@@ -22,7 +22,7 @@ from so101.control.trajectory_goal import (
 from so101.errors import ConfigError, TrajectoryError
 from so101.ros.convert import from_joint_trajectory, from_stamp, to_header
 from so101.ros.interfaces import interface_class
-from so101.topics import FOLLOW_TRAJECTORY
+from so101.services import FOLLOW_TRAJECTORY
 
 
 class GoalTaker(Protocol):

@@ -16,7 +16,7 @@ from so101.errors import ConfigError, MotionError, TrajectoryError
 from so101.ros.convert import from_joint_trajectory, to_joint_command
 from so101.ros.interfaces import interface_class
 from so101.ros.timing import repeat_steadily
-from so101.topics import MOVE_GROUP
+from so101.services import MOVE_GROUP
 
 LOOK_S = 0.1
 """How often it is looked whether an answer is overdue [s]."""

@@ -25,7 +25,7 @@ from so101.episode import ControlSource, EpisodeState
 from so101.policies.checkpoints.checkpoint import save_checkpoint
 from so101.policies.checkpoints.files import TrainingRecord
 from so101.robot import JOINTS, so101
-from so101.topics import FOLLOW_TRAJECTORY
+from so101.services import FOLLOW_TRAJECTORY
 
 SPEC = so101()
 NEAR_RAD = 0.02

@@ -28,6 +28,7 @@ from so101.ros.convert import (
 from so101.ros.endpoints import Endpoints
 from so101.ros.interfaces import interface_class
 from so101.ros.spin import Spinner, wait_for_matched
+from so101.services import SERVICES
 from so101.topics import (
     ARM_SETPOINTS,
     ARM_STATE,
@@ -38,7 +39,6 @@ from so101.topics import (
     JOINT_COMMANDS,
     JOINT_STATES,
     ROBOT_DESCRIPTION,
-    SERVICES,
 )
 
 SPEC = so101()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from names.shipped import Shipped, wrong_topic
 from ros2_programs import PROGRAMS
 
-from so101.topics import SERVICES
+from so101.services import SERVICES
 from so101_bringup.launch_arguments import launch_arguments
 from so101_bringup.launch_table import LAUNCH_FILES
 

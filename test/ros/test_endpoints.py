@@ -21,7 +21,8 @@ from so101.ros.convert import to_text
 from so101.ros.endpoints import Endpoints
 from so101.ros.interfaces import interface_class
 from so101.ros.spin import Spinner, wait_for_matched
-from so101.topics import CONTROL_SOURCE, LABEL, POLICY_TRAJECTORY, SERVICES, TASK, recorded_topics
+from so101.services import SERVICES
+from so101.topics import CONTROL_SOURCE, LABEL, POLICY_TRAJECTORY, TASK, recorded_topics
 
 EVENT = ControlEvent(stamp_ns=7, source=ControlSource.POLICY, device="policy", decision_ticks=8)
 

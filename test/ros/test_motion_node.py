@@ -20,7 +20,8 @@ from so101.robot import JOINTS, so101
 from so101.ros.convert import to_joint_command
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import DISCOVERY_S, Spinner, wait_for_matched
-from so101.topics import DIAGNOSTICS, JOINT_COMMANDS, MOTION_TRAJECTORY, MOVE_GROUP
+from so101.services import MOVE_GROUP
+from so101.topics import DIAGNOSTICS, JOINT_COMMANDS, MOTION_TRAJECTORY
 
 SPEC = so101()
 AWAY = SPEC.home + 0.2

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from so101.events import LabelEvent, from_message
-from so101.topics import SERVICES
+from so101.services import SERVICES
 from so101_bringup.cli import build_parser
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from ros2_programs import PROGRAMS
 
-from so101.topics import SERVICES, TOPICS
+from so101.services import SERVICES
+from so101.topics import TOPICS
 from so101.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]

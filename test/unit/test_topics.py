@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so101 import topics
+from so101.services import SERVICES, SET_BOOL, TRIGGER
 from so101.topics import (
     CLOCK,
-    SERVICES,
-    SET_BOOL,
     TOPICS,
-    TRIGGER,
     Topic,
     aux_topic,
     camera_info_topic,

@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 
 from so101.ros.params import defaults
-from so101.topics import (
-    ACTIONS,
-    SERVICES,
-    TOPICS,
-    aux_topic,
-    camera_info_topic,
-    image_topic,
-    raw_image_topic,
-)
+from so101.services import ACTIONS, SERVICES
+from so101.topics import TOPICS, aux_topic, camera_info_topic, image_topic, raw_image_topic
 from so101_bringup.parameters import params_class
 
 ROOT = Path(__file__).parents[3]

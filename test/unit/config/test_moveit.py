@@ -23,7 +23,7 @@ from motion_node.params import MotionParams
 from so101.config import load_yaml
 from so101.kinematics.urdf import robot_description
 from so101.robot import GRIPPER, JOINTS, description_path, so101
-from so101.topics import FOLLOW_TRAJECTORY
+from so101.services import FOLLOW_TRAJECTORY
 from so101_bringup.foreign_nodes import move_group_node
 from so101_bringup.graph_options import GraphOptions
 
