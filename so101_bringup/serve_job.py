@@ -68,30 +68,47 @@ def learning(
             "name one of a run, or load it into one first"
         )
     use_one_thread()
-    root = checkpoint.parent.parent
-    lock = StoreLock(root / LOCK_NAME, "so101 serve --learn")
+    lock = StoreLock(_root(checkpoint) / LOCK_NAME, "so101 serve --learn")
     try:
-        first = where_to_go_on(root, verify(checkpoint), latest(root, "live"))
-        version = load_version(first, device)
-        gate, curriculum = RequestGate(), Curriculum(store, root, root.parent / "jobs", config)
-
-        async def companion(server: PolicyServer) -> None:
-            host = LearningHost(
-                curriculum,
-                version,
-                gate,
-                hand_over=lambda new: server.swap(
-                    Served(policy=urgent(new.policy, device), sha256=new.sha256)
-                ),
-                device=device,
-            )
-            await _beside(host, server, say)
-
-        served = Served(policy=urgent(version.policy, device), sha256=version.sha256)
+        made = _made(checkpoint, store, config, device=device, say=say)
         with quick_switching():
-            yield Learning(served=served, on_busy=gate.set_busy, companion=companion)
+            yield made
     finally:
         lock.release()
+
+
+def _root(checkpoint: Path) -> Path:
+    """Return the directory of checkpoints in one of whose series a checkpoint lies."""
+    return checkpoint.parent.parent
+
+
+def _made(
+    checkpoint: Path,
+    store: EpisodeStore,
+    config: ServingLearnerConfig,
+    *,
+    device: str,
+    say: Callable[[str], None],
+) -> Learning:
+    root = _root(checkpoint)
+    first = where_to_go_on(root, verify(checkpoint), latest(root, "live"))
+    version = load_version(first, device)
+    gate, curriculum = RequestGate(), Curriculum(store, root, root.parent / "jobs", config)
+
+    async def companion(server: PolicyServer) -> None:
+        host = LearningHost(
+            curriculum,
+            version,
+            gate,
+            hand_over=lambda new: server.swap(
+                Served(policy=urgent(new.policy, device), sha256=new.sha256)
+            ),
+            device=device,
+        )
+        await _beside(host, server, say)
+
+    served = Served(policy=urgent(version.policy, device), sha256=version.sha256)
+    return Learning(served=served, on_busy=gate.set_busy, companion=companion)
 
 
 async def _beside(host: LearningHost, server: PolicyServer, say: Callable[[str], None]) -> None:

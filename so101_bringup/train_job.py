@@ -11,6 +11,7 @@ from typing import Any
 from learner_node import training
 from learner_node.fine_tuning import fine_tuning_job, open_job, request_of
 from learner_node.params import LearnerParams
+from learner_node.planning import TrainingRequest
 from learner_node.trainer import Progress, TrainerConfig
 from so101.config import from_mapping
 from so101.data.stores.episode_store import EpisodeStore
@@ -58,15 +59,9 @@ def train(
     if episodes is None and not paths.episodes.is_dir():
         raise StoreError(f"{paths.episodes}: no such directory; record demonstrations first")
     values = {**(others or {}), "uses_objects": is_state, "steps": steps, "seed": seed}
-    reader = values.pop("reader", {})
-    params = from_mapping(
-        LearnerParams, {**values, "cameras": []} if is_state else values, "so101 train"
-    )
+    params, request = _asked({**values, "cameras": []} if is_state else values)
     with claimed_store(root, "so101 train"), _stop_question() as should_stop:
         store = episodes or EpisodeStore(paths.episodes)
-        request = request_of(params)
-        if reader:
-            request = replace(request, dataset={**request.dataset, "reader": reader})
         job = fine_tuning_job(request, store, paths.checkpoints, base=params.base)
         say(f"so101 train: {len(job.episodes)} demonstrations, {job.steps} steps, job {job.name}")
         checkpoint = training.run(
@@ -83,6 +78,17 @@ def train(
         return INTERRUPTED
     say(f"checkpoint {checkpoint.path}")
     return 0
+
+
+def _asked(values: Mapping[str, Any]) -> tuple[LearnerParams, TrainingRequest]:
+    """Return the learner's parameters among values, and what they ask for, read as they say."""
+    params = from_mapping(
+        LearnerParams, {k: v for k, v in values.items() if k != "reader"}, "so101 train"
+    )
+    request, reader = request_of(params), values.get("reader")
+    if reader:
+        request = replace(request, dataset={**request.dataset, "reader": reader})
+    return params, request
 
 
 def _report(say: Callable[[str], None], steps: int) -> Callable[[Progress], None]:

@@ -7,7 +7,7 @@ next group stand for the candidate's, paired by their number.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -132,30 +132,36 @@ def judge(
             f"gate: cannot pair {n} rollouts of the candidate with {len(current)} of the acting "
             f"and {len(anchor)} of the supervised policy"
         )
-    allowed = math.ceil(margin * n)
-    lost = _successes(anchor) - _successes(candidate)
     needed_s, before_s = (time_until_done(tried, limit_s) for tried in (candidate, current))
-    reasons = []
+    reasons = tuple(_why_not(candidate, anchor, margin, needed_s=needed_s, before_s=before_s))
+    evidence = {
+        "poses": n,
+        "successes": _successes(candidate),
+        "successes_acting": _successes(current),
+        "successes_supervised": _successes(anchor),
+        "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
+        "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
+        "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
+        **_pose_by_pose(candidate, current),
+    }
+    return Verdict(is_accepted=not reasons, reasons=reasons, evidence=evidence)
+
+
+def _why_not(
+    candidate: Sequence[RatedRollout],
+    anchor: Sequence[RatedRollout],
+    margin: float,
+    *,
+    needed_s: float,
+    before_s: float,
+) -> Iterator[str]:
+    """Yield what speaks against a candidate: successes lost, time not gained."""
+    n = len(candidate)
+    lost, allowed = _successes(anchor) - _successes(candidate), math.ceil(margin * n)
     if lost > allowed:
-        reasons.append(
-            f"{lost} successes fewer than the supervised policy on {n} poses, allowed {allowed}"
-        )
+        yield f"{lost} successes fewer than the supervised policy on {n} poses, allowed {allowed}"
     if not needed_s < before_s:
-        reasons.append(f"{needed_s:.2f} s until done, the acting policy needs {before_s:.2f} s")
-    return Verdict(
-        is_accepted=not reasons,
-        reasons=tuple(reasons),
-        evidence={
-            "poses": n,
-            "successes": _successes(candidate),
-            "successes_acting": _successes(current),
-            "successes_supervised": _successes(anchor),
-            "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
-            "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
-            "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
-            **_pose_by_pose(candidate, current),
-        },
-    )
+        yield f"{needed_s:.2f} s until done, the acting policy needs {before_s:.2f} s"
 
 
 def _successes(rollouts: Sequence[RatedRollout]) -> int:
