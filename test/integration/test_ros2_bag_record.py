@@ -19,6 +19,12 @@ def theirs(record_job):
     return record_job.theirs
 
 
+@pytest.fixture(scope="module")
+def readable(theirs):
+    """Its episodes, and what was refused."""
+    return EpisodeReader(theirs).readable()
+
+
 def test_the_bag_is_what_that_command_leaves(theirs):
     files = sorted(path.name for path in theirs.iterdir())
     assert files[:3] == ["ep1_0.mcap", "ep1_1.mcap", "ep1_2.mcap"]
@@ -30,10 +36,9 @@ def test_the_bag_is_what_that_command_leaves(theirs):
         assert sum(1 for _ in reader.messages()) == len(bag)
 
 
-def test_the_episodes_are_those_of_our_recorder(theirs, record_job):
+def test_the_episodes_are_those_of_our_recorder(readable, record_job):
     ours = graphs.episodes_of(record_job.store)
-    reader = EpisodeReader(theirs)
-    found, refused = reader.readable()
+    found, refused = readable
     episodes = {episode.facts.id: episode for episode in found}
     first, *rest = ours  # while the first one began, they may not have found the arm yet
     assert len(rest) >= DEMONSTRATIONS - 1
@@ -45,13 +50,13 @@ def test_the_episodes_are_those_of_our_recorder(theirs, record_job):
         assert episodes[name].labels == ours[name].labels
 
 
-def test_it_is_listed_verified_and_trained_on_as_it_is(theirs, record_job, tmp_path, capsys):
+def test_it_is_listed_verified_and_trained_on_as_it_is(theirs, readable, tmp_path, capsys):
     (checked,) = EpisodeStore(theirs).verify()
     assert checked.problems == ()
     run = RunPaths(root=tmp_path / "run")
     words = ["train", "--state", "--steps", "1", "--set", "batch_size=8"]
     words += ["--episodes", str(theirs), "--store", str(run.root)]
     assert main(words) == 0, capsys.readouterr()
-    ticks = sum(len(one) for one in EpisodeReader(theirs).readable()[0])
+    ticks = sum(len(one) for one in readable[0])
     metrics = latest(run.checkpoints, "candidate").record.metrics
     assert metrics["dataset_steps"] + metrics["trimmed_steps"] == ticks

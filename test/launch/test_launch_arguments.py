@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,9 @@ OF_EVAL = {"sha256"}
 
 @pytest.fixture
 def no_files(monkeypatch):
-    """Files that some graphs read: one for all, as only what changes matters here."""
+    """Files that some graphs read: one for all and once, as only what changes matters here."""
     for name, value in {
+        "load_yaml": cache(foreign_nodes.load_yaml),
         "config_path": lambda name: ROOT / "config/motion_node.yaml",
         "robot_semantics": lambda options: "<robot/>",
         "robot_urdf": lambda options, below: " ".join(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from so101.robot import JOINTS, so101
@@ -17,7 +18,7 @@ from so101.simulation.servo_twin.assembly import Assembly
 
 GRIPPER_MIDDLE = (so101().lower[-1] + so101().upper[-1]) / 2.0
 HAND_S = 0.8
-PUSH_S = 2.5  # a slow hand: beyond a quarter turn per reading it is a jump
+PUSH_SPEED = 1.5  # a slow hand: beyond a quarter turn per reading it is a jump [rad/s]
 NEAR = 0.03  # the arm hangs a little in a hand [rad]
 PRESS, AT_THE_STOP = 0.1, 0.003
 NEAR_TICKS = 15
@@ -88,17 +89,20 @@ class Arm:
         self.process.say(line)
         return self.process.until("ok")
 
-    def hold(self, joint, position):
-        """Take a joint there and wait until it is; a hand is not stiff."""
-        at = JOINTS.index(joint)
-        self.command(f"hand {joint} {position:.6f} {HAND_S}")
-        while abs(self.state()["positions"][at] - position) > NEAR:
+    def hold_all(self, pose):
+        """Take joints there at once and wait until all are."""
+        for joint, position in pose.items():
+            self.command(f"hand {joint} {position:.6f} {HAND_S}")
+        at = [JOINTS.index(joint) for joint in pose]
+        want = list(pose.values())
+        while np.abs(np.take(self.state()["positions"], at) - want).max() > NEAR:
             pass
 
     def push(self, joint, sign, end):
         """Press a joint against its stop until that was read; a busy machine reads seldom."""
         at = JOINTS.index(joint)
-        self.command(f"hand {joint} {end + sign * PRESS:.6f} {PUSH_S}")
+        way = abs(end - self.state()["positions"][at])
+        self.command(f"hand {joint} {end + sign * PRESS:.6f} {way / PUSH_SPEED:.3f}")
         while sign * (self.state()["positions"][at] - end) < -AT_THE_STOP:
             pass
         seen = self.state()["requests"] + 2 * len(JOINTS)  # a reading asks every servo
@@ -134,8 +138,7 @@ def ends(joint, end):
 
 
 def to_the_middle(arm):
-    for joint in JOINTS:
-        arm.hold(joint, middle(joint))
+    arm.hold_all({joint: middle(joint) for joint in JOINTS})
 
 
 def move_every_joint(arm, person):
@@ -148,13 +151,11 @@ def move_every_joint(arm, person):
         if joint != "wrist_roll":
             person.until(f"Move {joint} ")
             others = CLEAR_OF_THE_DESK.get(joint, {})
-            for other, position in others.items():
-                arm.hold(other, position)
+            if others:
+                arm.hold_all(others)
             arm.push(joint, -1.0, spec.lower[at])
             arm.push(joint, 1.0, spec.upper[at])
-            arm.hold(joint, middle(joint))
-            for other in others:
-                arm.hold(other, middle(other))
+            arm.hold_all({one: middle(one) for one in (joint, *others)})
             person.say("")
     person.until("3 of 3")
 
