@@ -35,14 +35,12 @@ except LookupError:
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(400)]
 STATE = {"robot": "sim", "state": "true"}
-PARTS = [
+LAUNCHES = [
     ("sim", {"state": "true", "namespace": "left"}),
     ("policy", STATE),
     ("learner", {"state": "true"}),
     ("motion", {"robot": "sim"}),
     ("teleop", {"robot": "sim", "teleop": "keyboard"}),
-]
-SESSIONS = [
     ("up", {**STATE, "seed": "3", "operator": "1: é"}),
     ("record", {**STATE, "teleop": "keyboard", "namespace": "left"}),
     ("rl", {**STATE, "seed": "3"}),
@@ -128,17 +126,8 @@ def is_gone(pid):
     return not os.path.exists(f"/proc/{pid}")
 
 
-@pytest.mark.parametrize(("name", "given"), PARTS, ids=[name for name, _ in PARTS])
-def test_a_part_runs_as_its_graph_says_and_ends_when_asked(checker, tmp_path, name, given):
-    nodes = graph_of(name, given)
-    with launched(tmp_path, name, **given) as launch:
-        check_parameters(checker, launch, nodes)
-        assert launch.interrupt() == 0, launch.said
-    assert all(is_gone(pid) for node in nodes for pid in launch.pids(node.executable))
-
-
-@pytest.mark.parametrize(("name", "given"), SESSIONS, ids=[name for name, _ in SESSIONS])
-def test_a_session_that_is_ended_early_ends_orderly(checker, tmp_path, name, given):
+@pytest.mark.parametrize(("name", "given"), LAUNCHES, ids=[name for name, _ in LAUNCHES])
+def test_it_runs_as_its_graph_says_and_ends_orderly_when_asked(checker, tmp_path, name, given):
     nodes = graph_of(name, given)
     with launched(tmp_path, name, **given) as launch:
         check_parameters(checker, launch, nodes)

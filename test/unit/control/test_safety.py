@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from wall import Wall
 
 import so101
-from so101.control.clearance import Clearance
 from so101.control.limits import tick_limits
 from so101.control.safety import SafetyGate
 from so101.errors import ConfigError, HardwareError
@@ -251,15 +251,6 @@ def test_a_jerk_limit_that_cannot_be_kept_is_refused():
     slow = replace(SPEC, max_jerk=np.full(6, 100.0))
     with pytest.raises(ConfigError, match=r"shoulder_pan: max_jerk=100 must be at least"):
         tick_limits(slow, DT)
-
-
-class Wall:
-    """Two parts whose distance is the room left in front of the first joint."""
-
-    def near(self, positions):
-        distance = float(0.5 - positions[0])
-        near = Clearance(pair=("link", "wall"), distance=distance, stop=0.01, slow=0.02)
-        return (near,) if distance < near.slow else ()
 
 
 @pytest.mark.case(21)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from wall import Wall
 
-from so101.control.clearance import Clearance
 from so101.control.safety import SafetyGate
 from so101.errors import CollidingLineError
 from so101.kinematics.collision import CollisionModel
@@ -62,15 +62,6 @@ def test_a_line_that_only_parts_them_passes_unchanged(seed):
         pose = safe.positions
         assert safe.reasons == ()
     np.testing.assert_array_equal(pose, goal)
-
-
-class Wall:
-    """Two parts whose distance is the room left in front of the first joint."""
-
-    def near(self, positions):
-        distance = float(0.5 - positions[0])
-        near = Clearance(pair=("link", "wall"), distance=distance, stop=0.01, slow=0.02)
-        return (near,) if distance < near.slow else ()
 
 
 @pytest.mark.case(21)
