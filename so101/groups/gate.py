@@ -135,14 +135,9 @@ def judge(
     needed_s, before_s = (time_until_done(tried, limit_s) for tried in (candidate, current))
     reasons = tuple(_why_not(candidate, anchor, margin, needed_s=needed_s, before_s=before_s))
     evidence = {
-        "poses": n,
-        "successes": _successes(candidate),
-        "successes_acting": _successes(current),
-        "successes_supervised": _successes(anchor),
+        **_evidence(candidate, current, anchor),
         "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
         "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
-        "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
-        **_pose_by_pose(candidate, current),
     }
     return Verdict(is_accepted=not reasons, reasons=reasons, evidence=evidence)
 
@@ -168,13 +163,20 @@ def _successes(rollouts: Sequence[RatedRollout]) -> int:
     return sum(r.is_success for r in rollouts)
 
 
-def _pose_by_pose(
-    candidate: Sequence[RatedRollout], current: Sequence[RatedRollout]
+def _evidence(
+    candidate: Sequence[RatedRollout],
+    current: Sequence[RatedRollout],
+    anchor: Sequence[RatedRollout],
 ) -> dict[str, Any]:
-    """Return what the candidate won and lost against the acting policy from the same starts."""
+    """Return successes, and what was won and lost against the acting policy pose by pose."""
     pairs = paired(current, candidate)
     interval = paired_interval(pairs["won"], pairs["lost"], len(candidate))
     return {
+        "poses": len(candidate),
+        "successes": _successes(candidate),
+        "successes_acting": _successes(current),
+        "successes_supervised": _successes(anchor),
+        "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
         "poses_won": pairs["won"],
         "poses_lost": pairs["lost"],
         "success_change_95": list(interval),
