@@ -134,11 +134,7 @@ def judge(
         )
     needed_s, before_s = (time_until_done(tried, limit_s) for tried in (candidate, current))
     reasons = tuple(_why_not(candidate, anchor, margin, needed_s=needed_s, before_s=before_s))
-    evidence = {
-        **_evidence(candidate, current, anchor),
-        "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
-        "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
-    }
+    evidence = _evidence(candidate, current, anchor, needed_s=needed_s, before_s=before_s)
     return Verdict(is_accepted=not reasons, reasons=reasons, evidence=evidence)
 
 
@@ -167,8 +163,11 @@ def _evidence(
     candidate: Sequence[RatedRollout],
     current: Sequence[RatedRollout],
     anchor: Sequence[RatedRollout],
+    *,
+    needed_s: float,
+    before_s: float,
 ) -> dict[str, Any]:
-    """Return successes, and what was won and lost against the acting policy pose by pose."""
+    """Return successes, times, and what was won and lost against the acting policy per pose."""
     pairs = paired(current, candidate)
     interval = paired_interval(pairs["won"], pairs["lost"], len(candidate))
     return {
@@ -176,6 +175,8 @@ def _evidence(
         "successes": _successes(candidate),
         "successes_acting": _successes(current),
         "successes_supervised": _successes(anchor),
+        "time_until_done_s": needed_s if math.isfinite(needed_s) else None,
+        "time_until_done_acting_s": before_s if math.isfinite(before_s) else None,
         "median_success_duration_s": median([r.duration_s for r in candidate if r.is_success]),
         "poses_won": pairs["won"],
         "poses_lost": pairs["lost"],
