@@ -18,6 +18,7 @@ from so101.control.arbiter import Arbiter
 from so101.control.arbitration import ArbiterConfig, Ruling, SourceConfig
 from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource, EpisodeState
+from so101.errors import BagError
 from so101.events import ControlEvent, EpisodeEvent
 
 SCRIPTED = "scripted"
@@ -116,11 +117,15 @@ class Intervention:
         return ruling
 
     def on_episode(self, event: EpisodeEvent) -> Iterator[Decision]:
-        """Take note of an episode; yield rulings that it changed."""
-        self._acting = None
-        if event.state is EpisodeState.RUNNING:
+        """Take note of an episode; yield rulings that it changed.
+
+        Raises:
+            BagError: It begins, and nobody of this arm's is to act in it; nothing has changed.
+        """
+        is_running = event.state is EpisodeState.RUNNING
+        self._acting = _actor(event) if is_running else None
+        if is_running:
             self._begun_ns = event.stamp_ns
-            self._acting = ControlSource(event.facts.source)
         yield ControlSource.POLICY, Ruling(event=self._allow_policy(event))
         is_opened = self._params.teleop_device == SCRIPTED or not self._is_asked_for
         wants_teleop = self._acting is ControlSource.TELEOP
@@ -173,3 +178,12 @@ class Intervention:
             source is ControlSource.TELEOP and self._params.teleop_device == SCRIPTED
         )
         return is_planned and 0 < trajectory.stamp_ns < self._begun_ns
+
+
+def _actor(event: EpisodeEvent) -> ControlSource:
+    try:
+        return ControlSource(event.facts.source)
+    except ValueError:
+        raise BagError(
+            f"event {event.facts.id!r}: source={event.facts.source[:60]!r} is no control source"
+        ) from None

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from intervention_node.intervention import Intervention
 from intervention_node.params import InterventionParams
 from so101.control.arbitration import Ruling
+from so101.control.arm_mode import ArmMode, mode_named
 from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource
 from so101.events import ControlEvent, EpisodeEvent, from_message
@@ -87,7 +88,7 @@ class InterventionNode(Node):
         """Follow the arm loop into its e-stop and out of it."""
         event = from_message(message)
         arbiter = self._intervention.arbiter
-        if event.message in ("estopped", "fault"):
+        if mode_named(event.message) in (ArmMode.ESTOPPED, ArmMode.FAULT):
             self._tell(arbiter.estop(event.stamp_ns, event.values.get("reason", "")))
         elif arbiter.source is ControlSource.ESTOP:
             self._tell(arbiter.recover(event.stamp_ns))

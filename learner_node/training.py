@@ -108,11 +108,21 @@ def load_dataset(job: TrainingJob, store: EpisodeStore) -> EpisodeDataset:
 
 
 def describe(dataset: EpisodeDataset) -> str:
-    """Say in a line what is trained on: ticks, idle ones trimmed, episodes left out and why."""
+    """Say in a line what is trained on: episodes, ticks, what was left out and why.
+
+    A bag may hold many episodes.
+    """
     trimmed = sum(dataset.trimmed.values())
     text = f"{len(dataset)} ticks, {trimmed} idle ones left out"
+    text = f"{counted(len(dataset.episodes), 'episode')}, {text}"
     left_out = "; ".join(f"{one.episode} {one.reason}" for one in dataset.skipped[:3])
-    return f"{text}, {len(dataset.skipped)} episodes left out: {left_out}" if left_out else text
+    skipped = counted(len(dataset.skipped), "episode")
+    return f"{text}, {skipped} left out: {left_out}" if left_out else text
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts, such as ``1 episode``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def finished(directory: JobDirectory, checkpoints: Path) -> Checkpoint | None:

@@ -21,7 +21,7 @@ from motion_node.params import MotionParams
 from motion_node.planning import OwnPlanner, Planners
 from motion_node.scene import SceneResets
 from so101.clock import nanoseconds
-from so101.control.arm_mode import ArmMode
+from so101.control.arm_mode import mode_named
 from so101.control.planning import Planner
 from so101.control.trajectory import JointTrajectory
 from so101.control.trajectory_goal import GoalResult, Progress, TrajectoryGoal
@@ -152,7 +152,7 @@ class MotionNode(Node):
 
     def _on_arm_state(self, message: Any) -> None:
         event = from_message(message)
-        self._keeper.on_arm(ArmMode(event.message), event.values.get("reason", ""))
+        self._keeper.on_arm(mode_named(event.message), event.values.get("reason", ""))
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         self._episode = event

@@ -90,9 +90,10 @@ class Part:
             latency: What is known of the policy's latency from earlier episodes.
 
         Raises:
-            ConfigError: At this speed a chunk would end before its successor takes over.
+            ConfigError: At this speed a chunk would end before its successor takes over, or the
+                seed is negative.
         """
-        noisy: Policy = SeededNoise(policy, config.seed, facts.seed)
+        noisy: Policy = SeededNoise(policy, config.seed, facts.drawn_from)
         if facts.speed != 1.0:
             latency_ticks = POLICY_GRID.ceil(config.latency_ns)
             noisy = PlaybackSpeed(noisy, facts.speed, latency_ticks)

@@ -23,6 +23,7 @@ from reward_node.session import Session
 from reward_node.silence import Silence
 from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
+from so101.control.arm_mode import mode_named
 from so101.episode import EpisodeState, Outcome
 from so101.errors import BagError, SessionError
 from so101.events import EpisodeEvent, LabelEvent, RewardEvent, from_message
@@ -218,6 +219,8 @@ class RewardNode(Node):
             self._conductor.learner.on_promoted()
         if answer is not None and not answer.success:
             self.get_logger().error(f"{name} was refused: {answer.message}")
+            if name == "arm/arm":  # the arm's own mode says what is to be done, and is waited for
+                return
             self._conductor.session.stop(f"{name} was refused: {answer.message}")
 
     def _on_ratings(self) -> None:
@@ -261,8 +264,9 @@ class RewardNode(Node):
 
     def _on_arm_state(self, message: Any) -> None:
         event = from_message(message)
-        self._is_armed = event.message in ABLE
-        self._conductor.on_arm(event.message, event.values.get("reason", ""), self._newest_ns)
+        mode = mode_named(event.message).value
+        self._is_armed = mode in ABLE
+        self._conductor.on_arm(mode, event.values.get("reason", ""), self._newest_ns)
         self._send()
 
     def _on_start(self) -> str:

@@ -213,6 +213,7 @@ class SimulationNode(Node):
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         if event.state is EpisodeState.RESETTING:
+            start_of(event.facts)  # refused here, where the message can still be dropped
             self._reset_facts, self._reset_asked_at = event.facts, time.monotonic()
         elif self._reset_facts is not None and is_cancelled(self._reset_facts, event):
             self._reset_facts = None

@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 
 from so101.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from so101.errors import ConfigError
 
 
 class EpisodeState(str, Enum):
@@ -89,6 +90,17 @@ class EpisodeFacts:
     start_pose: str = ""
     speed: float = 1.0
     operator: str = ""
+
+    @property
+    def drawn_from(self) -> int:
+        """Return the seed where something is to be drawn from it.
+
+        Raises:
+            ConfigError: It is negative, which no generator takes.
+        """
+        if self.seed < 0:
+            raise ConfigError(f"episode {self.id[:60]!r}: seed {self.seed} is negative")
+        return self.seed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -40,16 +41,22 @@ class Output:
                 raise StoreError(f"{directory}: cannot hold logs: {error}") from error
 
     def line(self, name: str, text: str) -> None:
-        """Write a line of a program."""
+        """Write a line of a program. Where logs cannot be written, it says so once and goes on."""
         self._newest[name] = text
         if self._write is not None:
             self._write(f"[{name:<{self._width}}] {text}")
         if self._directory is not None:
-            if name not in self._files:
-                path = self._directory / f"{name}.log"
-                self._files[name] = path.open("w", encoding="utf-8")
-            self._files[name].write(f"{text}\n")
-            self._files[name].flush()
+            try:
+                self._log(self._directory, name, text)
+            except OSError as error:
+                self._directory = None
+                sys.stderr.write(f"so101: no more logs from here on: {error}\n")
+
+    def _log(self, directory: Path, name: str, text: str) -> None:
+        if name not in self._files:
+            self._files[name] = (directory / f"{name}.log").open("w", encoding="utf-8")
+        self._files[name].write(f"{text}\n")
+        self._files[name].flush()
 
     def newest(self, name: str) -> str:
         """Return the newest line of a program, empty where it said nothing."""
@@ -58,7 +65,8 @@ class Output:
     def close(self) -> None:
         """Close the log files."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # a full disk, which was said when the line was written
+                file.close()
         self._files.clear()
 
 

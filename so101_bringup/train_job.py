@@ -63,7 +63,8 @@ def train(
     with claimed_store(root, "so101 train"), _stop_question() as should_stop:
         store = episodes or EpisodeStore(paths.episodes)
         job = fine_tuning_job(request, store, paths.checkpoints, base=params.base)
-        say(f"so101 train: {len(job.episodes)} demonstrations, {job.steps} steps, job {job.name}")
+        bags = training.counted(len(job.episodes), "bag")
+        say(f"so101 train: {bags} of demonstrations, {job.steps} steps, job {job.name}")
         checkpoint = training.run(
             open_job(root / "jobs", job),
             store,

@@ -3,6 +3,7 @@
 from so101.acting import ActingLoop
 from so101.control.trajectory import JointTrajectory, chunk_to_trajectory
 from so101.episode import ControlSource
+from so101.errors import ConfigError
 from so101.events import EpisodeEvent
 from so101.robot import JOINTS
 from so101.simulation.demonstrator import Imperfection, ScriptedDemonstrator
@@ -27,10 +28,19 @@ class Script:
         self._demonstrator = ScriptedDemonstrator(make_task(params.task), skill)
 
     def on_episode(self, event: EpisodeEvent) -> bool:
-        """Take note of an episode; tell whether one of its own began."""
+        """Take note of an episode; tell whether one of its own began.
+
+        Raises:
+            ConfigError: Its seed is negative; nothing acts in it.
+        """
         if not self.loop.on_episode(event):
             return False
-        self._demonstrator.reset(event.facts.seed)
+        try:
+            self._demonstrator.reset(event.facts.drawn_from)
+        except ConfigError:
+            self.loop.facts = None
+            self.loop.clock.stop()
+            raise
         return True
 
     def act(self) -> JointTrajectory | None:

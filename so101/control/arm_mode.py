@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from so101.errors import MotionError
+from so101.errors import BagError, MotionError
 
 
 class ArmMode(str, Enum):
@@ -48,6 +48,19 @@ NEXT_MODE: dict[ArmRequest, dict[ArmMode, ArmMode]] = {
     ArmRequest.RECOVER: {_D: _D, _E: _D, _F: _D},
 }
 """The mode after a request; a request with no entry for the present mode is refused."""
+
+
+def mode_named(name: str) -> ArmMode:
+    """Return the mode that a message on ``arm/state`` says.
+
+    Raises:
+        BagError: There is no such mode.
+    """
+    try:
+        return ArmMode(name)
+    except ValueError:
+        allowed = ", ".join(mode.value for mode in ArmMode)
+        raise BagError(f"arm mode {name[:60]!r} is not one of {allowed}") from None
 
 
 def next_mode(mode: ArmMode, request: ArmRequest) -> ArmMode:

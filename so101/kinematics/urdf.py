@@ -62,6 +62,8 @@ def semantic_description(prefix: str = "") -> str:
 
 def _expand(source: Path, arguments: Mapping[str, str]) -> str:
     xacro = importlib.import_module("xacro")  # 60 ms; only who asks for the URDF pays
+    # xacro imports it where it uses it, and makes an error of its own of a Ctrl-C meanwhile
+    importlib.import_module("xacro.substitution_args")
     try:
         document = xacro.process_file(str(source), mappings=dict(arguments))
     except xacro.XacroException as error:

@@ -57,6 +57,7 @@ def run(
         The exit code.
     """
     argv = list(sys.argv if args is None else args)
+    interruption = _Interruption()
     try:
         check_files(argv)
         graph_clock()  # taken first, and refused before there is a node
@@ -66,12 +67,28 @@ def run(
         finally:
             with suppress(AttributeError):  # it destroys the nodes, also half-made ones
                 rclpy.try_shutdown()
-    except KeyboardInterrupt:  # before the node was there
-        _ignore_signals()
-        return 0
-    except So101Error as error:
+    except BaseException as error:
+        # Before the node was there: what is torn apart may raise anything, as imports do.
+        if interruption.has_come:
+            _ignore_signals()
+            return 0
+        if not isinstance(error, So101Error):
+            raise
         sys.stderr.write(f"{_program(argv[0])}: error: {' '.join(str(error).split())}\n")
         return USER_ERROR
+
+
+class _Interruption:
+    """Remembers whether Ctrl-C came, whatever became of its KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.has_come = False
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a shell's background
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.has_come = True
+        raise KeyboardInterrupt
 
 
 def _init(argv: list[str]) -> None:

@@ -14,7 +14,7 @@ from std_srvs.srv import SetBool, Trigger
 from so101.clock import NS_PER_S
 from so101.control.trajectory import JointTrajectory
 from so101.episode import ControlSource
-from so101.errors import BagError, SessionError, TrajectoryError
+from so101.errors import BagError, ConfigError, SessionError, TrajectoryError
 from so101.events import ControlEvent
 from so101.robot import JOINTS
 from so101.ros.convert import to_text
@@ -92,7 +92,7 @@ def test_a_message_that_is_not_ours_is_dropped_and_the_next_one_heard(endpoints,
     assert heard == [EVENT]
 
 
-@pytest.mark.parametrize("error", [BagError, TrajectoryError])
+@pytest.mark.parametrize("error", [BagError, ConfigError, SessionError, TrajectoryError])
 def test_a_callback_that_cannot_read_a_message_stops_nobody(endpoints, spinner, error):
     heard = []
 

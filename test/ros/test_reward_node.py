@@ -7,6 +7,8 @@ pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 
 from reward_node.node import RewardNode
+from reward_node.requests import Phase
+from reward_node.watchdog import Watchdog
 from so101.errors import SessionError
 from so101.events import Event
 from so101.objections import NO_EPISODE
@@ -23,15 +25,21 @@ class Policy:
     """The only peer: it reports when it is told to, and it has an arm."""
 
     def __init__(self, node, reward_node):
-        self.armed = []
+        self.armed, self.refusal = [], ""
         self.reward_node = reward_node
         self.endpoints = Endpoints(node)
         self.endpoints.offer(ARM_STATE, DIAGNOSTICS, POLICY_INFO)
         self.told = []
         self.endpoints.hear(SESSION_STATUS, SessionStatus, self.told.append)
-        self.endpoints.switch("arm/arm", lambda value: self.armed.append(value) or "armed")
+        self.endpoints.switch("arm/arm", self._on_arm)
         self.spinner = Spinner(reward_node, node)
         wait_for_matched(self.spinner, self.endpoints._publishers.values())
+
+    def _on_arm(self, value):
+        self.armed.append(value)
+        if self.refusal:
+            raise SessionError(self.refusal)
+        return "armed"
 
     def objects(self, words):
         """Say what speaks against an episode, as an arm or a camera does."""
@@ -126,3 +134,18 @@ def test_what_speaks_against_an_episode_is_said_at_once_and_so_is_its_end(policy
         policy.reward_node._on_start()
     policy.objects("")
     assert end(lambda: policy.told[-1].waiting == "", 20.0)
+
+
+def test_an_arm_that_was_stopped_before_the_session_armed_it_is_waited_for(policy):
+    policy.refusal = "arm: cannot arm while estopped; recover it first"
+    policy.reward_node._watchdog = Watchdog(0.0)
+    assert policy.is_heard_as("estopped")
+    assert policy.is_found()
+    until, session = policy.spinner.spin_until, policy.reward_node._conductor.session
+    assert until(lambda: policy.armed == [True], 20.0)
+    wanted = "the arm is estopped; call arm/recover, then arm/arm"
+    assert until(lambda: any(wanted in word.waiting for word in policy.told), 20.0)
+    assert session.phase is Phase.DEMONSTRATIONS
+    assert policy.is_heard_as("holding")  # a person has recovered and armed it
+    assert until(lambda: session.next() is None, 20.0)  # it has asked for its first episode
+    assert policy.armed == [True]

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from rclpy.node import Node
 from std_msgs.msg import String
 from so101.config import option
+from so101.errors import ConfigError
 from so101.ros.params import declare
 from so101.ros.run import run
 
@@ -31,6 +32,12 @@ class Params:
 class Talker(Node):
     def __init__(self):
         super().__init__("talker")
+        if "torn" in __file__:  # as a library does whose import is torn apart
+            print("reading", flush=True)
+            try:
+                time.sleep(30)
+            except KeyboardInterrupt:
+                raise ConfigError("half a module") from None
         print(declare(self, Params), flush=True)
         self.publisher = self.create_publisher(String, "t", 10)
 
@@ -108,6 +115,14 @@ def test_ctrl_c_that_launch_passes_on_tears_nothing_apart(start):
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (0, "destroyed\n")
     assert "Traceback" not in err
+
+
+def test_ctrl_c_while_the_node_is_made_is_nobodys_error(start):
+    process = start(name="talker_torn.py")
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_what_hangs_is_interrupted_by_a_later_signal(start):

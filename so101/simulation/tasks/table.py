@@ -30,11 +30,11 @@ def start_of(facts: EpisodeFacts) -> Start:
     number such as ``+0.3`` by up to that angle in every body joint [rad].
 
     Raises:
-        ConfigError: Task, region or start are unknown.
+        ConfigError: Task, region or start are unknown, or the seed is negative.
     """
     region, plus, extra = facts.start_pose.partition("+")
     task = make_task(facts.task, region or "std")
-    return task.start(facts.seed, jitter=_jitter(facts.start_pose, extra) if plus else 0.0)
+    return task.start(facts.drawn_from, jitter=_jitter(facts.start_pose, extra) if plus else 0.0)
 
 
 def _jitter(start_pose: str, extra: str) -> float:

@@ -311,7 +311,8 @@ class TestTraining:
         arguments = ("train", "--store", store, "--state", "--steps", "2")
         code, out, _ = run(capsys, *arguments)
         assert code == 0
-        assert "2 demonstrations, 2 steps" in out
+        assert "2 bags of demonstrations, 2 steps" in out
+        assert "2 episodes, " in out
         candidate = latest(store / "checkpoints", "candidate")
         assert out.splitlines()[-1] == f"checkpoint {candidate.path}"
         assert {ref.id for ref in candidate.record.episodes} == {"demo-0000", "demo-0002"}

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,21 @@ def test_lines_carry_the_name_and_go_to_a_log_file(tmp_path):
     log = (tmp_path / "logs" / "talker.log").read_text().splitlines()
     assert sorted(log) == ["err", "no newline", "out"]
     assert (ending.exit_code, ending.reason) == (1, "talker ended with exit code 0")
+
+
+def test_a_run_directory_that_is_deleted_costs_only_the_logs_from_then_on(tmp_path, capsys):
+    screen, logs = Screen(), tmp_path / "logs"
+
+    def delete(supervisor):
+        shutil.rmtree(logs)
+        supervisor.stop(reason="done")  # its word needs a log file of its own
+
+    ending, _ = supervise([program("a", POLITE)], screen, log_directory=logs, react={"up": delete})
+    assert (ending.exit_code, ending.reason) == (0, "done")
+    assert "[a] bye" in screen.lines
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("so101: no more logs from here on: ")
+    assert str(logs) in told
 
 
 def test_a_very_long_line_is_kept():

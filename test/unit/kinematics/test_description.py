@@ -1,5 +1,6 @@
 """URDF and MJCF describe the same robot, the one of so101.robot()."""
 
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -126,3 +127,17 @@ def test_a_prefix_renames_links_and_joints():
     assert chain.joints == tuple(f"left_{name}" for name in JOINTS)
     pose = chain.pose(so101().home, "left_grasp_frame_link")
     np.testing.assert_array_equal(pose, so101_chain().pose(so101().home, "grasp_frame_link"))
+
+
+def test_ctrl_c_while_the_xacro_is_read_stays_ctrl_c(monkeypatch):
+    """As when xacro's own imports are torn apart: it would make an error of its own of it."""
+
+    class Torn:
+        def find_spec(self, name, path, target=None):
+            if name == "xacro.substitution_args":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "xacro.substitution_args")
+    monkeypatch.setattr(sys, "meta_path", [Torn(), *sys.meta_path])
+    with pytest.raises(KeyboardInterrupt):
+        robot_description.__wrapped__()
