@@ -20,6 +20,9 @@ class SessionConfig:
         choices=("rl", "record", "evaluate", "manual"),
     )
     task: str = option("pick", "name of the task")
+    instruction: str = option(
+        "", "what the robot is asked to do, in words; empty for the task's own"
+    )
     start: str = option("std", "start region of every episode")
     recovery: float = option(
         0.2, "share of demonstrations that start off the home pose", range=(0.0, 1.0)

@@ -6,8 +6,18 @@ from dataclasses import replace
 from reward_node.session_config import SessionConfig
 from so101.episode import EpisodeFacts
 from so101.episode_plan import EpisodePlan
+from so101.simulation.tasks.table import make_task
 
 _PLANNED = ("phase", "task", "start_pose", "seed")
+
+
+def instruction_of(config: SessionConfig) -> str:
+    """Return what the robot is asked to do, in words: a person's, or else the task's own.
+
+    Raises:
+        ConfigError: The task is unknown.
+    """
+    return config.instruction or make_task(config.task).instruction
 
 
 class SessionPlan:
@@ -19,6 +29,7 @@ class SessionPlan:
         self.episodes = EpisodePlan(
             seed=config.seed,
             task=config.task,
+            instruction=instruction_of(config),
             start=config.start,
             recovery=config.recovery,
             operator=config.operator,

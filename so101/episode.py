@@ -68,7 +68,8 @@ class EpisodeFacts:
     Attributes:
         id: Unique name, also the name of its bag.
         phase: Session phase it belongs to (demonstrations, sft, evaluation, rollouts, manual).
-        task: The language instruction.
+        task: Name of the task; in bags of other software its words.
+        instruction: What a policy is told to do, in words; empty where the task is all there is.
         source: Who acted at the start (policy, teleop).
         group: Group number of a rollout; -1 outside groups.
         rollout: Number within the group or phase.
@@ -82,6 +83,7 @@ class EpisodeFacts:
     id: str
     phase: str = "manual"
     task: str = ""
+    instruction: str = ""
     source: str = "policy"
     group: int = -1
     rollout: int = 0
@@ -90,6 +92,11 @@ class EpisodeFacts:
     start_pose: str = ""
     speed: float = 1.0
     operator: str = ""
+
+    @property
+    def words(self) -> str:
+        """What policies are told, live and in training: the instruction, or else the task."""
+        return self.instruction or self.task
 
 
 @dataclass(frozen=True, kw_only=True)
