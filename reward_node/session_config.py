@@ -47,6 +47,9 @@ class SessionConfig:
     )
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     seed: int = option(0, "seed of start poses and noise", range=(0, 1_000_000))
+    id_prefix: str = option(
+        "", "in front of every episode's id, so that no two arms' episodes are called the same"
+    )
     operator: str = option("", "who watches; recorded in every episode")
 
     def __post_init__(self) -> None:

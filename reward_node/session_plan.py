@@ -26,6 +26,7 @@ class SessionPlan:
     def __init__(self, config: SessionConfig) -> None:
         """Plan a session; no id is taken yet."""
         self._ids: set[str] = set()
+        self._prefix = config.id_prefix
         self.episodes = EpisodePlan(
             seed=config.seed,
             task=config.task,
@@ -40,7 +41,8 @@ class SessionPlan:
         self._ids.add(name)
 
     def new_id(self, name: str) -> str:
-        """Take a name, with the number of the try when an earlier episode took it."""
+        """Take a name behind the prefix, with the number of the try when it was taken before."""
+        name = self._prefix + name
         tries = (f"{name}-{i}" if i > 1 else name for i in itertools.count(1))
         found = next(i for i in tries if i not in self._ids)
         self._ids.add(found)

@@ -489,6 +489,13 @@ def test_every_episode_of_a_session_says_what_was_asked_for(said):
         assert event.facts.task == "pick"  # the simulation's start is found by its name
 
 
+def test_an_arms_episodes_begin_with_its_prefix_also_when_one_is_made_again():
+    stage = Stage(id_prefix="left-")
+    assert stage.session.new_id("demo-0000") == "left-demo-0000"
+    assert stage.session.new_id("demo-0000") == "left-demo-0000-2"
+    assert Stage(id_prefix="left-").poll()[0].facts.id == "left-demo-0000"
+
+
 def test_manual_episodes():
     stage = Stage(job="manual")
     with pytest.raises(SessionError, match="no checkpoint"):
