@@ -13,6 +13,7 @@ from reward_node.outputs import Limits, Output
 from reward_node.requests import Finish, Load, Phase, Promote, StartEpisode, Train
 from reward_node.reset_watch import Resets, ResetWatch
 from reward_node.session import Session
+from reward_node.session_plan import instruction_of
 from reward_node.watchdog import Wait, policy_wait
 from so101.clock import POLICY_GRID
 from so101.episode import EpisodeFacts, EpisodeState, Outcome
@@ -194,6 +195,7 @@ class Conductor:
         facts = EpisodeFacts(
             id=self.session.new_id(f"manual-{POLICY_GRID.floor(stamp_ns)}"),
             task=self.session.config.task,
+            instruction=instruction_of(self.session.config),
             source=source,
             checkpoint=self.running_checkpoint if source == "policy" else "",
             seed=seed,

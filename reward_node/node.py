@@ -20,6 +20,7 @@ from reward_node.params import RewardParams
 from reward_node.ratings import Ratings
 from reward_node.reset_watch import PersonResets, ResetWatch
 from reward_node.session import Session
+from reward_node.session_plan import instruction_of
 from reward_node.silence import Silence
 from reward_node.watchdog import Wait, Watchdog
 from so101.clock import POLICY_GRID
@@ -39,7 +40,7 @@ from so101.ros.params import declare
 from so101.ros.run import run
 from so101.ros.timing import repeat
 from so101.services import SERVICES
-from so101.simulation.tasks.table import make_task, start_of
+from so101.simulation.tasks.table import start_of
 from so101.status_events import (
     GroupRequest,
     LearnerStatus,
@@ -111,7 +112,7 @@ class RewardNode(Node):
         self._callers: dict[str, Any] = {
             name: self.create_client(interface_class(SERVICES[name].type), name) for name in NEEDED
         }
-        endpoints.publish(TASK, to_text(make_task(params.session.task).instruction))
+        endpoints.publish(TASK, to_text(instruction_of(params.session)))
         self._roll = Roll((*params.peers, self.get_name()) if params.peers else ())
         self._objections = Objections(NO_EPISODE, params.report_silence, is_silence_one=True)
         endpoints.listen(DIAGNOSTICS, self._on_report)

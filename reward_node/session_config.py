@@ -20,6 +20,9 @@ class SessionConfig:
         choices=("rl", "record", "evaluate", "manual"),
     )
     task: str = option("pick", "name of the task")
+    instruction: str = option(
+        "", "what the robot is asked to do, in words; empty for the task's own"
+    )
     start: str = option("std", "start region of every episode")
     recovery: float = option(
         0.2, "share of demonstrations that start off the home pose", range=(0.0, 1.0)
@@ -44,6 +47,9 @@ class SessionConfig:
     )
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     seed: int = option(0, "seed of start poses and noise", range=(0, 1_000_000))
+    id_prefix: str = option(
+        "", "in front of every episode's id, so that no two arms' episodes are called the same"
+    )
     operator: str = option("", "who watches; recorded in every episode")
 
     def __post_init__(self) -> None:

@@ -6,8 +6,18 @@ from dataclasses import replace
 from reward_node.session_config import SessionConfig
 from so101.episode import EpisodeFacts
 from so101.episode_plan import EpisodePlan
+from so101.simulation.tasks.table import make_task
 
 _PLANNED = ("phase", "task", "start_pose", "seed")
+
+
+def instruction_of(config: SessionConfig) -> str:
+    """Return what the robot is asked to do, in words: a person's, or else the task's own.
+
+    Raises:
+        ConfigError: The task is unknown.
+    """
+    return config.instruction or make_task(config.task).instruction
 
 
 class SessionPlan:
@@ -16,9 +26,11 @@ class SessionPlan:
     def __init__(self, config: SessionConfig) -> None:
         """Plan a session; no id is taken yet."""
         self._ids: set[str] = set()
+        self._prefix = config.id_prefix
         self.episodes = EpisodePlan(
             seed=config.seed,
             task=config.task,
+            instruction=instruction_of(config),
             start=config.start,
             recovery=config.recovery,
             operator=config.operator,
@@ -29,7 +41,8 @@ class SessionPlan:
         self._ids.add(name)
 
     def new_id(self, name: str) -> str:
-        """Take a name, with the number of the try when an earlier episode took it."""
+        """Take a name behind the prefix, with the number of the try when it was taken before."""
+        name = self._prefix + name
         tries = (f"{name}-{i}" if i > 1 else name for i in itertools.count(1))
         found = next(i for i in tries if i not in self._ids)
         self._ids.add(found)

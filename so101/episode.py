@@ -8,6 +8,7 @@ import numpy as np
 
 from so101.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from so101.errors import ConfigError
+from so101.observation import Observation
 
 
 class EpisodeState(str, Enum):
@@ -68,7 +69,8 @@ class EpisodeFacts:
     Attributes:
         id: Unique name, also the name of its bag.
         phase: Session phase it belongs to (demonstrations, sft, evaluation, rollouts, manual).
-        task: The language instruction.
+        task: Name of the task; in bags of other software its words.
+        instruction: What a policy is told to do, in words; empty where the task is all there is.
         source: Who acted at the start (policy, teleop).
         group: Group number of a rollout; -1 outside groups.
         rollout: Number within the group or phase.
@@ -82,6 +84,7 @@ class EpisodeFacts:
     id: str
     phase: str = "manual"
     task: str = ""
+    instruction: str = ""
     source: str = "policy"
     group: int = -1
     rollout: int = 0
@@ -90,6 +93,11 @@ class EpisodeFacts:
     start_pose: str = ""
     speed: float = 1.0
     operator: str = ""
+
+    @property
+    def words(self) -> str:
+        """What policies are told, live and in training: the instruction, or else the task."""
+        return self.instruction or self.task
 
     @property
     def drawn_from(self) -> int:
@@ -101,6 +109,40 @@ class EpisodeFacts:
         if self.seed < 0:
             raise ConfigError(f"episode {self.id[:60]!r}: seed {self.seed} is negative")
         return self.seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One policy tick of an episode.
+
+    Attributes:
+        observation: What was seen at the tick.
+        action: The goal in force one period later: what was executed [rad]. Shape (joints,).
+        planned: The chunk in force at the tick as its source planned it [rad], or None.
+            Shape (horizon, joints).
+        native_action: The policy's own numbers for the chunk, or None.
+        wish: What the human asked for [rad], or None. Shape (joints,).
+        source: Who was in control.
+        reward: Reward of this tick.
+        terminated: The task is over here (success or failure).
+        truncated: The episode was cut here (time limit, e-stop, abort).
+        is_first: First step of the episode.
+        is_last: Last step of the episode.
+        aux: Named arrays that the configured algorithm asked the policy to record.
+    """
+
+    observation: Observation
+    action: FloatArray
+    planned: FloatArray | None = None
+    native_action: FloatArray | None = None
+    wish: FloatArray | None = None
+    source: ControlSource = ControlSource.POLICY
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    is_first: bool = False
+    is_last: bool = False
+    aux: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ class EpisodePlan:
     Attributes:
         seed: Run seed.
         task: Name of the task.
+        instruction: What policies are told to do, in words.
         start: Start region.
         recovery: Share of demonstrations that start off the home pose.
         operator: Who watches.
@@ -61,6 +62,7 @@ class EpisodePlan:
 
     seed: int = 0
     task: str = "pick"
+    instruction: str = ""
     start: str = "std"
     recovery: float = 0.2
     operator: str = ""
@@ -72,6 +74,7 @@ class EpisodePlan:
             id=f"demo-{number:04d}",
             phase="demonstrations",
             task=self.task,
+            instruction=self.instruction,
             source="teleop",
             rollout=number,
             seed=episode_seed(self.seed, "demonstrations", number),
@@ -91,6 +94,7 @@ class EpisodePlan:
             id=f"{'eval' if use == 'evaluation' else use}-{checkpoint[:8]}-{number:04d}",
             phase=use,
             task=self.task,
+            instruction=self.instruction,
             source="policy",
             rollout=number,
             checkpoint=checkpoint,
@@ -119,6 +123,7 @@ class EpisodePlan:
             id=f"group-{group:02d}-rollout-{number:02d}",
             phase="rollouts",
             task=self.task,
+            instruction=self.instruction,
             source="policy",
             group=group,
             rollout=number,

@@ -140,6 +140,8 @@ class EpisodeEvent:
     def from_event(cls, event: Event) -> "EpisodeEvent":
         """Read the event."""
         kinds = {f.name: f.type for f in fields(EpisodeFacts) if f.name != "id"}
+        if "instruction" not in event.values:  # a bag of an earlier version
+            del kinds["instruction"]
         facts = {name: decode(event, name, kind) for name, kind in kinds.items()}  # type: ignore[arg-type]
         return cls(
             stamp_ns=event.stamp_ns,

@@ -114,6 +114,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leader-calibration", default="", metavar="ID", help="of the leader arm, or its file"
     )
+    parser.add_argument(
+        "--instruction", default="", metavar="WORDS", help="what it is asked to do, for a VLA"
+    )
     parser.add_argument("--start", default="std", help="start region: small, std, wide (std)")
     parser.add_argument("--namespace", default="", help="namespace of every name")
     parser.add_argument("--params-file", default="", metavar="FILE", help="your parameter file")
@@ -156,6 +159,7 @@ def _options(arguments: argparse.Namespace, **values: Any) -> GraphOptions:
             "store": arguments.store or default,
             "seed": arguments.seed,
             "speed": arguments.speed,
+            "instruction": arguments.instruction,
             "start": arguments.start,
             "teleop": arguments.teleop,
             "leader_port": arguments.leader_port,

@@ -52,6 +52,9 @@ def _add_evaluate(verbs: Any) -> None:
     evaluate.add_argument(
         "--params-file", default="", metavar="FILE", help="your parameter file, for --ros"
     )
+    evaluate.add_argument(
+        "--instruction", default="", metavar="WORDS", help="with --ros: what a VLA is asked to do"
+    )
     evaluate.set_defaults(run=_evaluate)
 
 
@@ -137,6 +140,8 @@ def _evaluation_config(arguments: argparse.Namespace) -> "EvaluationConfig":
         raise ConfigError("eval: a real arm is moved by the nodes; add --ros")
     if arguments.server and not arguments.ros:
         raise ConfigError("eval: --server infers for the nodes; add --ros")
+    if arguments.instruction and not arguments.ros:
+        raise ConfigError("eval: --instruction is said by the nodes; add --ros")
     return EvaluationConfig(
         episodes=arguments.episodes,
         seed=arguments.seed,
@@ -181,6 +186,7 @@ def _evaluate_in_graph(
             "store": store,
             "seed": config.seed,
             "start": config.start,
+            "instruction": arguments.instruction,
             "checkpoint": "" if arguments.server else str(path),
             "sha256": checkpoint.sha256,
             "evaluation_episodes": config.episodes,

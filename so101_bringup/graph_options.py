@@ -27,6 +27,9 @@ class GraphOptions:
     )
     namespace: str = option("", "in front of every name, for a second robot")
     task: str = option("pick", "what the robot does in every episode")
+    instruction: str = option(
+        "", "what the robot is asked to do, in words; empty for the task's own"
+    )
     start: str = option(
         "std", "where an episode's objects may lie, such as std or wide (simulation)"
     )

@@ -22,7 +22,7 @@ _SERVER = ("server", "server_token_file", "server_ca")
 _POLICY = ("checkpoint", *_SERVER, "schedule", "decision_ticks", "aux")
 _GOALS = ("demonstrations", "evaluation_episodes", "target_success", "groups", "rollouts", "rule")
 _SEEN = ("state", *_CAMERAS, *_PERSON, *_TIME, "elsewhere")
-_SETTING = ("robot", "task", "start", "store", "seed", "operator")
+_SETTING = ("robot", "task", "instruction", "start", "store", "seed", "operator")
 _SESSION = (*_SEEN, "launch_diagnostics", *_CONTROL, *_RVIZ, *_OURS)
 
 

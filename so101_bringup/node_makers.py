@@ -189,8 +189,10 @@ def reward_node(options: GraphOptions, robot: Robot, job: str, peers: tuple[str,
         "peers": peers,
         "session.job": job,
         "session.task": options.task,
+        "session.instruction": options.instruction,
         "session.start": options.start,
         "session.seed": options.seed,
+        "session.id_prefix": id_prefix_of(options.namespace),
         "session.operator": options.operator,
         "session.demonstrations": goals.demonstrations,
         "session.more_demonstrations": goals.more_demonstrations,
@@ -206,6 +208,12 @@ def reward_node(options: GraphOptions, robot: Robot, job: str, peers: tuple[str,
         **(BY_PEOPLE if robot.is_real else {}),
     }
     return _node(options, "reward_node", values)
+
+
+def id_prefix_of(namespace: str) -> str:
+    """Return what an arm's episodes begin with: its namespace, as file names may have it."""
+    words = [word for word in namespace.split("/") if word]
+    return "".join(f"{word}-" for word in words)
 
 
 def camera_nodes(options: GraphOptions) -> tuple[NodeSpec, ...]:

@@ -198,7 +198,7 @@ class _Playback:
         control = ControlEvent(stamp_ns=stamp_ns - NS_PER_S, source=source, device="test")
         self._say(CONTROL_SOURCE, stamp_ns, event_message(control.to_event()))
         self._enter(EpisodeState.RUNNING, stamp_ns)
-        self._say(TASK, stamp_ns, create("std_msgs/msg/String", data=self._facts.task))
+        self._say(TASK, stamp_ns, create("std_msgs/msg/String", data=self._facts.words))
 
     def end(self, tick: int, outcome: Outcome) -> None:
         self._enter(_ENDS[outcome], self._stamp(tick))

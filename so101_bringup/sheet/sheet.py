@@ -84,7 +84,7 @@ def _heading(episode: Episode, entry: EpisodeEntry, labels: Sequence[LabelEvent]
     speed = f"played at {facts.speed:.2f}" if facts.speed != 1.0 else ""
     length = f"{episode.duration_s:.2f} s, {len(episode)} steps"
     when = recorded_at(entry)
-    told = (facts.phase, group, speed, facts.task and f"task: {facts.task}")
+    told = (facts.phase, group, speed, facts.words and f"task: {facts.words}")
     by = f"outcome said by {said_by(entry)}" if entry.rater else ""
     first = [length, *told, "" if when == ABSENT else when, by]
     texts = [", ".join(printable(word) for word in first if word)]

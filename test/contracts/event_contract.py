@@ -43,7 +43,9 @@ def check_missing_keys(value):
     """A key that is not there is named."""
     event = value.to_event()
     for key in event.values:
-        if key in ("advantage", "note", "taken_over", "undoes") or key.startswith("age_ms/"):
+        if key in ("advantage", "instruction", "note", "taken_over", "undoes") or key.startswith(
+            "age_ms/"
+        ):
             continue  # optional
         damaged = replace(event, values={k: v for k, v in event.values.items() if k != key})
         with pytest.raises(BagError, match=f"missing key '{key}'"):

@@ -44,6 +44,13 @@ def test_facts_of_each_kind():
     assert plan.trial(0).phase == "evaluation"
 
 
+def test_every_kind_says_the_instruction():
+    plan = EpisodePlan(instruction="stack the cups")
+    facts = (plan.demonstration(0), plan.trial(0), plan.rollout(0, 0))
+    assert {one.words for one in facts} == {"stack the cups"}
+    assert {one.task for one in facts} == {"pick"}
+
+
 def test_a_group_of_a_thousand_would_run_into_the_next():
     with pytest.raises(ConfigError, match="at most 1000"):
         EpisodePlan().rollout(0, 1000)

@@ -201,3 +201,11 @@ def test_every_fact_is_on_the_wire():
         stamp_ns=0, state=EpisodeState.IDLE, facts=EpisodeFacts(id="e")
     ).to_event()
     assert {*event.values} == {f.name for f in fields(EpisodeFacts)} - {"id"} | {"reason"}
+
+
+def test_an_episode_of_an_earlier_version_has_no_instruction_but_its_task():
+    facts = EpisodeFacts(id="demo-0000", task="pick", instruction="pick up the cube")
+    event = EpisodeEvent(stamp_ns=1, state=EpisodeState.RUNNING, facts=facts).to_event()
+    values = {key: value for key, value in event.values.items() if key != "instruction"}
+    told = EpisodeEvent.from_event(replace(event, values=values)).facts
+    assert (told.instruction, told.words) == ("", "pick")

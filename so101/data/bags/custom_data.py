@@ -18,6 +18,8 @@ SOFTWARE = "software_version"
 SCHEMA_VERSION_KEY = "schema_version"
 SCHEMA_VERSION = 1
 """Of what a bag of this project says about itself. Bags that name no version are of the first."""
+PROMPT = "lerobot.operator_prompt"
+"""Key under which rosetta's recorder says what the robot was asked to do."""
 PUBLISHED = "published/"
 """Prefix of the number of messages that each topic's publishers sent during the episode."""
 
@@ -31,6 +33,8 @@ def facts_to_text(facts: EpisodeFacts) -> dict[str, str]:
 def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
     """Read the facts, the inverse of `facts_to_text`; absent ones keep their defaults.
 
+    A bag of rosetta has no facts of ours; its recorder's prompt is the instruction.
+
     Args:
         values: Text by key.
         default_id: Episode id when the text, of a foreign bag, names none.
@@ -43,6 +47,8 @@ def facts_from_text(values: Mapping[str, str], default_id: str) -> EpisodeFacts:
     for name, kind in _KINDS.items():
         if name in values:
             found[name] = values[name] if kind is str else _decoded(name, values[name], kind)
+    if PROMPT in values and not (found.get("task") or found.get("instruction")):
+        found["instruction"] = values[PROMPT]
     return EpisodeFacts(**found)
 
 

@@ -123,7 +123,7 @@ def observation_config(
         joints=config.joints,
         cameras=timeline.cameras,
         uses_objects=timeline.has_objects,
-        task=segment.facts.task,
+        task=segment.facts.words,
         is_lock_step=is_lock_step,
         max_joint_age_s=config.max_joint_age_s,
         max_image_age_s=config.max_image_age_s,

@@ -127,7 +127,7 @@ def _beginning(episode: Episode, before_ns: int) -> Iterator[StampedMessage]:
     start_ns = before_ns if has_goal else int(episode.stamps_ns[0])
     yield _control(episode, 0, start_ns)
     yield _state(episode, EpisodeState.RUNNING, start_ns)
-    yield StampedMessage(TASK, start_ns, text(episode.facts.task))
+    yield StampedMessage(TASK, start_ns, text(episode.facts.words))
     if has_goal:
         yield _command(start_ns, first)
 

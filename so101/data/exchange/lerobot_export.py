@@ -151,7 +151,7 @@ class _Export:
                 for camera, jpegs in episode.images.items()
             }
             values = {name: column[i] for name, column in columns.items()}
-            self.writer.add_frame(values, pixels, episode.facts.task)
+            self.writer.add_frame(values, pixels, episode.facts.words)
         self.writer.save_episode(len(episode), f"episode {episode.facts.id}")
         self.report.episodes += 1
         self.report.frames += len(episode)

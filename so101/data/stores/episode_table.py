@@ -116,7 +116,7 @@ def format_list(
     total_s = sum(entry.duration_s for entry in entries)
     outcomes = _counted(outcome_of(entry) for entry in entries)
     totals = f"{len(entries)} episodes, {total_s:.1f} s, {sum(rooms) / 1e6:.1f} MB: {outcomes}"
-    tasks = _counted(repr(printable(entry.facts.task)) for entry in entries if entry.facts.task)
+    tasks = _counted(repr(printable(entry.facts.words)) for entry in entries if entry.facts.words)
     lines = [align(rows, _NUMBERS), "", totals, *([f"task: {tasks}"] if tasks else [])]
     lines += [printable(f"{e.facts.id}: {e.problem}") for e in entries if e.problem]
     return "\n".join(lines)

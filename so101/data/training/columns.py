@@ -174,7 +174,7 @@ def observations(columns: Columns, steps: IntArray) -> ObservationBatch:
         images={camera: frames.at(steps) for camera, frames in columns.images.items()},
         image_mask={camera: np.ones(steps.shape, dtype=np.bool_) for camera in columns.images},
         objects=None if columns.objects is None else columns.objects[steps],
-        tasks=tuple(columns.facts[owner].task for owner in owners.tolist()),
+        tasks=tuple(columns.facts[owner].words for owner in owners.tolist()),
     )
 
 

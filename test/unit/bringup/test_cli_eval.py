@@ -37,6 +37,7 @@ def test_latency_and_schedule_are_simulated_and_said(capsys, checkpoint):
         (["--jitter", "2"], "jitter 2.0 is outside"),
         (["--ros", "--jitter", "0.3"], "not --ros"),
         (["--server", "ws://127.0.0.1:1"], "add --ros"),
+        (["--instruction", "stack the cups"], "add --ros"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused_in_one_line(capsys, checkpoint, words, message):

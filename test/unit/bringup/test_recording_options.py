@@ -34,6 +34,15 @@ def test_choices_reach_the_recorder_and_the_simulation():
         assert chosen["simulation_node"]["raw_images"] is True
 
 
+def test_words_and_arm_reach_whoever_names_the_episodes():
+    plain = parameters(SIM)["reward_node"]
+    assert (plain["session.instruction"], plain["session.id_prefix"]) == ("", "")
+    said = replace(SIM, instruction="stack: the cups", namespace="/lab/left")
+    chosen = parameters(said)["reward_node"]
+    assert chosen["session.instruction"] == "stack: the cups"
+    assert chosen["session.id_prefix"] == "lab-left-"
+
+
 def test_raw_frames_get_a_transport_that_carries_them():
     assert "FASTDDS_BUILTIN_TRANSPORTS" not in environment_of(SIM)
     for images in ("raw", "both"):

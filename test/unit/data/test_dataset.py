@@ -136,6 +136,12 @@ def test_images_are_decoded_once_at_the_policys_size_like_live():
     assert batch.tasks == ("pick up the cube",) * 2
 
 
+def test_policies_learn_the_words_that_they_are_told_live():
+    told = make_episode(steps=9)
+    told = replace(told, facts=replace(told.facts, task="pick", instruction="stack the cups"))
+    assert dataset(told).observations(np.array([0, 3])).tasks == ("stack the cups",) * 2
+
+
 def test_pauses_leave_the_training_sequence_but_nothing_else_does():
     episode = make_episode(steps=60, idle=[(20, 40)], outcome=Outcome.SUCCESS)
     rewards = np.arange(60.0)

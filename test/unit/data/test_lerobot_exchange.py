@@ -445,7 +445,7 @@ def test_the_command_line_goes_both_ways(store, tmp_path, capsys):
     assert main(["import-lerobot", "--from", str(dataset), "--store", str(run)]) == 0
     assert f"{run / 'episodes'}: 1 episodes" in capsys.readouterr().out
     assert main(["episodes", "show", "1", "--store", str(run)]) == 0
-    assert "steps       24" in capsys.readouterr().out
+    assert "steps        24" in capsys.readouterr().out
     assert main(["import-lerobot", "--from", str(tmp_path), "--store", str(run)]) == 2
     assert "no LeRobotDataset" in capsys.readouterr().err
 

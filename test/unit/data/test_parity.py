@@ -136,7 +136,7 @@ def assert_same(episode: Episode, seen: dict[int, Seen], config: ObservationConf
             assert episode.images[camera][row] == joined.images.get(camera)
         is_acted = np.isfinite(episode.actions[row]).all()
         assert episode.is_gap[row] == (bool(observation.missing) or not is_acted)
-        assert observation.task == episode.facts.task
+        assert observation.task == episode.facts.words
     return len({*rows} & {*seen})
 
 

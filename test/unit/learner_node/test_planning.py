@@ -6,6 +6,7 @@ import pytest
 from factories import make_bag
 
 from learner_node.planning import TrainingRequest, plan
+from so101.data.stores.episode_store import EpisodeStore
 from so101.errors import ConfigError, TrainingError
 from so101.spec import PolicySpec
 
@@ -25,6 +26,18 @@ def test_two_episodes_of_one_name_are_refused(setup):
     make_bag(directory=store.root / "20260101-000009-e1", episode="e1", seed=9, cameras=())
     with pytest.raises(TrainingError, match="e1"):
         plan(REQUEST, store, checkpoints)
+
+
+def test_links_make_one_store_of_two_arms(tmp_path):
+    for arm in ("left", "right"):
+        name = f"{arm}-demo-0000"
+        bag = tmp_path / arm / f"20260101-000000-{name}"
+        make_bag(directory=bag, episode=name, cameras=(), seed=len(arm), objects=1)
+        (tmp_path / "both").mkdir(exist_ok=True)
+        (tmp_path / "both" / bag.name).symlink_to(bag)
+    job = plan(REQUEST, EpisodeStore(tmp_path / "both"), tmp_path / "checkpoints")
+    assert [one.id for one in job.episodes] == ["left-demo-0000", "right-demo-0000"]
+    assert len({one.sha256 for one in job.episodes}) == 2
 
 
 @pytest.mark.parametrize(

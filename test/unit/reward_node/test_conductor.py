@@ -477,6 +477,25 @@ def test_an_evaluation_without_a_named_checkpoint_takes_the_loaded_one():
     assert stage.poll()[0].facts.checkpoint == "bb"
 
 
+@pytest.mark.parametrize("said", ["", "stack the cups"])
+def test_every_episode_of_a_session_says_what_was_asked_for(said):
+    manual = Stage(job="manual", instruction=said)
+    manual.policy_runs("aa")
+    manual.conductor.start_manually(manual.now_ns, "policy", 1)
+    manual.see(at_start=True)
+    planned = Stage(job="record", instruction=said).poll()
+    for event in (manual.events[-1], planned[0]):
+        assert event.facts.words == (said or "pick up the cube")
+        assert event.facts.task == "pick"  # the simulation's start is found by its name
+
+
+def test_an_arms_episodes_begin_with_its_prefix_also_when_one_is_made_again():
+    stage = Stage(id_prefix="left-")
+    assert stage.session.new_id("demo-0000") == "left-demo-0000"
+    assert stage.session.new_id("demo-0000") == "left-demo-0000-2"
+    assert Stage(id_prefix="left-").poll()[0].facts.id == "left-demo-0000"
+
+
 def test_manual_episodes():
     stage = Stage(job="manual")
     with pytest.raises(SessionError, match="no checkpoint"):
@@ -487,7 +506,13 @@ def test_manual_episodes():
         stage.conductor.start_manually(stage.now_ns, "policy", 1)
     stage.see(at_start=True)
     assert stage.events[-1].facts == EpisodeFacts(
-        id=name, task="pick", source="policy", checkpoint="aa", seed=1, start_pose="std"
+        id=name,
+        task="pick",
+        instruction="pick up the cube",
+        source="policy",
+        checkpoint="aa",
+        seed=1,
+        start_pose="std",
     )
     stage.conductor.end(Outcome.FAILURE, stage.now_ns, "operator")
     with pytest.raises(SessionError, match="still being saved"):
