@@ -182,7 +182,8 @@ def trial_facts(config: EvaluationConfig, number: int, checkpoint: str = "") -> 
         number: Of the episode, from 0.
         checkpoint: sha256 of the policy's weights.
     """
-    plan = EpisodePlan(seed=config.seed, task=config.task, start=config.start)
+    words = make_task(config.task, config.start).instruction
+    plan = EpisodePlan(seed=config.seed, task=config.task, instruction=words, start=config.start)
     return plan.trial(number, checkpoint)
 
 
