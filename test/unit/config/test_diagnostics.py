@@ -52,7 +52,7 @@ def statuses():
     for node in (*NODES, *map(camera_name, CAMERAS)):
         yield node
         package = node if node in NODES else "camera_node"
-        yield from (f"{node}: {word}" for word in REPORTS.get(package, ()))
+        yield from (f"{node}: {word}" for word in sorted(REPORTS.get(package, ())))
     yield from OTHERS
 
 
