@@ -26,6 +26,7 @@ from so101.policies.checkpoints.roles import latest
 from so101.robot import JOINTS
 from so101.ros.endpoints import Endpoints
 from so101.ros.spin import Spinner
+from so101.simulation.tasks.table import make_task
 from so101.topics import LABEL
 
 LIMIT_S = 4.0
@@ -114,7 +115,9 @@ def trials(store, checkpoint):
 def test_its_rollouts_are_those_of_a_run_in_process(first):
     supervised, _ = checkpoints(first.store)
     policy = load_policy(supervised.path, JOINTS, ())
-    arena = Arena(EpisodePlan(seed=SEED, start=START), policy.spec, time_limit_s=LIMIT_S)
+    words = make_task("pick", START).instruction
+    plan = EpisodePlan(seed=SEED, start=START, instruction=words)
+    arena = Arena(plan, policy.spec, time_limit_s=LIMIT_S)
     for number, episode in enumerate(rollouts(first.store)):
         speed = draw_speed(SEED, 0, number, 1.5)
         facts = arena.plan.rollout(0, number, checkpoint=supervised.sha256, speed=speed)

@@ -69,6 +69,6 @@ def test_the_guides_command_trains_on_it(rosettas, tmp_path, capsys):
     words += ["--set", "image_height=32", "--set", "image_width=32"]
     named = ", ".join(f"{theirs}: {ours}" for theirs, ours in RENAMES.items())
     assert main([*words, "--set", f"reader.renames={{{named}}}"]) == 0
-    assert "1 demonstrations" in capsys.readouterr().out
+    assert "1 bag of demonstrations" in capsys.readouterr().out
     assert main(words) == 2
     assert "several robots, name one: /follower_arm/" in capsys.readouterr().err
