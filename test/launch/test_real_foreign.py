@@ -29,6 +29,7 @@ except LookupError:
     pytest.skip(f"{PACKAGE} is not built and sourced", allow_module_level=True)
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
+BAG = str(Path(__file__).parents[1] / "golden" / "episode")
 NAMED = {"namespace": "left", "frame_prefix": "left/", "base": "0 0.4 0 0 0 0"}
 CASES = [
     ("hardware", {"use_mock_hardware": "true", "launch_rviz": "true"}),
@@ -37,7 +38,7 @@ CASES = [
     ("description", {"gui": "true", **NAMED}),
     ("view", {"use_sim_time": "true", "namespace": "left"}),
     ("moveit", {"launch_rviz": "true", "use_ros2_control": "true"}),
-    ("replay", {"bag": ".", "rate": "0.5", "launch_rviz": "true"}),
+    ("replay", {"bag": BAG, "rate": "0.5", "launch_rviz": "true"}),
     ("teleop", {"robot": "sim", "teleop": "joy", "launch_joy": "true"}),
     ("sim", {"state": "true", "launch_rviz": "true", **NAMED}),
 ]
@@ -150,7 +151,7 @@ def test_a_controller_that_cannot_be_spawned_ends_everything(foreign, tmp_path):
     ],
 )
 def test_the_launch_ends_with_what_it_is_about(foreign, tmp_path, name, executable, code):
-    given = {"replay": {"bag": "."}, "hardware": {"hardware_type": "mujoco"}}.get(name, {})
+    given = {"replay": {"bag": BAG}, "hardware": {"hardware_type": "mujoco"}}.get(name, {})
     with launched(tmp_path, name, **given) as launch:
         there(launch, foreign, "robot_state_publisher", executable)
         foreign.end(executable, code)
