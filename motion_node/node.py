@@ -225,9 +225,12 @@ class MotionNode(Node):
             "last": self._last,
             "action": self._no_action or FOLLOW_TRAJECTORY.name,
         }
-        name = f"{self.get_name()}: planning"
         event = Event(
-            stamp_ns=now_ns(self), name=name, message=planner, values=values, level=level
+            stamp_ns=now_ns(self),
+            name=f"{self.get_name()}: planning",
+            message=planner,
+            values=values,
+            level=level,
         )
         self._endpoints.publish(DIAGNOSTICS, to_event(event))
 

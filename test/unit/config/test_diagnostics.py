@@ -62,6 +62,7 @@ def test_what_nodes_report_is_found_in_their_code():
         "recorder_node": {"streams"},
         "camera_node": {"camera"},
         "policy_node": {"images"},
+        "motion_node": {"planning"},
     }
 
 
